@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/* ev.c - see ev.h */
+#include "base/ev.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 64
+
+struct later {
+	ev_free_fn fn;
+	void *p;
+};
+
+struct ev {
+	int epfd;
+	bool quit;
+	unsigned int spin_us;
+	bool had_events;
+
+	struct epoll_event batch[BATCH];
+	int batch_len, batch_at;
+
+	struct ev_timer **heap; /* earliest first */
+	size_t timers, heap_size;
+
+	struct later *later;
+	size_t laters, later_size;
+};
+
+uint64_t ev_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int ev_new(struct ev **ret)
+{
+	struct ev *ev = calloc(1, sizeof(*ev));
+
+	if (!ev)
+		return -ENOMEM;
+	ev->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (ev->epfd < 0) {
+		int err = -errno;
+
+		free(ev);
+		return err;
+	}
+	*ret = ev;
+	return 0;
+}
+
+static void run_laters(struct ev *ev)
+{
+	/* a callback may add more */
+	for (size_t i = 0; i < ev->laters; i++) {
+		struct later l = ev->later[i];
+
+		l.fn(l.p);
+	}
+	ev->laters = 0;
+}
+
+struct ev *ev_free(struct ev *ev)
+{
+	if (ev) {
+		run_laters(ev);
+		close(ev->epfd);
+		free(ev->heap);
+		free(ev->later);
+		free(ev);
+	}
+	return NULL;
+}
+
+void ev_later(struct ev *ev, ev_free_fn fn, void *p)
+{
+	if (ev->laters == ev->later_size) {
+		size_t size = ev->later_size ? ev->later_size * 2 : 16;
+		struct later *l = realloc(ev->later, size * sizeof(*l));
+
+		if (!l)
+			return; /* a leak is better than a dangling pointer */
+		ev->later = l;
+		ev->later_size = size;
+	}
+	ev->later[ev->laters++] = (struct later){ .fn = fn, .p = p };
+}
+
+int ev_io_start(struct ev *ev, struct ev_io *io, int fd, uint32_t events,
+		ev_io_fn fn)
+{
+	struct epoll_event e = { .events = events, .data.ptr = io };
+	bool active = io->ev != NULL;
+
+	if (active && io->fd == fd && io->events == events) {
+		io->fn = fn;
+		return 0;
+	}
+	if (epoll_ctl(ev->epfd, active ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
+		      &e) < 0)
+		return -errno;
+	*io = (struct ev_io){ .ev = ev, .fd = fd, .events = events, .fn = fn };
+	return 0;
+}
+
+void ev_io_stop(struct ev_io *io)
+{
+	struct ev *ev = io->ev;
+
+	if (!ev)
+		return;
+	(void)epoll_ctl(ev->epfd, EPOLL_CTL_DEL, io->fd, NULL);
+	for (int i = ev->batch_at; i < ev->batch_len; i++)
+		if (ev->batch[i].data.ptr == io)
+			ev->batch[i].data.ptr = NULL;
+	io->ev = NULL;
+}
+
+static bool earlier(const struct ev_timer *a, const struct ev_timer *b)
+{
+	return a->at_ns < b->at_ns;
+}
+
+static void heap_set(struct ev *ev, size_t i, struct ev_timer *t)
+{
+	ev->heap[i] = t;
+	t->index = i;
+}
+
+static void heap_up(struct ev *ev, size_t i)
+{
+	struct ev_timer *t = ev->heap[i];
+
+	while (i && earlier(t, ev->heap[(i - 1) / 2])) {
+		heap_set(ev, i, ev->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_set(ev, i, t);
+}
+
+static void heap_down(struct ev *ev, size_t i)
+{
+	struct ev_timer *t = ev->heap[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= ev->timers)
+			break;
+		if (child + 1 < ev->timers &&
+		    earlier(ev->heap[child + 1], ev->heap[child]))
+			child++;
+		if (!earlier(ev->heap[child], t))
+			break;
+		heap_set(ev, i, ev->heap[child]);
+		i = child;
+	}
+	heap_set(ev, i, t);
+}
+
+int ev_timer_start_at(struct ev *ev, struct ev_timer *t, uint64_t at_ns,
+		      ev_timer_fn fn)
+{
+	ev_timer_stop(t);
+	if (ev->timers == ev->heap_size) {
+		size_t size = ev->heap_size ? ev->heap_size * 2 : 64;
+		struct ev_timer **h = realloc(ev->heap, size * sizeof(*h));
+
+		if (!h)
+			return -ENOMEM;
+		ev->heap = h;
+		ev->heap_size = size;
+	}
+	t->ev = ev;
+	t->at_ns = at_ns;
+	t->fn = fn;
+	heap_set(ev, ev->timers++, t);
+	heap_up(ev, t->index);
+	return 0;
+}
+
+int ev_timer_start(struct ev *ev, struct ev_timer *t, uint64_t ms,
+		   ev_timer_fn fn)
+{
+	return ev_timer_start_at(ev, t, ev_now_ns() + ms * 1000000u, fn);
+}
+
+void ev_timer_stop(struct ev_timer *t)
+{
+	struct ev *ev = t->ev;
+	struct ev_timer *last;
+	size_t i = t->index;
+
+	if (!ev)
+		return;
+	t->ev = NULL;
+	last = ev->heap[--ev->timers];
+	if (last == t)
+		return;
+	heap_set(ev, i, last);
+	heap_up(ev, i);
+	heap_down(ev, last->index);
+}
+
+static void run_timers(struct ev *ev)
+{
+	uint64_t now;
+
+	if (!ev->timers)
+		return;
+	now = ev_now_ns();
+	/* Those that callbacks add are for later, even if already due. */
+	for (size_t n = ev->timers; n && ev->timers; n--) {
+		struct ev_timer *t = ev->heap[0];
+
+		if (t->at_ns > now)
+			break;
+		ev_timer_stop(t);
+		t->fn(t);
+	}
+}
+
+static int timeout_until(const struct ev *ev, int timeout_ms)
+{
+	uint64_t now, ms;
+
+	if (!ev->timers)
+		return timeout_ms;
+	now = ev_now_ns();
+	if (ev->heap[0]->at_ns <= now)
+		return 0;
+	ms = (ev->heap[0]->at_ns - now + 999999) / 1000000;
+	if (ms > 3600000)
+		ms = 3600000;
+	if (timeout_ms >= 0 && ms > (uint64_t)timeout_ms)
+		return timeout_ms;
+	return (int)ms;
+}
+
+static int wait_events(struct ev *ev, int timeout_ms)
+{
+	uint64_t end;
+	int n;
+
+	if (ev->spin_us && ev->had_events && timeout_ms != 0) {
+		end = ev_now_ns() + ev->spin_us * 1000u;
+		do {
+			n = epoll_wait(ev->epfd, ev->batch, BATCH, 0);
+			if (n)
+				return n;
+		} while (ev_now_ns() < end);
+	}
+	return epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
+}
+
+int ev_step(struct ev *ev, int timeout_ms)
+{
+	int n = wait_events(ev, timeout_until(ev, timeout_ms));
+
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	ev->had_events = n > 0;
+	ev->batch_len = n > 0 ? n : 0;
+	for (ev->batch_at = 0; ev->batch_at < ev->batch_len;) {
+		struct epoll_event *e = &ev->batch[ev->batch_at++];
+		struct ev_io *io = e->data.ptr;
+
+		if (io)
+			io->fn(io, e->events);
+	}
+	ev->batch_len = 0;
+	run_timers(ev);
+	run_laters(ev);
+	return 0;
+}
+
+int ev_run(struct ev *ev)
+{
+	int r = 0;
+
+	ev->quit = false;
+	while (!ev->quit && r == 0)
+		r = ev_step(ev, -1);
+	return r;
+}
+
+void ev_quit(struct ev *ev)
+{
+	ev->quit = true;
+}
+
+void ev_spin(struct ev *ev, unsigned int us)
+{
+	ev->spin_us = us;
+}
