@@ -376,7 +376,7 @@ int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret)
 
 void msg_put_bytes(struct msg_buf *b, const void *p, size_t len)
 {
-	if (len > sizeof(b->data) - b->len) {
+	if (len > b->size - b->len) {
 		b->overflow = true;
 		return;
 	}

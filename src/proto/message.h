@@ -208,15 +208,21 @@ int msg_closed_decode(const uint8_t *p, size_t len, struct msg_closed *ret);
 int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret);
 
 /*
- * Writing. A frame is put together in a buffer of the caller, at most
- * sizeof(buf); what does not fit sets the overflow flag, which the sender
+ * Writing. A frame is put together in a buffer of the caller's, of any size up
+ * to MSG_MAX; what does not fit sets the overflow flag, which the sender
  * checks once at the end.
  */
 struct msg_buf {
-	size_t len;
+	uint8_t *data;
+	size_t size, len;
 	bool overflow;
-	uint8_t data[MSG_MAX];
 };
+
+/** msg_buf() - an empty frame over @data, which has @size bytes */
+static inline struct msg_buf msg_buf(uint8_t *data, size_t size)
+{
+	return (struct msg_buf){ .data = data, .size = size };
+}
 
 void msg_begin(struct msg_buf *b, enum msg_type type, uint32_t serial);
 void msg_begin_reply(struct msg_buf *b, uint16_t type, uint32_t serial,
