@@ -17,14 +17,6 @@ struct registry {
 	char name[5];
 };
 
-static int lookup_none(const char *name, uint32_t *ret)
-{
-	(void)name;
-	(void)ret;
-	return -ENOENT;
-}
-
-const struct name_lookup name_lookup_system = { lookup_none, lookup_none };
 
 int registry_new(const struct registry_dir *dirs, size_t n,
 		 const char *volatile_dir, struct registry **ret)
@@ -204,26 +196,3 @@ size_t registry_expire(struct registry *r, int32_t pid)
 	return 0;
 }
 
-const char *policy_name(enum policy p)
-{
-	static const char *const names[] = { "default", "enabled",
-					     "disabled" };
-
-	return names[p];
-}
-
-const char *origin_name(enum origin o)
-{
-	static const char *const names[] = { "package",	 "administrator",
-					     "user",	 "config",
-					     "volatile", "builtin" };
-
-	return names[o];
-}
-
-const char *partition_kind_name(enum partition_kind k)
-{
-	static const char *const names[] = { "host", "vm", "container" };
-
-	return names[k];
-}

@@ -180,6 +180,7 @@ struct service_draft {
 	const char *policy, *bind, *connect, *wildcard, *target; /* or NULL */
 	uint32_t owner_uid;
 	int32_t lease_pid; /* 0: none */
+	const char *max_connections; /* or NULL */
 };
 
 struct partition_draft {
