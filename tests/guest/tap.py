@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""tap - run the functions named test_* of a module, say how each went (TAP)
+
+A test gets the one object that main() was given. It fails by an exception; a
+test that cannot run fails too. Names on the command line select tests.
+"""
+import os
+import sys
+import tempfile
+import time
+import traceback
+
+
+class Failure(AssertionError):
+    pass
+
+
+def same(got, wanted, what):
+    if got != wanted:
+        raise Failure("%s: %r, not %r" % (what, got, wanted))
+
+
+def check(truth, what):
+    if not truth:
+        raise Failure(what)
+
+
+def tests_of(module):
+    names = [n for n in vars(module) if n.startswith("test_")]
+    chosen = sys.argv[1:]
+    for name in chosen:
+        if name not in names:
+            sys.exit("no test named %s; there are: %s" % (
+                name, " ".join(names)))
+    return [(n, getattr(module, n)) for n in names if not chosen or n in chosen]
+
+
+def main(module, make):
+    """@make(directory) gives a context manager for what all tests share."""
+    tests = tests_of(module)
+    failed = 0
+    print("1..%d" % len(tests), flush=True)
+    with tempfile.TemporaryDirectory(prefix="hvs-test-") as work:
+        try:
+            shared = make(work)
+            with shared as fixture:
+                for i, (name, function) in enumerate(tests, 1):
+                    failed += run(i, name, function, fixture)
+        except Exception:
+            complain()
+            # Whatever has not run has failed: TAP counts what is missing.
+            failed += 1
+    sys.stdout.flush()
+    os._exit(1 if failed else 0)
+
+
+def complain():
+    for line in traceback.format_exc().splitlines():
+        print("# " + line)
+
+
+def run(number, name, function, fixture):
+    start = time.monotonic()
+    try:
+        function(fixture)
+        word = "ok"
+    except Exception:
+        complain()
+        if hasattr(fixture, "diagnose"):
+            for line in fixture.diagnose().splitlines():
+                print("# " + line)
+        word = "not ok"
+    print("%s %d - %s (%.2f s)" % (word, number, name[5:].replace("_", " "),
+                                   time.monotonic() - start), flush=True)
+    return word != "ok"
