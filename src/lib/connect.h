@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* connect.h - the connect that hvs_connect() and hvs_dial() share */
+#ifndef LIB_CONNECT_H
+#define LIB_CONNECT_H
+
+#include <stdbool.h>
+
+#include <hvsocket.h>
+
+#include "lib/state.h"
+
+/**
+ * connect_run() - one connect
+ * @fd:		a socket with O_NONBLOCK set
+ * @dest:	checked by address_check()
+ * @opt:	the options
+ * @nonblock:	do not wait for a guest
+ *
+ * Return: 0; or -1 with errno and reason set.
+ */
+int connect_run(int fd, const SOCKADDR_HV *dest, const struct options *opt,
+		bool nonblock);
+
+#endif /* LIB_CONNECT_H */

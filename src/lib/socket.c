@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket.c - hvs_socket(), hvs_accept()
+ *
+ * A Hyper-V socket is an AF_UNIX socket: a byte stream is SOCK_STREAM, RAW is
+ * SOCK_SEQPACKET. Nothing is remembered about it here.
+ */
+#include <errno.h>
+
+#include "lib/address.h"
+#include "lib/reason.h"
+#include "lib/sys.h"
+#include "proto/name.h"
+
+int hvs_socket(int af, int type, int protocol)
+{
+	int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd;
+
+	type &= ~flags;
+	if (af != AF_HYPERV)
+		return hvs__fail(-1, EAFNOSUPPORT, HVS_REASON_BAD_REQUEST, NULL,
+				 "address family %d is not AF_HYPERV (34)", af);
+	if (type == SOCK_DGRAM)
+		return hvs__fail(-1, EPROTONOSUPPORT, HVS_REASON_TYPE, NULL,
+				 "SOCK_DGRAM is not carried: use SOCK_STREAM "
+				 "or SOCK_RAW");
+	if (type == SOCK_RAW)
+		type = SOCK_SEQPACKET;
+	if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
+		return hvs__fail(-1, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
+				 "socket type 0x%x is unknown",
+				 (unsigned int)type);
+	if (protocol != HV_PROTOCOL_RAW)
+		return hvs__fail(-1, EPROTONOSUPPORT, HVS_REASON_BAD_REQUEST,
+				 NULL, "protocol %d is not HV_PROTOCOL_RAW (1)",
+				 protocol);
+	fd = sys_socket(AF_UNIX, type | flags, 0);
+	return fd < 0 ? hvs__fail_errno() : fd;
+}
+
+int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
+{
+	SOCKADDR_HV a = address_none();
+	struct sockaddr_un sa;
+	socklen_t sa_len = sizeof(sa);
+	struct name n;
+	int r;
+
+	if (addr && (!len || (int)*len < 0)) {
+		errno = len ? EINVAL : EFAULT;
+		return hvs__fail_errno();
+	}
+	if (!addr) {
+		r = sys_accept4(fd, NULL, NULL, flags);
+		return r < 0 ? hvs__fail_errno() : r;
+	}
+	r = sys_accept4(fd, &sa, &sa_len, flags);
+	if (r < 0)
+		return hvs__fail_errno();
+	/* who came in past the broker (it cannot be helped for a listener
+	 * whose path somebody was given) is nobody: zero/zero */
+	name_decode(&sa, sa_len, &n);
+	if (n.kind == NAME_CONNECTOR) {
+		a.VmId = n.connector.peer;
+		a.ServiceId = n.connector.peer_service;
+	}
+	(void)address_give(&a, addr, len);
+	return r;
+}
