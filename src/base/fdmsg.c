@@ -13,23 +13,23 @@ union control {
 	char buf[CMSG_SPACE(sizeof(int) * FDMSG_MAX) + 256];
 };
 
-int fdmsg_recv(int sock, void *buf, size_t size, int flags, struct fdmsg *ret)
+int fdmsg_recv_iov(int sock, const struct iovec *iov, size_t n, int flags,
+		   struct fdmsg *ret)
 {
 	union control control;
-	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
+		.msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = n,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *c;
-	ssize_t n;
+	ssize_t len;
 
-	n = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
-	if (n < 0)
+	len = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
+	if (len < 0)
 		return -errno;
-	ret->len = (size_t)n;
+	ret->len = (size_t)len;
 	ret->truncated = !!(msg.msg_flags & MSG_TRUNC);
 	ret->nfds = 0;
 	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
@@ -44,6 +44,13 @@ int fdmsg_recv(int sock, void *buf, size_t size, int flags, struct fdmsg *ret)
 		ret->nfds += (int)count;
 	}
 	return 0;
+}
+
+int fdmsg_recv(int sock, void *buf, size_t size, int flags, struct fdmsg *ret)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+
+	return fdmsg_recv_iov(sock, &iov, 1, flags, ret);
 }
 
 int fdmsg_send(int sock, const void *buf, size_t len, const int *fds, int nfds,

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define FDMSG_MAX 253
 
@@ -33,6 +34,10 @@ struct fdmsg {
  * Return: 0 (ret->len may be 0: end of file, or an empty packet), or -errno.
  */
 int fdmsg_recv(int sock, void *buf, size_t size, int flags, struct fdmsg *ret);
+
+/** fdmsg_recv_iov() - the same into @n buffers */
+int fdmsg_recv_iov(int sock, const struct iovec *iov, size_t n, int flags,
+		   struct fdmsg *ret);
 
 /**
  * fdmsg_send() - one packet with up to FDMSG_MAX descriptors (borrowed)
