@@ -55,12 +55,12 @@ bool ours(int fd)
 	switch (name.kind) {
 	case NAME_NONE:
 		return ours_type(fd) != 0;
-	case NAME_FOREIGN:
-		return false;
 	case NAME_LISTENER:
-	case NAME_RENDEZVOUS:
 	case NAME_CONNECTOR:
+		return true;
+	case NAME_FOREIGN:
+	case NAME_RENDEZVOUS: /* a transport's own: not a program's */
 		break;
 	}
-	return true;
+	return false;
 }
