@@ -1,53 +1,126 @@
 /* SPDX-License-Identifier: MIT */
-/* registry.c - see registry.h */
+/* registry.c - the registry as its users see it (registry.h) */
 #include "registry/registry.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/guid.h"
+#include "registry/store.h"
+#include "registry/write-file.h"
 
-/* For now: the host and nothing else. */
-struct registry {
-	int fd;
-	struct partition host;
-	char name[5];
+static const char *const subdirs[UNIT_KINDS] = {
+	[UNIT_SERVICE] = "services.d",
+	[UNIT_PARTITION] = "partitions.d",
 };
 
+static int add_dir(struct registry *r, const struct registry_dir *from,
+		   enum unit_kind kind)
+{
+	struct dir *d = &r->dirs[r->n_dirs++];
+
+	*d = (struct dir){ .kind = kind, .origin = from->origin, .wd = -1,
+			   .up_wd = -1 };
+	d->base = strdup(from->path);
+	if (asprintf(&d->path, "%s/%s", from->path, subdirs[kind]) < 0)
+		d->path = NULL;
+	return d->base && d->path ? 0 : -ENOMEM;
+}
+
+static int add_volatile(struct registry *r, const char *dir)
+{
+	int error;
+
+	for (size_t k = 0; k < UNIT_KINDS; k++) {
+		if (asprintf(&r->volatile_path[k], "%s/%s", dir,
+			     subdirs[k]) < 0) {
+			r->volatile_path[k] = NULL;
+			return -ENOMEM;
+		}
+		error = make_directories(r->volatile_path[k], 0700);
+		if (error < 0)
+			return error;
+	}
+	return 0;
+}
+
+static int init(struct registry *r, const struct registry_dir *dirs, size_t n,
+		const char *volatile_dir)
+{
+	int error = 0;
+
+	r->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (r->fd < 0)
+		return -errno;
+	for (size_t k = 0; k < UNIT_KINDS; k++) {
+		r->listing[k] = calloc(1, sizeof(*r->listing[k]));
+		if (!r->listing[k])
+			return -ENOMEM;
+	}
+	r->host = (struct partition){
+		.origin = ORIGIN_BUILTIN,
+		.enabled = true,
+		.defaults.wildcard = -1,
+	};
+	r->host.name = strdup("host");
+	r->dirs = calloc(n * UNIT_KINDS + 1, sizeof(*r->dirs));
+	if (!r->host.name || !r->dirs)
+		return -ENOMEM;
+	for (enum unit_kind k = 0; k < UNIT_KINDS && !error; k++)
+		for (size_t i = 0; i < n && !error; i++)
+			error = add_dir(r, &dirs[i], k);
+	if (!error && volatile_dir)
+		error = add_volatile(r, volatile_dir);
+	return error;
+}
 
 int registry_new(const struct registry_dir *dirs, size_t n,
 		 const char *volatile_dir, struct registry **ret)
 {
 	struct registry *r = calloc(1, sizeof(*r));
+	int error;
 
-	(void)dirs;
-	(void)n;
-	(void)volatile_dir;
 	if (!r)
 		return -ENOMEM;
-	r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (r->fd < 0) {
-		free(r);
-		return -errno;
+	r->fd = -1;
+	error = init(r, dirs, n, volatile_dir);
+	if (error < 0) {
+		registry_free(r);
+		return error;
 	}
-	memcpy(r->name, "host", 5);
-	r->host.name = r->name;
-	r->host.origin = ORIGIN_BUILTIN;
-	r->host.enabled = true;
-	r->host.defaults.wildcard = -1;
+	load_all(r);
+	store_settle(r);
 	*ret = r;
 	return 0;
 }
 
 struct registry *registry_free(struct registry *r)
 {
-	if (r) {
-		close(r->fd);
-		free(r);
+	if (!r)
+		return NULL;
+	if (r->listing[0] && r->listing[1])
+		store_clear(r);
+	for (size_t i = 0; i < r->n_dirs; i++) {
+		problems_clear(&r->dirs[i].problems);
+		free(r->dirs[i].base);
+		free(r->dirs[i].path);
 	}
+	for (size_t k = 0; k < UNIT_KINDS; k++) {
+		free(r->volatile_path[k]);
+		if (r->listing[k])
+			free(r->listing[k]->v);
+		free(r->listing[k]);
+	}
+	free(r->dirs);
+	free(r->host.name);
+	free(r->all.v); /* the strings were the others' */
+	if (r->fd >= 0)
+		close(r->fd);
+	free(r);
 	return NULL;
 }
 
@@ -58,141 +131,161 @@ int registry_fd(const struct registry *r)
 
 bool registry_refresh(struct registry *r)
 {
-	(void)r;
-	return false;
+	if (!watch_drain(r))
+		return false;
+	return store_settle(r);
 }
 
 void registry_reload(struct registry *r)
 {
-	(void)r;
+	load_all(r);
+	r->changed = true;
+	store_settle(r);
 }
 
 uint64_t registry_generation(const struct registry *r)
 {
-	(void)r;
-	return 1;
+	return r->generation;
 }
 
 size_t registry_problems(const struct registry *r,
 			 const struct registry_problem **ret)
 {
-	(void)r;
-	*ret = NULL;
-	return 0;
+	*ret = r->all.v;
+	return r->all.n;
 }
+
+/* ---- Look-ups ------------------------------------------------------------ */
 
 const struct service *registry_service(const struct registry *r,
 				       const GUID *id)
 {
-	(void)r;
-	(void)id;
-	return NULL;
+	const struct unit *u;
+
+	u = claim_guid(r, CLAIM_SERVICE_ID, id, CLAIM_IN_FORCE);
+	return u ? &u->service : NULL;
 }
 
 const struct service *registry_service_by_name(const struct registry *r,
 					       const char *name)
 {
-	(void)r;
-	(void)name;
-	return NULL;
+	const struct unit *u;
+
+	u = claim_name(r, CLAIM_SERVICE_NAME, name, CLAIM_IN_FORCE);
+	if (!u)
+		u = claim_name(r, CLAIM_SERVICE_STEM, name, CLAIM_IN_FORCE);
+	return u ? &u->service : NULL;
 }
 
 const struct partition *registry_partition(const struct registry *r,
 					   const GUID *vmid)
 {
-	return guid_is_zero(vmid) ? &r->host : NULL;
+	const struct unit *u;
+
+	if (guid_is_zero(vmid))
+		return &r->host;
+	u = claim_guid(r, CLAIM_VMID, vmid, CLAIM_IN_FORCE);
+	return u ? &u->partition.p : NULL;
 }
 
 const struct partition *registry_partition_by_name(const struct registry *r,
 						   const char *name)
 {
-	return strcasecmp(name, "host") ? NULL : &r->host;
+	const struct unit *u;
+
+	if (strcasecmp(name, r->host.name) == 0)
+		return &r->host;
+	u = claim_name(r, CLAIM_PARTITION_NAME, name, CLAIM_IN_FORCE);
+	if (!u)
+		u = claim_name(r, CLAIM_PARTITION_STEM, name, CLAIM_IN_FORCE);
+	return u ? &u->partition.p : NULL;
 }
 
 size_t registry_service_count(const struct registry *r)
 {
-	(void)r;
-	return 0;
+	return r->count[UNIT_SERVICE];
 }
 
 size_t registry_partition_count(const struct registry *r)
 {
-	(void)r;
-	return 1;
+	return r->count[UNIT_PARTITION] + 1;
+}
+
+static int by_service_name(const void *a, const void *b)
+{
+	const struct service *const *x = a, *const *y = b;
+
+	return strcasecmp((*x)->name, (*y)->name);
+}
+
+static int by_partition_name(const void *a, const void *b)
+{
+	const struct partition *const *x = a, *const *y = b;
+
+	return strcasecmp((*x)->name, (*y)->name);
+}
+
+static const struct listing *list(const struct registry *r,
+				  enum unit_kind kind)
+{
+	struct listing *l = r->listing[kind];
+	size_t n = r->count[kind];
+
+	if (l->valid)
+		return l;
+	free(l->v);
+	*l = (struct listing){ 0 };
+	l->v = calloc(n + 1, sizeof(*l->v));
+	if (!l->v)
+		return l;
+	for (size_t v = 0; v < 2; v++) {
+		for (const struct unit *u = r->units[kind][v]; u && l->n < n;
+		     u = u->hh.next) {
+			if (!u->in_force)
+				continue;
+			if (kind == UNIT_SERVICE)
+				l->v[l->n++] = &u->service;
+			else
+				l->v[l->n++] = &u->partition.p;
+		}
+	}
+	qsort(l->v, l->n, sizeof(*l->v),
+	      kind == UNIT_SERVICE ? by_service_name : by_partition_name);
+	l->valid = true;
+	return l;
 }
 
 int registry_each_service(const struct registry *r,
 			  int (*fn)(const struct service *s, void *arg),
 			  void *arg)
 {
-	(void)r;
-	(void)fn;
-	(void)arg;
-	return 0;
+	const struct listing *l = list(r, UNIT_SERVICE);
+	int error = 0;
+
+	for (size_t i = 0; i < l->n && !error; i++)
+		error = fn(l->v[i], arg);
+	return error;
 }
 
 int registry_each_partition(const struct registry *r,
 			    int (*fn)(const struct partition *p, void *arg),
 			    void *arg)
 {
-	return fn(&r->host, arg);
-}
+	const struct listing *l = list(r, UNIT_PARTITION);
+	bool host_done = false;
+	int error = 0;
 
-const struct rules *partition_rules(const struct partition *p, const GUID *id)
-{
-	(void)p;
-	(void)id;
-	return NULL;
-}
+	for (size_t i = 0; i < l->n && !error; i++) {
+		const struct partition *p = l->v[i];
 
-int registry_add_service(struct registry *r, const struct service_draft *d,
-			 const struct service **ret, char *why, size_t size)
-{
-	(void)r; (void)d; (void)ret; (void)why; (void)size;
-	return -ENOSYS;
+		if (!host_done && strcasecmp(r->host.name, p->name) < 0) {
+			host_done = true;
+			error = fn(&r->host, arg);
+		}
+		if (!error)
+			error = fn(p, arg);
+	}
+	if (!host_done && !error)
+		error = fn(&r->host, arg);
+	return error;
 }
-
-int registry_set_service(struct registry *r, const GUID *id,
-			 const struct service_draft *d, char *why, size_t size)
-{
-	(void)r; (void)d; (void)id; (void)why; (void)size;
-	return -ENOSYS;
-}
-
-int registry_remove_service(struct registry *r, const GUID *id, char *why,
-			    size_t size)
-{
-	(void)r; (void)id; (void)why; (void)size;
-	return -ENOSYS;
-}
-
-int registry_add_partition(struct registry *r, const struct partition_draft *d,
-			   const struct partition **ret, char *why,
-			   size_t size)
-{
-	(void)r; (void)d; (void)ret; (void)why; (void)size;
-	return -ENOSYS;
-}
-
-int registry_set_partition(struct registry *r, const GUID *vmid,
-			   const struct partition_draft *d, char *why,
-			   size_t size)
-{
-	(void)r; (void)d; (void)vmid; (void)why; (void)size;
-	return -ENOSYS;
-}
-
-int registry_remove_partition(struct registry *r, const GUID *vmid, char *why,
-			      size_t size)
-{
-	(void)r; (void)vmid; (void)why; (void)size;
-	return -ENOSYS;
-}
-
-size_t registry_expire(struct registry *r, int32_t pid)
-{
-	(void)r;
-	(void)pid;
-	return 0;
-}
-
