@@ -100,6 +100,7 @@ static void start(long id, const char *command)
 		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 		_exit(127);
 	}
+	setpgid(j->pid, j->pid); /* here too: a kill may come at once */
 	close(in[0]);
 	close(out[1]);
 	j->id = id;
