@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd-as.c - hvctl as PARTITION -- COMMAND
+ *
+ * A partition is the control socket that one talks to: the command gets its
+ * directory in HVSOCKET_RUNTIME_DIR, the host's in HVSOCKET_HOST_RUNTIME_DIR
+ * (so that hvctl manages from inside, too), and libhvsocket-preload.so.
+ * Without --private hvctl becomes the command. With it, the command is a
+ * child: signals that somebody sent to hvctl are passed on (those of the
+ * terminal reach the command by themselves), and hvctl ends as the command
+ * did, by the same signal if need be.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "config.h"
+#include "hvctl/out.h"
+#include "hvctl/place.h"
+#include "hvctl/private.h"
+#include "hvctl/store.h"
+#include "hvctl/verbs.h"
+
+#define PRELOAD "libhvsocket-preload.so"
+
+static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1,
+				 SIGUSR2, SIGALRM, SIGWINCH };
+
+/* The partition's directory, where the command's control socket is. */
+static int find_directory(struct ctl *c, const char *name, char *ret,
+			  size_t size)
+{
+	cleanup_json_ json_t *o = NULL;
+	const char *dir;
+	int fd;
+
+	if (store_find(c, &store_partitions, name, &o))
+		return 1;
+	if (!strcmp(json_text(o, "kind"), "host"))
+		dir = c->side[CALL_HOST].dir;
+	else
+		dir = json_text(o, "directory");
+	if (!*dir || strlen(dir) >= size)
+		return fail("as %s: it has no directory", show(name));
+	fd = control_connect(dir);
+	if (fd == -EACCES)
+		return fail("as %s: %s: only the user whom the broker runs as "
+			    "may enter (%s)", show(name), show(dir),
+			    strerror(EACCES));
+	if (fd < 0)
+		return fail("as %s: %s: %s", show(name), show(dir),
+			    strerror(-fd));
+	close(fd);
+	snprintf(ret, size, "%s", dir);
+	return 0;
+}
+
+/* HVSOCKET_PRELOAD= (empty) asks for none. */
+static int set_preload(void)
+{
+	static const char *const beside[] = { "../preload/" PRELOAD, NULL };
+	const char *named = getenv("HVSOCKET_PRELOAD");
+	const char *old = getenv("LD_PRELOAD");
+	cleanup_free_ char *value = NULL;
+	char path[PATH_MAX];
+	int r;
+
+	if (named && !*named)
+		return 0;
+	r = place_find("HVSOCKET_PRELOAD", beside,
+		       HVSOCKET_LIBDIR "/" PRELOAD, path, sizeof(path));
+	if (r)
+		return fail("as: %s: %s", show(path), strerror(-r));
+	if (strpbrk(path, " :"))
+		return fail("as: %s: the loader takes no path with a blank or "
+			    "a colon", show(path));
+	if (old && strstr(old, PRELOAD))
+		return 0; /* hvctl as within hvctl as */
+	if (asprintf(&value, "%s%s%s", path, old && *old ? ":" : "",
+		     old ? old : "") < 0) {
+		value = NULL;
+		return fail("as: %s", strerror(ENOMEM));
+	}
+	return setenv("LD_PRELOAD", value, 1) ? fail("as: %s", strerror(errno))
+					      : 0;
+}
+
+static int set_environment(struct ctl *c, const char *partition)
+{
+	char dir[CALL_DIR_SIZE];
+
+	if (find_directory(c, partition, dir, sizeof(dir)))
+		return 1;
+	if (setenv("HVSOCKET_RUNTIME_DIR", dir, 1) ||
+	    setenv("HVSOCKET_HOST_RUNTIME_DIR", c->side[CALL_HOST].dir, 1))
+		return fail("as: %s", strerror(errno));
+	return set_preload();
+}
+
+/* As env(1): 127 where there is no such command, 126 where it does not run. */
+static int become(char **command)
+{
+	sigset_t none;
+	int error;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	execvp(command[0], command);
+	error = errno;
+	fail("as: %s: %s", show(command[0]), strerror(error));
+	return error == ENOENT ? 127 : 126;
+}
+
+static int wait_command(pid_t pid, const sigset_t *set)
+{
+	int status;
+
+	for (;;) {
+		siginfo_t info;
+
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status;
+		if (sigwaitinfo(set, &info) < 0)
+			continue;
+		if (info.si_signo != SIGCHLD && info.si_code <= 0)
+			kill(pid, info.si_signo);
+	}
+}
+
+/* End as the command did. */
+static int end_like(int status)
+{
+	const struct rlimit no_core = { 0, 0 };
+	sigset_t set;
+	int sig;
+
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	sig = WTERMSIG(status);
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(sig, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	raise(sig);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	return 128 + sig;
+}
+
+static int add_partition(struct ctl *c, const char *name)
+{
+	cleanup_json_ json_t *reply = NULL;
+	struct call_error err;
+
+	if (!strcmp(name, "host"))
+		return 0;
+	if (!store_show(c, &store_partitions, name, &reply, &err))
+		return 0; /* named twice */
+	return call_or_say(c,
+			   json_pack("{s:s, s:s}", "method", "partition.add",
+				     "name", name),
+			   name, &reply);
+}
+
+static int run_private(struct ctl *c, const struct args *a,
+		       const sigset_t *set, int *ret_status)
+{
+	pid_t self = getpid();
+	pid_t pid;
+
+	for (size_t i = 0; i < a->nopt; i++)
+		if (!strcmp(a->opt[i]->name, "partition") &&
+		    add_partition(c, a->value[i]))
+			return 1;
+	if (add_partition(c, a->pos[0]) || set_environment(c, a->pos[0]))
+		return 1;
+	ctl_fini(c);
+	pid = fork();
+	if (pid < 0)
+		return fail("as: %s", strerror(errno));
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != self)
+			_exit(1);
+		_exit(become(a->rest));
+	}
+	*ret_status = wait_command(pid, set);
+	return 0;
+}
+
+static int as_private(struct ctl *c, const struct args *a)
+{
+	struct private_broker p;
+	int status, r;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
+		sigaddset(&set, passed_on[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (private_start(args_value(a, "profile"), &p))
+		return 1;
+	if (setenv("HVSOCKET_RUNTIME_DIR", p.dir, 1) ||
+	    setenv("HVSOCKET_HOST_RUNTIME_DIR", p.dir, 1))
+		r = fail("as: %s", strerror(errno));
+	else
+		r = run_private(c, a, &set, &status);
+	private_end(&p);
+	return r ? r : end_like(status);
+}
+
+int cmd_as(struct ctl *c, const struct args *a)
+{
+	if (args_has(a, "private"))
+		return as_private(c, a);
+	if (args_has(a, "partition"))
+		return usage("as: --partition goes with --private only");
+	if (args_has(a, "profile"))
+		return usage("as: --profile goes with --private only");
+	if (set_environment(c, a->pos[0]))
+		return 1;
+	ctl_fini(c);
+	return become(a->rest);
+}

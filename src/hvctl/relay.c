@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/* relay.c - see relay.h */
+#include "hvctl/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fdmsg.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
+#define CHUNK 65536 /* what a pipe holds, too */
+#define BUDGET 16 /* chunks before others have their turn */
+
+struct side {
+	struct ev_io io; /* first: see on_event() */
+	struct relay *relay;
+	int fd;
+	bool copy; /* may bring descriptors: no splice from here */
+	bool hup; /* closed in both directions */
+};
+
+/* One direction. At most one chunk is under way, in the pipe or in buf. */
+struct pump {
+	struct side *from, *to;
+	int pipe[2];
+	char *buf;
+	size_t off, pending;
+	uint64_t bytes;
+	bool eof, done;
+};
+
+struct relay {
+	struct ev *ev;
+	struct side a, b;
+	struct pump ab, ba;
+	relay_end_fn end;
+	void *arg;
+};
+
+int relay_guard(int fd)
+{
+	socklen_t len = sizeof(int);
+	const int zero = 0, one = 1;
+	int domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    domain != AF_UNIX)
+		return 0;
+	/* urgent bytes stay in their place */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	return !setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &zero, sizeof(zero));
+}
+
+static bool is_unix(int fd)
+{
+	socklen_t len = sizeof(int);
+	int domain;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+	       domain == AF_UNIX;
+}
+
+static void *close_all(void *p)
+{
+	struct fdmsg *m = p;
+
+	for (int i = 0; i < m->nfds; i++)
+		close(m->fds[i]);
+	free(m);
+	return NULL;
+}
+
+/* A thread's death is not waited for: its close() may take seconds. */
+static void close_elsewhere(const struct fdmsg *m)
+{
+	struct fdmsg *copy = malloc(sizeof(*copy));
+	pthread_t t;
+
+	if (!copy)
+		return; /* they end with the process */
+	*copy = *m;
+	if (pthread_create(&t, NULL, close_all, copy))
+		free(copy);
+	else
+		pthread_detach(t);
+}
+
+static int pump_room(struct pump *p)
+{
+	if (p->from->copy) {
+		if (!p->buf)
+			p->buf = malloc(CHUNK);
+		return p->buf ? 0 : -ENOMEM;
+	}
+	if (p->pipe[0] < 0 && pipe2(p->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Bytes taken, 0 at the end of file, or -errno. */
+static ssize_t pump_fill(struct pump *p)
+{
+	struct fdmsg m;
+	ssize_t n;
+	int r;
+
+	if (!p->from->copy) {
+		n = splice(p->from->fd, NULL, p->pipe[1], NULL, CHUNK,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		return n < 0 ? -errno : n;
+	}
+	r = fdmsg_recv(p->from->fd, p->buf, CHUNK, MSG_DONTWAIT, &m);
+	if (r)
+		return r;
+	if (m.nfds) {
+		close_elsewhere(&m);
+		return -EPROTO;
+	}
+	p->off = 0;
+	return (ssize_t)m.len;
+}
+
+static ssize_t pump_drain(struct pump *p)
+{
+	ssize_t n;
+
+	if (p->from->copy)
+		n = send(p->to->fd, p->buf + p->off, p->pending,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+	else
+		n = splice(p->pipe[0], NULL, p->to->fd, NULL, p->pending,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	return n < 0 ? -errno : n;
+}
+
+/* What is under way has nowhere to go; who feeds it shall know. */
+static void pump_give_up(struct pump *p)
+{
+	shutdown(p->from->fd, SHUT_RD);
+	p->pending = 0;
+	p->done = true;
+}
+
+/* Move what can be moved. 0, or -errno that ends the relay. */
+static int pump_step(struct pump *p)
+{
+	ssize_t n;
+	int r;
+
+	for (int i = 0; i < BUDGET && !p->done; i++) {
+		if (!p->pending && !p->eof) {
+			r = pump_room(p);
+			if (r)
+				return r;
+			n = pump_fill(p);
+			if (n == -EAGAIN || n == -EINTR)
+				return 0;
+			if (n < 0)
+				return (int)n;
+			p->eof = n == 0;
+			p->pending = (size_t)n;
+		}
+		while (p->pending) {
+			n = pump_drain(p);
+			if (n == -EAGAIN)
+				return 0;
+			if (n == -EINTR)
+				continue;
+			if (n == -EPIPE) {
+				pump_give_up(p);
+				return 0;
+			}
+			if (n < 0)
+				return (int)n;
+			p->off += (size_t)n;
+			p->pending -= (size_t)n;
+			p->bytes += (uint64_t)n;
+		}
+		if (p->eof && !p->done) {
+			shutdown(p->to->fd, SHUT_WR);
+			p->done = true;
+		}
+	}
+	return 0;
+}
+
+static void on_event(struct ev_io *io, uint32_t events);
+
+/* Ask for what the pumps wait for. A side that is closed altogether says so
+ * at every look, and is only looked at while something waits for it. */
+static int side_watch(struct side *s, const struct pump *out,
+		      const struct pump *in)
+{
+	uint32_t events = 0;
+
+	if (!out->done && !out->eof && !out->pending)
+		events |= EPOLLIN;
+	if (!in->done && in->pending)
+		events |= EPOLLOUT;
+	if (!events && s->hup) {
+		ev_io_stop(&s->io);
+		return 0;
+	}
+	if (s->io.ev && s->io.events == events)
+		return 0;
+	return ev_io_start(s->relay->ev, &s->io, s->fd, events, on_event);
+}
+
+static void relay_stop(struct relay *r)
+{
+	ev_io_stop(&r->a.io);
+	ev_io_stop(&r->b.io);
+	cleanup_close(&r->a.fd);
+	cleanup_close(&r->b.fd);
+	r->a.fd = r->b.fd = -1;
+}
+
+static void relay_destroy(void *p)
+{
+	struct relay *r = p;
+
+	for (int i = 0; i < 2; i++) {
+		cleanup_close(&r->ab.pipe[i]);
+		cleanup_close(&r->ba.pipe[i]);
+	}
+	free(r->ab.buf);
+	free(r->ba.buf);
+	free(r);
+}
+
+struct relay *relay_free(struct relay *r)
+{
+	if (r) {
+		relay_stop(r);
+		ev_later(r->ev, relay_destroy, r);
+	}
+	return NULL;
+}
+
+static int relay_step(struct relay *r)
+{
+	int e;
+
+	e = pump_step(&r->ab);
+	if (!e)
+		e = pump_step(&r->ba);
+	if (e)
+		return e;
+	/* Nobody is left there to take what is still to come. */
+	if (r->b.hup && r->ba.eof && !r->ab.done)
+		pump_give_up(&r->ab);
+	if (r->a.hup && r->ab.eof && !r->ba.done)
+		pump_give_up(&r->ba);
+	if (r->ab.done && r->ba.done)
+		return 0;
+	e = side_watch(&r->a, &r->ab, &r->ba);
+	if (!e)
+		e = side_watch(&r->b, &r->ba, &r->ab);
+	return e;
+}
+
+static void on_event(struct ev_io *io, uint32_t events)
+{
+	struct side *s = container_of(io, struct side, io);
+	struct relay *r = s->relay;
+	int e;
+
+	if (events & (EPOLLHUP | EPOLLERR))
+		s->hup = true;
+	e = relay_step(r);
+	if (!e && !(r->ab.done && r->ba.done))
+		return;
+	r->end(r->arg, -e, r->ab.bytes, r->ba.bytes);
+	relay_free(r);
+}
+
+int relay_new(struct ev *ev, int a, int b, relay_end_fn end, void *arg,
+	      struct relay **ret)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->ev = ev;
+	r->end = end;
+	r->arg = arg;
+	r->a = (struct side){ .relay = r, .fd = a };
+	r->b = (struct side){ .relay = r, .fd = b };
+	r->a.copy = !relay_guard(a) && is_unix(a);
+	r->b.copy = !relay_guard(b) && is_unix(b);
+	r->ab = (struct pump){ .from = &r->a, .to = &r->b, .pipe = { -1, -1 } };
+	r->ba = (struct pump){ .from = &r->b, .to = &r->a, .pipe = { -1, -1 } };
+	e = side_watch(&r->a, &r->ab, &r->ba);
+	if (!e)
+		e = side_watch(&r->b, &r->ba, &r->ab);
+	if (e) {
+		r->a.fd = r->b.fd = -1; /* they stay the caller's */
+		relay_free(r);
+		return e;
+	}
+	*ret = r;
+	return 0;
+}

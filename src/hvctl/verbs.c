@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* verbs.c - see verbs.h */
+#include "hvctl/verbs.h"
+
+#include <string.h>
+
+#define OPT_JSON { .name = "json", .help = "print what the broker answers" }
+#define OPT_END { .name = NULL }
+
+static const struct opt opts_none[] = { OPT_END };
+static const struct opt opts_json[] = { OPT_JSON, OPT_END };
+
+static const struct opt opts_service_add[] = {
+	{ .name = "id", .arg = "GUID", .help = "its ServiceId (default: new)" },
+	{ .name = "port", .arg = "N",
+	  .help = "AF_VSOCK port, for guests with stock kernels" },
+	{ .name = "policy", .arg = "POLICY",
+	  .help = "enabled, disabled or default" },
+	{ .name = "bind", .arg = "LIST",
+	  .help = "who may listen: user:NAME, group:NAME, partition:NAME, "
+		  "any, none" },
+	{ .name = "connect", .arg = "LIST", .help = "who may connect" },
+	{ .name = "no-wildcard",
+	  .help = "wildcard binds do not hear this service" },
+	{ .name = "target", .arg = "unix:PATH",
+	  .help = "a daemon's Unix socket that is the listener" },
+	{ .name = "ephemeral",
+	  .help = "volatile: until removed, or the machine restarts" },
+	{ .name = "lease", .arg = "PID",
+	  .help = "with --ephemeral: until this process ends" },
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_partition_add[] = {
+	{ .name = "id", .arg = "GUID", .help = "its VmId (default: new)" },
+	{ .name = "kind", .arg = "KIND", .help = "vm or container" },
+	{ .name = "parent", .arg = "NAME", .help = "default: the host" },
+	{ .name = "user", .arg = "USER",
+	  .help = "whose transports may attach it" },
+	{ .name = "ephemeral",
+	  .help = "volatile: until removed, or the machine restarts" },
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_partition_id[] = {
+	{ .name = "from-container", .arg = "TEXT",
+	  .help = "the VmId that stands for a container runtime's id" },
+	OPT_END,
+};
+
+static const struct opt opts_partition_set[] = {
+	{ .name = "name", .arg = "NAME", .help = "a new name" },
+	{ .name = "user", .arg = "USER",
+	  .help = "whose transports may attach it" },
+	{ .name = "enabled", .arg = "YES|NO",
+	  .help = "may it use sockets at all?" },
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_listeners[] = {
+	{ .name = "verbose", .letter = 'v',
+	  .help = "which partitions a wildcard covers, and why not" },
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_explain[] = {
+	{ .name = "from", .arg = "PARTITION",
+	  .help = "who asks (default: the partition of the caller)" },
+	{ .name = "uid", .arg = "N", .help = "as which user of the host" },
+	{ .name = "bind", .help = "would a bind to ADDRESS be allowed?" },
+	{ .name = "raw", .help = "type RAW instead of STREAM" },
+	{ .name = "passthru", .help = "as with HVSOCKET_CONTAINER_PASSTHRU" },
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_wait[] = {
+	{ .name = "timeout", .letter = 't', .arg = "SECONDS",
+	  .help = "give up (default: never)" },
+	OPT_END,
+};
+
+static const struct opt opts_nc[] = {
+	{ .name = "listen", .letter = 'l',
+	  .help = "take one connection instead of making it" },
+	{ .name = "raw", .help = "type RAW: what is read at once is one message" },
+	{ .name = "wait", .letter = 'w', .help = "wait for a listener" },
+	{ .name = "timeout", .letter = 't', .arg = "SECONDS",
+	  .help = "for the connect, at most 300 (default: 2)" },
+	{ .name = "verbose", .letter = 'v',
+	  .help = "say on stderr who is connected, and whom a wildcard covers" },
+	OPT_END,
+};
+
+static const struct opt opts_forward[] = {
+	{ .name = "verbose", .letter = 'v',
+	  .help = "say on stderr each connection, and whom a wildcard covers" },
+	OPT_END,
+};
+
+static const struct opt opts_as[] = {
+	{ .name = "private",
+	  .help = "under a broker of its own, which ends with COMMAND" },
+	{ .name = "partition", .arg = "NAME", .many = true,
+	  .help = "with --private: a partition to be there" },
+	{ .name = "profile", .arg = "NAME",
+	  .help = "with --private: the broker's profile (windows)" },
+	OPT_END,
+};
+
+const struct verb verbs[] = {
+	{ "service", "add", cmd_service_add, "NAME [OPTION]...",
+	  "register a service; prints its ServiceId", opts_service_add, 1, 1,
+	  ARGS_REST_NONE,
+	  "Without --ephemeral a file is written where the broker reads it, "
+	  "which for the\nsystem's broker takes root. With --ephemeral anyone "
+	  "may." },
+	{ "service", "list", cmd_service_list, "[--json]",
+	  "services that are in force", opts_json, 0, 0, ARGS_REST_NONE, NULL },
+	{ "service", "show", cmd_service_show, "SERVICE [--json]",
+	  "all about one service", opts_json, 1, 1, ARGS_REST_NONE, NULL },
+	{ "service", "enable", cmd_service_enable, "SERVICE",
+	  "set its policy to enabled", opts_none, 1, 1, ARGS_REST_NONE, NULL },
+	{ "service", "disable", cmd_service_disable, "SERVICE",
+	  "set its policy to disabled", opts_none, 1, 1, ARGS_REST_NONE, NULL },
+	{ "service", "revert", cmd_service_revert, "SERVICE",
+	  "back to the package's file, or to policy default", opts_none, 1, 1,
+	  ARGS_REST_NONE, NULL },
+	{ "service", "remove", cmd_service_remove, "SERVICE",
+	  "take a service out of the registry", opts_none, 1, 1,
+	  ARGS_REST_NONE,
+	  "A file of a package is not deleted but masked by an empty one." },
+	{ "service", "import", cmd_service_import, "FILE [--json]",
+	  "register what a Windows .reg file registers (- is stdin)", opts_json,
+	  1, 1, ARGS_REST_NONE, NULL },
+	{ "service", "export", cmd_service_export, "FILE [SERVICE]...",
+	  "write a Windows .reg file (- is stdout)", opts_none, 1, ARGS_MAX,
+	  ARGS_REST_NONE, NULL },
+	{ "partition", "add", cmd_partition_add, "NAME [OPTION]...",
+	  "make a VM or container known; prints its VmId", opts_partition_add,
+	  1, 1, ARGS_REST_NONE,
+	  "hvctl vm add and hvctl container add are the same with --kind." },
+	{ "partition", "list", cmd_partition_list, "[--json]",
+	  "partitions, the host first", opts_json, 0, 0, ARGS_REST_NONE,
+	  "hvctl vm list and hvctl container list show those kinds only." },
+	{ "partition", "id", cmd_partition_id,
+	  "NAME | --from-container TEXT", "print a VmId alone",
+	  opts_partition_id, 0, 1, ARGS_REST_NONE, NULL },
+	{ "partition", "show", cmd_partition_show, "PARTITION [--json]",
+	  "all about one partition", opts_json, 1, 1, ARGS_REST_NONE, NULL },
+	{ "partition", "set", cmd_partition_set, "PARTITION OPTION...",
+	  "change its name, user, or whether it is enabled",
+	  opts_partition_set, 1, 1, ARGS_REST_NONE, NULL },
+	{ "partition", "remove", cmd_partition_remove, "PARTITION",
+	  "forget it; its listeners are closed", opts_none, 1, 1,
+	  ARGS_REST_NONE, NULL },
+	{ NULL, "listeners", cmd_listeners, "[-v] [--json]",
+	  "who listens, to whom", opts_listeners, 0, 0, ARGS_REST_NONE, NULL },
+	{ NULL, "connections", cmd_connections, "[--json]",
+	  "connections that are open", opts_json, 0, 0, ARGS_REST_NONE,
+	  "What the broker cannot know of connections within the host shows "
+	  "as \u2013." },
+	{ NULL, "status", cmd_status, "[--json]",
+	  "the broker, its counters, and what is wrong", opts_json, 0, 0,
+	  ARGS_REST_NONE, NULL },
+	{ NULL, "nc", cmd_nc, "[-l] [OPTION]... ADDRESS",
+	  "connect stdin and stdout to a service", opts_nc, 1, 1,
+	  ARGS_REST_NONE,
+	  "End of stdin is passed on while the other direction goes on, and "
+	  "the reverse." },
+	{ NULL, "forward", cmd_forward, "[-v] LISTEN TARGET",
+	  "pass connections on: tcp:HOST:PORT, unix:PATH, or ADDRESS",
+	  opts_forward, 2, 2, ARGS_REST_NONE,
+	  "Prints where it listens (tcp port 0: the port that was chosen) and "
+	  "runs until it\nis ended. A partition called tcp or unix is written "
+	  "as its GUID." },
+	{ NULL, "attach", cmd_attach, "TRANSPORT [ARGUMENT]...",
+	  "start a transport: vhost-user", opts_none, 1, 1,
+	  ARGS_REST_VERBATIM,
+	  "hvctl attach vhost-user --partition NAME --socket-path PATH" },
+	{ NULL, "wait", cmd_wait, "ADDRESS [--timeout SECONDS]",
+	  "until a connect would find a listener", opts_wait, 1, 1,
+	  ARGS_REST_NONE, NULL },
+	{ NULL, "as", cmd_as, "[OPTION]... PARTITION -- COMMAND",
+	  "run a command as a member of a partition", opts_as, 1, 1,
+	  ARGS_REST_COMMAND,
+	  "The exit status is COMMAND's. Statically linked programs and those "
+	  "that make\nsystem calls without libc do not see "
+	  "libhvsocket-preload.so." },
+	{ NULL, "explain", cmd_explain, "[OPTION]... ADDRESS",
+	  "would this be allowed, and why?", opts_explain, 1, 1,
+	  ARGS_REST_NONE, "The exit code is 0 for yes and 1 for no." },
+	{ NULL, "reload", cmd_reload, "[--json]",
+	  "have the broker read all files again", opts_json, 0, 0,
+	  ARGS_REST_NONE, NULL },
+	{ NULL, "help", cmd_help, "[VERB]", "this, or all about one verb",
+	  opts_none, 0, 2, ARGS_REST_NONE, NULL },
+	{ NULL, "version", cmd_version, "", "print hvctl's version", opts_none,
+	  0, 0, ARGS_REST_NONE, NULL },
+	{ .name = NULL },
+};
+
+const struct verb *verb_find(char **words, size_t *ret_words)
+{
+	const char *group = words[0];
+
+	if (!strcmp(group, "vm") || !strcmp(group, "container"))
+		group = "partition";
+	for (const struct verb *v = verbs; v->name; v++) {
+		if (!v->group && !strcmp(v->name, group)) {
+			*ret_words = 1;
+			return v;
+		}
+		if (v->group && !strcmp(v->group, group) && words[1] &&
+		    !strcmp(v->name, words[1])) {
+			*ret_words = 2;
+			return v;
+		}
+	}
+	return NULL;
+}
