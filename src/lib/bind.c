@@ -87,28 +87,33 @@ static int bind_run(int fd, const SOCKADDR_HV *addr)
 	return 0;
 }
 
-/* Zero/zero: nobody is asked, so the kernel's checks are made here. */
+/*
+ * What the broker would say as well, without sending it a stranger's socket. A
+ * listener's name is left to it: that may be a bind whose reply was lost.
+ */
+static int check_unbound(int fd, bool pending)
+{
+	struct sockaddr_un sa;
+	socklen_t len = sizeof(sa);
+	struct name n;
+
+	if (sys_getsockname(fd, &sa, &len) < 0)
+		return hvs__fail_errno();
+	if (sa.sun_family != AF_UNIX)
+		return hvs__fail(fd, ENOTSOCK, HVS_REASON_BAD_REQUEST, NULL,
+				 "this is no Hyper-V socket");
+	name_decode(&sa, len, &n);
+	if (n.kind == NAME_NONE || (n.kind == NAME_LISTENER && !pending))
+		return 0;
+	return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
+			 "the socket is already bound");
+}
+
 static int bind_pending(int fd)
 {
 	bool pending = true;
-	struct name n;
-	int r;
+	int r = state_change(fd, set_pending, &pending);
 
-	r = own_name(fd, &n);
-	if (r < 0)
-		return hvs__fail_errno();
-	if (r != NAME_NONE) {
-		struct sockaddr_un sa;
-		socklen_t len = sizeof(sa);
-
-		if (sys_getsockname(fd, &sa, &len) == 0 &&
-		    sa.sun_family != AF_UNIX)
-			return hvs__fail(fd, ENOTSOCK, HVS_REASON_BAD_REQUEST,
-					 NULL, "this is no Hyper-V socket");
-		return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
-				 "the socket is already bound");
-	}
-	r = state_change(fd, set_pending, &pending);
 	if (r < 0) {
 		errno = -r;
 		return hvs__fail_errno();
@@ -120,17 +125,18 @@ int hvs_bind(int fd, const SOCKADDR_HV *addr, socklen_t len)
 {
 	struct sock_state s;
 	SOCKADDR_HV a;
+	bool pending;
 	int r;
 
 	if (address_check(fd, addr, len, &a) < 0)
 		return -1;
+	pending = guid_is_zero(&a.VmId) && guid_is_zero(&a.ServiceId);
+	if (check_unbound(fd, pending) < 0)
+		return -1;
 	if (state_get(fd, &s) && s.pending_bind)
 		return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
 				 "the socket is already bound (to zero/zero)");
-	if (guid_is_zero(&a.VmId) && guid_is_zero(&a.ServiceId))
-		r = bind_pending(fd);
-	else
-		r = bind_run(fd, &a);
+	r = pending ? bind_pending(fd) : bind_run(fd, &a);
 	if (r == 0)
 		state_clear_reason(fd);
 	return r;

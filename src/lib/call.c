@@ -23,6 +23,7 @@
 #include "base/fdmsg.h"
 #include "lib/pool.h"
 #include "lib/reason.h"
+#include "lib/state.h"
 #include "lib/sys.h"
 
 /* What an attempt came to; failures have set errno and reason. */
@@ -166,41 +167,43 @@ static enum outcome receive(struct call *c, struct conn *conn,
 			    long long started)
 {
 	ssize_t n;
+	int error;
 
 	for (;;) {
 		n = recv(conn->fd, c->reply, sizeof(c->reply), 0);
+		error = errno;
 		if (n > 0) {
 			c->reply_len = (size_t)n;
 			return REPLY;
 		}
-		if (n == 0 || died(errno))
+		if (n == 0 || died(error))
 			return DEAD;
-		if (errno == EINTR && c->interruptible && !restarting()) {
-			/* it may have come together with the signal */
-			n = recv(conn->fd, c->reply, sizeof(c->reply),
-				 MSG_DONTWAIT);
-			if (n > 0) {
-				c->reply_len = (size_t)n;
-				return REPLY;
-			}
-			errno = EINTR;
-			hvs__fail_errno();
-			return FAILED;
+		if (error != EINTR)
+			break;
+		if (c->interruptible && !restarting())
+			break;
+		if (now_ms() - started >= c->timeout_ms) {
+			error = EAGAIN;
+			break;
 		}
-		if (errno == EINTR) {
-			if (now_ms() - started < c->timeout_ms)
-				continue;
-			errno = EAGAIN;
+	}
+	if (error == EINTR) {
+		/* it may have come together with the signal */
+		n = recv(conn->fd, c->reply, sizeof(c->reply), MSG_DONTWAIT);
+		if (n > 0) {
+			c->reply_len = (size_t)n;
+			return REPLY;
 		}
-		if (errno == EAGAIN) {
-			hvs__fail(c->reason_fd, ETIMEDOUT, HVS_REASON_NO_ANSWER,
-				  conn->dir, "the broker in %s did not answer "
-				  "within %d ms", conn->dir, c->timeout_ms);
-			return FAILED;
-		}
-		hvs__fail_errno();
+	}
+	if (error == EAGAIN) {
+		hvs__fail(c->reason_fd, ETIMEDOUT, HVS_REASON_NO_ANSWER,
+			  conn->dir, "the broker in %s did not answer within "
+			  "%d ms", conn->dir, c->timeout_ms);
 		return FAILED;
 	}
+	errno = error;
+	hvs__fail_errno();
+	return FAILED;
 }
 
 /* Reads until the reply to @serial; the one to HELLO may come before it. */
@@ -237,8 +240,13 @@ static enum outcome attempt(struct call *c, bool fresh)
 	struct conn *conn;
 	enum outcome o;
 
-	if (pool_take(fresh, &conn) < 0)
+	if (pool_take(fresh, &conn) < 0) {
+		/* it knows no socket to say so about */
+		if (c->reason_fd >= 0)
+			state_set_reason(c->reason_fd,
+					 hvs__reason_of_thread());
 		return FAILED;
+	}
 	memcpy(c->dir, conn->dir, sizeof(c->dir));
 	set_timeout(conn, c->timeout_ms);
 	o = send_request(c, conn);
@@ -257,6 +265,16 @@ static enum outcome attempt(struct call *c, bool fresh)
 	return o;
 }
 
+/* errno is preserved */
+static bool done_already(struct call *c)
+{
+	int saved = errno;
+	bool done = c->done && c->done(c);
+
+	errno = saved;
+	return done;
+}
+
 static int run(struct call *c)
 {
 	struct msg_reply r;
@@ -268,12 +286,12 @@ static int run(struct call *c)
 	}
 	o = attempt(c, false);
 	if (o == DEAD) {
-		if (c->done && c->done(c))
+		if (done_already(c))
 			return 0;
 		o = attempt(c, true);
 	}
 	if (o == DEAD) {
-		if (c->done && c->done(c))
+		if (done_already(c))
 			return 0;
 		return hvs__fail(c->reason_fd, ENETDOWN, HVS_REASON_NO_BROKER,
 				 c->dir, "the broker in %s closed the "
@@ -281,8 +299,7 @@ static int run(struct call *c)
 	}
 	if (o == FAILED) {
 		/* it may have been decided just then */
-		if ((errno == EINTR || errno == ETIMEDOUT) && c->done &&
-		    c->done(c))
+		if ((errno == EINTR || errno == ETIMEDOUT) && done_already(c))
 			return 0;
 		return -1;
 	}

@@ -108,6 +108,20 @@ static uint32_t bind_it(struct broker *br, int fd, SOCKADDR_HV *a)
 	return bind(fd, (struct sockaddr *)&sa, len) < 0 ? (uint32_t)errno : 0;
 }
 
+/* Does somebody listen there? Asked with the other type, as brokers do, before
+ * the socket gets a name that it could never lose. */
+static bool alive(int type, const struct sockaddr_un *sa, socklen_t len)
+{
+	int other = type == SOCK_STREAM ? SOCK_SEQPACKET : SOCK_STREAM;
+	int fd = socket(AF_UNIX, other | SOCK_CLOEXEC, 0);
+	bool yes;
+
+	yes = connect(fd, (const struct sockaddr *)sa, len) < 0 &&
+	      errno == EPROTOTYPE;
+	close(fd);
+	return yes;
+}
+
 static uint32_t connect_it(struct broker *br, int fd,
 			   const struct msg_connect *m, bool park)
 {
@@ -117,23 +131,24 @@ static uint32_t connect_it(struct broker *br, int fd,
 				    .dest_service = m->dest.ServiceId };
 	struct rendezvous_name r = { .type = SOCK_STREAM };
 	SOCKADDR_HV heard = m->dest;
-	struct sockaddr_un sa;
-	socklen_t len;
+	struct sockaddr_un sa, to;
+	socklen_t len, to_len;
 
+	if (park) {
+		to_len = rendezvous_name_encode(&r, &to);
+	} else {
+		heard.VmId = guid_zero;
+		to_len = (socklen_t)listener_name(fd, &heard, &to);
+		if (!alive(n.type, &to, to_len))
+			return ECONNREFUSED;
+	}
 	br->token = br->token * 6364136223846793005u + 1442695040888963407u;
 	n.token = br->token ^ (uint64_t)getpid() << 32;
 	br->s->shared->token = n.token;
 	len = connector_name_encode(&n, &sa);
-	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0 ||
+	    connect(fd, (struct sockaddr *)&to, to_len) < 0)
 		return (uint32_t)errno;
-	if (park) {
-		len = rendezvous_name_encode(&r, &sa);
-	} else {
-		heard.VmId = guid_zero;
-		len = (socklen_t)listener_name(fd, &heard, &sa);
-	}
-	if (connect(fd, (struct sockaddr *)&sa, len) < 0)
-		return errno == ENOENT ? ECONNREFUSED : (uint32_t)errno;
 	return 0;
 }
 
