@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* account.c - what a user, or a partition, holds of the broker */
+#include <stdlib.h>
+
+#include "broker/broker.h"
+
+static struct account *account_get(struct broker *b, bool is_partition,
+				   uint32_t uid, const GUID *partition)
+{
+	struct account *a, key = { .key = { .is_partition = is_partition } };
+
+	if (is_partition)
+		key.key.partition = *partition;
+	else
+		key.key.uid = uid;
+	HASH_FIND(hh, b->accounts, &key.key, sizeof(key.key), a);
+	if (!a) {
+		a = calloc(1, sizeof(*a));
+		if (!a)
+			return NULL;
+		a->key = key.key;
+		HASH_ADD(hh, b->accounts, key, sizeof(a->key), a);
+	}
+	a->refs++;
+	return a;
+}
+
+struct account *account_of_user(struct broker *b, uint32_t uid)
+{
+	return account_get(b, false, uid, NULL);
+}
+
+struct account *account_of_partition(struct broker *b, const GUID *partition)
+{
+	return account_get(b, true, 0, partition);
+}
+
+struct account *account_unref(struct broker *b, struct account *a)
+{
+	if (a && --a->refs == 0) {
+		HASH_DELETE(hh, b->accounts, a);
+		free(a);
+	}
+	return NULL;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* attempt.c - how attempts wait and end; see attempt.h */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/guid.h"
+#include "broker/attempt.h"
+#include "broker/broker.h"
+#include "broker/transport.h"
+
+uint64_t attempt_deadline(uint32_t timeout_ms)
+{
+	if (!timeout_ms)
+		timeout_ms = HVSOCKET_CONNECT_TIMEOUT_DEFAULT;
+	return ev_now_ns() + timeout_ms * (uint64_t)1000000;
+}
+
+/* ---- The end of an attempt -------------------------------------------------*/
+
+static void attempt_free(void *p)
+{
+	free(p);
+}
+
+/* Takes it off every list; @heap attempts are freed with the batch. */
+void attempt_end(struct attempt *a, bool heap)
+{
+	struct broker *b = a->b;
+
+	if (a->fd >= 0)
+		sock_close(b, a->fd);
+	a->fd = -1;
+	if (!heap)
+		return;
+	ev_timer_stop(&a->timer);
+	if (a->client)
+		DL_DELETE2(a->client->attempts, a, prev, next);
+	if (a->state == ATTEMPT_WAIT)
+		DL_DELETE2(b->waiting, a, wait_prev, wait_next);
+	if (a->state == ATTEMPT_OPEN)
+		DL_DELETE2(a->via->opens, a, open_prev, open_next);
+	if (a->queued)
+		LL_DELETE2(a->accounts[0]->slow_queue, a, slow_next);
+	for (int i = 0; i < 2; i++) {
+		if (a->accounts[i]) {
+			a->accounts[i]->pending--;
+			account_unref(b, a->accounts[i]);
+		}
+	}
+	ev_later(b->ev, attempt_free, a);
+}
+
+static void reply_refused(struct attempt *a, uint32_t error, uint32_t reason,
+			  const char *text)
+{
+	if (a->client && !a->client->dead)
+		client_refuse(a->client, a->request, a->serial, error, reason,
+			      text);
+}
+
+void attempt_refuse(struct attempt *a, bool heap, uint32_t error,
+			   uint32_t reason, const char *text)
+{
+	struct broker *b = a->b;
+	const struct service *s;
+
+	s = registry_service(b->registry, &a->dest.ServiceId);
+	broker_count(b, s ? &s->id : &a->dest.ServiceId, &a->partition, NULL,
+		     reason);
+	if (log_enabled(LOG_DEBUG_)) {
+		char g[GUID_TEXT_SIZE];
+
+		log_debug("refused: uid %u, service %s: %s", a->uid,
+			  guid_format(&a->dest.ServiceId, g), text);
+	}
+	reply_refused(a, error, reason, text);
+	attempt_end(a, heap);
+}
+
+void attempt_succeed(struct attempt *a, bool heap,
+			     const struct verdict *v)
+{
+	struct broker *b = a->b;
+	MSG_BUF(m, 64);
+
+	broker_count(b, &v->service, &a->partition, &v->target->vmid, 0);
+	if (a->request == MSG_DIAL) {
+		struct transport *t = a->client->transport;
+		struct relayed r = {
+			.token = a->token,
+			.type = a->type,
+			.uid = NAME_UID_NONE,
+			.service = a->dest.ServiceId,
+			.source = a->source,
+		};
+
+		if (transport_relays(t, &r) < 0) {
+			attempt_refuse(a, heap, ENOMEM,
+				       HVS_REASON_BROKER_FAILED, "no memory");
+			return;
+		}
+		msg_begin_reply(&m, MSG_DIAL, a->serial, 0, 0, 0);
+		msg_put_u64(&m, a->token);
+		client_send(a->client, &m, &a->fd, 1);
+	} else if (a->request == MSG_CONNECT) {
+		msg_begin_reply(&m, MSG_CONNECT, a->serial, 0, 0, 0);
+		msg_put_u32(&m, CONNECT_STATE_CONNECTED);
+		msg_put_u64(&m, a->token);
+		client_send(a->client, &m, NULL, 0);
+	} else {
+		client_reply_empty(a->client, a->request, a->serial);
+	}
+	attempt_end(a, heap);
+}
+
+void attempts_cancel(struct client *c)
+{
+	struct attempt *a, *next;
+
+	for (a = c->attempts; a; a = next) {
+		next = a->next;
+		DL_DELETE2(c->attempts, a, prev, next);
+		a->client = NULL;
+		if (a->parked)
+			continue; /* goes on: RESULT may be asked for */
+		if (a->state == ATTEMPT_OPEN)
+			transport_close(a->via, a->token, 0);
+		if (a->state == ATTEMPT_SLOW && !a->queued)
+			continue; /* a worker holds it: slow_done() ends it */
+		attempt_end(a, true);
+	}
+}
+
+/* ---- Waiting ----------------------------------------------------------------*/
+
+/* Makes @a wait in @state; a stack attempt moves to the heap. Return: where it
+ * now is, or NULL: it was refused. */
+struct attempt *attempt_wait(struct attempt *a, bool heap,
+				    enum attempt_state state)
+{
+	struct broker *b = a->b;
+	struct client *c = a->client;
+	struct attempt *w = a;
+
+	if (!heap) {
+		struct account *user = c->account, *part = c->door->account;
+
+		if (c->transport)
+			part = account_of_partition(b,
+						    &c->transport->partition);
+		else
+			part->refs++;
+		if (user->pending >= b->limits.pending ||
+		    part->pending >= b->limits.pending) {
+			account_unref(b, part);
+			attempt_refuse(a, false, ENOBUFS, HVS_REASON_QUOTA,
+				       "too many connects are being set up");
+			return NULL;
+		}
+		w = malloc(sizeof(*w));
+		if (!w) {
+			account_unref(b, part);
+			attempt_refuse(a, false, ENOMEM,
+				       HVS_REASON_BROKER_FAILED, "no memory");
+			return NULL;
+		}
+		*w = *a;
+		a->fd = -1;
+		user->refs++;
+		w->accounts[0] = user;
+		w->accounts[1] = part;
+		user->pending++;
+		part->pending++;
+		DL_APPEND2(c->attempts, w, prev, next);
+	} else if (w->state == ATTEMPT_WAIT && state != ATTEMPT_WAIT) {
+		DL_DELETE2(b->waiting, w, wait_prev, wait_next);
+	}
+	if (state == ATTEMPT_WAIT && w->state != ATTEMPT_WAIT)
+		DL_APPEND2(b->waiting, w, wait_prev, wait_next);
+	w->state = state;
+	return w;
+}
+
+/* Again in @ms, or at the deadline. */
+static void attempt_sleep(struct attempt *a, uint64_t ms)
+{
+	uint64_t at = ev_now_ns() + ms * 1000000u;
+
+	if (at > a->deadline_ns)
+		at = a->deadline_ns;
+	if (ev_timer_start_at(a->b->ev, &a->timer, at, attempt_on_timer) < 0)
+		attempt_refuse(a, true, ENOMEM, HVS_REASON_BROKER_FAILED,
+			       "no memory");
+}
+
+static uint64_t back_off(struct attempt *a, uint64_t first, uint64_t most)
+{
+	uint64_t ms = first << (a->tries < 10 ? a->tries : 10);
+
+	a->tries++;
+	return ms > most ? most : ms;
+}
+
+static void remember(struct attempt *a, uint32_t error, uint32_t reason,
+		     const char *text)
+{
+	a->error = error;
+	a->reason = reason;
+	strncpy(a->text, text, sizeof(a->text) - 1);
+	a->text[sizeof(a->text) - 1] = '\0';
+}
+
+static bool past_deadline(const struct attempt *a)
+{
+	return ev_now_ns() >= a->deadline_ns;
+}
+
+/* Refuse, or, if that is wanted and makes sense, wait for it to change. */
+void attempt_refused(struct attempt *a, bool heap, uint32_t error,
+		    uint32_t reason, const char *text)
+{
+	bool waits = (a->flags & CONNECT_WAIT) &&
+		     (reason == HVS_REASON_NO_LISTENER ||
+		      reason == HVS_REASON_PARTITION_OFF ||
+		      reason == HVS_REASON_NO_ANSWER);
+	struct attempt *w;
+
+	if (!waits || past_deadline(a)) {
+		attempt_refuse(a, heap, error, reason, text);
+		return;
+	}
+	w = attempt_wait(a, heap, ATTEMPT_WAIT);
+	if (!w)
+		return;
+	remember(w, error, reason, text);
+	attempt_sleep(w, back_off(w, 20, 500));
+}
+
+void attempt_backlog(struct attempt *a, bool heap)
+{
+	static const char text[] = "the listener's backlog is full";
+	struct attempt *w;
+
+	if ((a->flags & CONNECT_NONBLOCK) || past_deadline(a)) {
+		attempt_refuse(a, heap, ECONNREFUSED, HVS_REASON_BACKLOG, text);
+		return;
+	}
+	w = attempt_wait(a, heap, ATTEMPT_BACKLOG);
+	if (!w)
+		return;
+	remember(w, ECONNREFUSED, HVS_REASON_BACKLOG, text);
+	attempt_sleep(w, back_off(w, 1, 50));
+}
+
+void attempt_on_timer(struct ev_timer *t)
+{
+	struct attempt *a = container_of(t, struct attempt, timer);
+	uint64_t token = a->token;
+	struct transport *via = a->via;
+
+	if (a->state == ATTEMPT_OPEN) {
+		if (a->parked)
+			attempt_outcome(a, RESULT_FAILED, ETIMEDOUT,
+					HVS_REASON_NO_ANSWER,
+					"the guest did not answer in time");
+		attempt_refuse(a, true, ETIMEDOUT, HVS_REASON_NO_ANSWER,
+			       "the guest did not answer in time");
+		transport_close(via, token, HVS_REASON_NO_ANSWER);
+		transport_forget(via, token);
+	} else if (past_deadline(a)) {
+		attempt_refuse(a, true, a->error, a->reason, a->text);
+	} else {
+		attempt_run(a, true);
+	}
+}
+
+void attempts_wake(struct broker *b)
+{
+	struct attempt *a;
+
+	/* The timers do the work, so that one of them that ends another's
+	 * client does no harm here. */
+	DL_FOREACH2(b->waiting, a, wait_next) {
+		a->tries = 0;
+		(void)ev_timer_start(b->ev, &a->timer, 0, attempt_on_timer);
+	}
+}

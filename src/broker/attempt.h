@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attempt.h - one connect, from its request to its reply
+ *
+ * Most are decided and done within the request. The others wait: for a
+ * listener, for room in a backlog, for a guest, or for a worker thread. An
+ * attempt then belongs to its client and ends with it, with its deadline, or
+ * with an answer, whichever is first.
+ */
+#ifndef BROKER_ATTEMPT_H
+#define BROKER_ATTEMPT_H
+
+#include "broker/broker.h"
+#include "broker/offload.h"
+
+enum attempt_state {
+	ATTEMPT_NEW,
+	ATTEMPT_BACKLOG, /* the timer tries again */
+	ATTEMPT_WAIT, /* for a listener: events and the timer try again */
+	ATTEMPT_OPEN, /* the guest is asked */
+	ATTEMPT_SLOW, /* a worker connects */
+};
+
+struct attempt {
+	struct broker *b;
+	struct client *client; /* whose reply is due; NULL: left */
+	uint16_t request; /* MSG_CONNECT, MSG_DIAL, or MSG_CALL (wait) */
+	uint32_t serial;
+	int fd; /* the socket; -1 for wait */
+	uint8_t type;
+	GUID partition; /* the caller's */
+	uint32_t uid;
+	SOCKADDR_HV dest;
+	GUID source; /* ServiceId of the connector's end */
+	uint32_t flags; /* CONNECT_* */
+	uint64_t deadline_ns;
+	uint64_t token;
+	bool named; /* the socket has its name */
+	bool parked;
+
+	enum attempt_state state;
+	uint32_t tries;
+	struct ev_timer timer;
+	struct account *accounts[2]; /* charged while it waits */
+	struct transport *via; /* ATTEMPT_OPEN */
+	uint32_t open_serial;
+	struct offload_connect job; /* ATTEMPT_SLOW */
+	struct attempt *slow_next;
+	bool queued; /* in the account's slow_queue */
+	/* the last refusal, which is the answer at the deadline */
+	uint32_t error, reason;
+	char text[400];
+
+	struct attempt *prev, *next; /* the client's */
+	struct attempt *wait_prev, *wait_next; /* the broker's, while waiting */
+	struct attempt *open_prev, *open_next; /* the transport's */
+};
+
+/** attempts_cancel() - the client is gone */
+void attempts_cancel(struct client *c);
+
+/** attempts_wake() - a listener came, or rules changed: look again at those
+ * that wait */
+void attempts_wake(struct broker *b);
+
+/** attempt_opened() - the transport answered: error 0, or a refusal */
+void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
+		    const char *text);
+
+/** attempt_start() - run a heap-allocated or stack attempt; a stack one is
+ * copied if it has to wait. Consumes @proto->fd. */
+void attempt_start(const struct attempt *proto);
+
+/** attempt_timeout_ns() - a request's limit as a deadline from now */
+uint64_t attempt_deadline(uint32_t timeout_ms);
+
+/*
+ * The parts of an attempt's way. @heap says where it lives; those that end it
+ * free it. After any of these @a is not to be touched, except where a value is
+ * returned.
+ */
+
+/* connect.c: decide and go on from there */
+void attempt_run(struct attempt *a, bool heap);
+/* connect.c: give the socket its name. 0, or an errno with a sentence */
+int attempt_name(struct attempt *a, const struct verdict *v,
+		 const char **ret_why);
+/* connect.c: connect() gave @err; @again: a dead listener may be replaced */
+void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
+		       int err, bool again);
+/* guest.c: ask the guest of v's target */
+void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v);
+/* guest.c: note how a parked connect ended (for RESULT) */
+void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
+		     uint32_t reason, const char *text);
+/* slow.c: let a worker connect */
+void attempt_slow(struct attempt *a, bool heap, const struct sockaddr_un *addr,
+		  socklen_t len);
+/* attempt.c: the three ends */
+void attempt_succeed(struct attempt *a, bool heap, const struct verdict *v);
+void attempt_refuse(struct attempt *a, bool heap, uint32_t error,
+		    uint32_t reason, const char *text);
+void attempt_end(struct attempt *a, bool heap); /* without a reply */
+/* attempt.c: refuse, or wait for it to change if that was asked for */
+void attempt_refused(struct attempt *a, bool heap, uint32_t error,
+		     uint32_t reason, const char *text);
+/* attempt.c: try again soon, or refuse at the deadline */
+void attempt_backlog(struct attempt *a, bool heap);
+/* attempt.c: the timer's callback: try again, or the deadline */
+void attempt_on_timer(struct ev_timer *t);
+/* attempt.c: wait in @state; a stack attempt moves to the heap. Return: where
+ * it is now, or NULL: it was refused */
+struct attempt *attempt_wait(struct attempt *a, bool heap,
+			     enum attempt_state state);
+
+#endif /* BROKER_ATTEMPT_H */

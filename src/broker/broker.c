@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/* broker.c - the broker's start, its view of the world, and its counters */
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/guid.h"
+#include "broker/attempt.h"
+#include "broker/offload.h"
+#include "broker/transport.h"
+
+#define EXPIRE_MS 2000
+#define ADMIN_GROUP "hvsocket-admin"
+
+uint64_t broker_token(void)
+{
+	static uint64_t pool[64]; /* one thread */
+	static size_t left;
+	size_t at;
+
+	if (!left) {
+		while (getrandom(pool, sizeof(pool), 0) != sizeof(pool))
+			; /* small requests are whole or interrupted */
+		left = 64;
+	}
+	at = --left;
+	return pool[at];
+}
+
+/* ---- The world -------------------------------------------------------------*/
+
+static const struct listener *world_find(const void *arg, const GUID *partition,
+					 const GUID *vmid, const GUID *service,
+					 uint8_t type)
+{
+	const struct broker *b = arg;
+
+	return listeners_find(&b->listeners, partition, vmid, service, type);
+}
+
+static enum attached world_attached(const void *arg, const GUID *partition)
+{
+	const struct broker *b = arg;
+	const struct transport *t = transport_find(b, partition);
+	const struct door *d;
+
+	if (t)
+		return t->running ? ATTACHED_TRANSPORT : ATTACHED_TRANSPORT_OFF;
+	d = door_find(b, partition);
+	return d && (d->clients || d->listeners) ? ATTACHED_LOCAL :
+						   ATTACHED_NOBODY;
+}
+
+void broker_changed(struct broker *b)
+{
+	do {
+		b->changed = false;
+		doors_sync(b);
+		transports_recheck(b);
+	} while (b->changed);
+	attempts_wake(b);
+}
+
+void broker_refresh(struct broker *b)
+{
+	if (registry_refresh(b->registry) || b->changed)
+		broker_changed(b);
+}
+
+static void on_registry(struct ev_io *io, uint32_t events)
+{
+	(void)events;
+	broker_refresh(container_of(io, struct broker, registry_io));
+}
+
+static void on_expire(struct ev_timer *t)
+{
+	struct broker *b = container_of(t, struct broker, expire);
+
+	if (registry_expire(b->registry, 0))
+		broker_changed(b);
+	(void)ev_timer_start(b->ev, t, EXPIRE_MS, on_expire);
+}
+
+/* ---- Counters ----------------------------------------------------------------*/
+
+static void count(struct counter **table, const GUID *id, uint32_t reason)
+{
+	struct counter *c;
+
+	HASH_FIND(hh, *table, id, sizeof(*id), c);
+	if (!c) {
+		c = calloc(1, sizeof(*c));
+		if (!c)
+			return;
+		c->id = *id;
+		HASH_ADD(hh, *table, id, sizeof(c->id), c);
+	}
+	if (reason)
+		c->refused[reason]++;
+	else
+		c->opened++;
+}
+
+void broker_count(struct broker *b, const GUID *service, const GUID *from,
+		  const GUID *to, uint32_t reason)
+{
+	if (reason >= REASON_COUNT)
+		reason = HVS_REASON_BROKER_FAILED;
+	if (reason)
+		b->refused[reason]++;
+	else
+		b->opened++;
+	/* Only what is registered: numbers from outside do not make counters */
+	if (registry_service(b->registry, service))
+		count(&b->service_counters, service, reason);
+	count(&b->partition_counters, from, reason);
+	if (to && !guid_equal(to, from))
+		count(&b->partition_counters, to, reason);
+}
+
+static void counters_free(struct counter **table)
+{
+	struct counter *c, *next;
+
+	HASH_ITER(hh, *table, c, next) {
+		HASH_DELETE(hh, *table, c);
+		free(c);
+	}
+}
+
+/* ---- The runtime directory -----------------------------------------------------*/
+
+static int make_directory(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	if (st.st_uid != geteuid())
+		return -EPERM;
+	return 0;
+}
+
+static int complain(const char *path, int err)
+{
+	if (err == -EPERM)
+		log_err("%s belongs to another user: refusing to use it", path);
+	else
+		log_err("%s: %s", path, strerror(-err));
+	return err;
+}
+
+/* Takes the directory: it becomes the working directory, so that the names of
+ * kernel objects are short whatever the length of its path. */
+static int take_directory(struct broker *b)
+{
+	static const char *const dirs[] = { "listeners", "rendezvous",
+					    "partitions" };
+	cleanup_free_ char *broker_dir = NULL;
+	int r = make_directory(b->runtime_dir, 0755);
+
+	if (r < 0)
+		return complain(b->runtime_dir, r);
+	if (asprintf(&broker_dir, "%s/broker", b->runtime_dir) < 0) {
+		broker_dir = NULL;
+		return -ENOMEM;
+	}
+	r = make_directory(broker_dir, 0700);
+	if (r < 0)
+		return complain(broker_dir, r);
+	if (chdir(broker_dir) < 0 || chmod(".", 0700) < 0)
+		return complain(broker_dir, -errno);
+	b->lock_fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			  0600);
+	if (b->lock_fd < 0)
+		return complain("lock", -errno);
+	if (flock(b->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		log_err("%s: another broker is running here", b->runtime_dir);
+		return -EBUSY;
+	}
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		r = make_directory(dirs[i], i == 2 ? 0755 : 0700);
+		if (r < 0)
+			return complain(dirs[i], r);
+	}
+	return 0;
+}
+
+/* ---- Life ---------------------------------------------------------------------*/
+
+static int copy_dirs(struct broker *b, const struct broker_options *o)
+{
+	b->config_dirs = calloc(o->ndirs + 1, sizeof(*b->config_dirs));
+	if (!b->config_dirs)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->ndirs; i++) {
+		b->config_dirs[i].origin = o->dirs[i].origin;
+		b->config_dirs[i].path = strdup(o->dirs[i].path);
+		if (!b->config_dirs[i].path)
+			return -ENOMEM;
+		b->config_dirs_n++;
+	}
+	if (!o->ndirs)
+		return 0;
+	if (asprintf(&b->services_dir, "%s/services.d",
+		     o->dirs[o->ndirs - 1].path) < 0) {
+		b->services_dir = NULL;
+		return -ENOMEM;
+	}
+	if (asprintf(&b->partitions_dir, "%s/partitions.d",
+		     o->dirs[o->ndirs - 1].path) < 0) {
+		b->partitions_dir = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int start(struct broker *b, const struct broker_options *o)
+{
+	struct listener *l;
+	struct group gr, *group = NULL;
+	char buf[4096];
+	int r;
+
+	b->runtime_dir = strdup(o->runtime_dir);
+	if (!b->runtime_dir)
+		return -ENOMEM;
+	r = copy_dirs(b, o);
+	if (r < 0)
+		return r;
+	r = take_directory(b);
+	if (r < 0)
+		return r;
+	r = guid_random(&b->epoch);
+	if (r < 0)
+		return r;
+	r = guard_init(&b->guard);
+	if (r < 0)
+		return r;
+	r = offload_new(b->ev, &b->offload);
+	if (r < 0)
+		return r;
+	r = registry_new(b->config_dirs, b->config_dirs_n, ".", &b->registry);
+	if (r < 0) {
+		log_err("the registry cannot be read: %s", strerror(-r));
+		return r;
+	}
+	registry_expire(b->registry, 0);
+	b->world = (struct world){
+		.registry = b->registry,
+		.broker_uid = geteuid(),
+		.find = world_find,
+		.attached = world_attached,
+		.arg = b,
+	};
+	b->admin_gid = UINT32_MAX;
+	if (getgrnam_r(ADMIN_GROUP, &gr, buf, sizeof(buf), &group) == 0 &&
+	    group)
+		b->admin_gid = group->gr_gid;
+	r = listeners_load(&b->listeners);
+	if (r < 0)
+		return complain("listeners", r);
+	for (l = b->listeners.all; l; l = l->next)
+		bind_charge(b, l);
+	if (o->control_fd >= 0) {
+		r = door_adopt(b, o->control_fd);
+		if (r < 0)
+			return r;
+	}
+	doors_sync(b);
+	if (!door_find(b, &guid_zero))
+		return -EIO;
+	r = ev_io_start(b->ev, &b->registry_io, registry_fd(b->registry),
+			EPOLLIN, on_registry);
+	if (r < 0)
+		return r;
+	return ev_timer_start(b->ev, &b->expire, EXPIRE_MS, on_expire);
+}
+
+int broker_new(struct ev *ev, const struct broker_options *o,
+	       struct broker **ret)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return -ENOMEM;
+	b->ev = ev;
+	b->lock_fd = -1;
+	b->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	b->started = time(NULL);
+	b->profile = o->profile ? o->profile : "default";
+	b->limits = o->limits;
+	if (!b->limits.listeners)
+		b->limits.listeners = 16384;
+	if (!b->limits.pending)
+		b->limits.pending = 1024;
+	if (!b->limits.volatiles)
+		b->limits.volatiles = 1024;
+	if (!b->limits.clients)
+		b->limits.clients = 16384;
+	r = start(b, o);
+	if (r < 0) {
+		broker_free(b);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+struct broker *broker_free(struct broker *b)
+{
+	struct outcome *o, *next_o;
+	struct listener *l;
+
+	if (!b)
+		return NULL;
+	ev_io_stop(&b->registry_io);
+	ev_timer_stop(&b->expire);
+	doors_close(b);
+	ev_timer_stop(&b->sweep);
+	b->offload = offload_free(b->offload);
+	/* files of listeners stay: the listeners do */
+	for (l = b->listeners.all; l; l = l->next)
+		for (int i = 0; i < 2; i++)
+			l->accounts[i] = account_unref(b, l->accounts[i]);
+	listeners_free(&b->listeners);
+	HASH_ITER(hh, b->outcomes, o, next_o) {
+		HASH_DEL(b->outcomes, o);
+		free(o);
+	}
+	counters_free(&b->service_counters);
+	counters_free(&b->partition_counters);
+	registry_free(b->registry);
+	guard_fini(&b->guard);
+	for (size_t i = 0; i < b->config_dirs_n; i++)
+		free(b->config_dirs[i].path);
+	free(b->config_dirs);
+	free(b->services_dir);
+	free(b->partitions_dir);
+	free(b->runtime_dir);
+	if (b->lock_fd >= 0)
+		close(b->lock_fd);
+	if (b->reserve_fd >= 0)
+		close(b->reserve_fd);
+	free(b);
+	return NULL;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * broker.h - hvsocketd's parts, and who owns what
+ *
+ *	broker		everything; one thread (workers: offload.h)
+ *	door		a partition's control socket
+ *	client		one connection to a door: a program, or a transport
+ *	attempt		a connect that could not be decided at once
+ *	transport	an attached guest, and its relayed connections
+ *	account		what a user, or a partition, holds of the broker
+ *
+ * The broker keeps nothing about local connections. What it keeps about
+ * listeners it can read back (listeners.h), what it keeps about relayed
+ * connections the transports tell it again (LIVE).
+ */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/un.h>
+#include <uthash.h>
+
+#include "base/ev.h"
+#include "base/log.h"
+#include "broker/decide.h"
+#include "broker/guard.h"
+#include "broker/listeners.h"
+#include "proto/message.h"
+#include "proto/name.h"
+#include "registry/registry.h"
+
+#define REASON_COUNT 24
+#define HALF_OPEN_MAX 1024 /* clients that have not said HELLO */
+#define OUTCOMES_MAX 4096 /* results of parked connects that are kept */
+
+struct limits {
+	uint32_t listeners; /* per user, and per partition */
+	uint32_t pending; /* connects being set up, likewise */
+	uint32_t volatiles; /* volatile registrations per user */
+	uint32_t clients; /* control connections per user */
+};
+
+/* What a user or a partition holds. */
+struct account {
+	struct {
+		uint32_t is_partition;
+		uint32_t uid;
+		GUID partition;
+	} key;
+	UT_hash_handle hh;
+	uint32_t refs; /* clients and listeners that point here */
+	uint32_t listeners, pending, volatiles, clients;
+	/* connects that the kernel may block: offload.h */
+	uint32_t slow_running;
+	uint64_t slow_until_ns; /* caught clearing O_NONBLOCK until then */
+	struct attempt *slow_queue;
+	struct log_limit log_limit;
+};
+
+struct counter { /* of a service or a partition */
+	GUID id;
+	UT_hash_handle hh;
+	uint64_t opened, refused[REASON_COUNT];
+};
+
+struct door {
+	GUID partition;
+	UT_hash_handle hh;
+	struct broker *b;
+	int fd;
+	struct ev_io io;
+	struct ev_timer retry; /* after EMFILE */
+	struct account *account;
+	uint32_t clients, listeners;
+	bool gone; /* partition removed */
+};
+
+struct client {
+	struct broker *b;
+	struct door *door;
+	int fd;
+	struct ev_io io;
+	uint32_t uid, gid;
+	int32_t pid;
+	uint32_t *groups;
+	size_t ngroups;
+	bool hello, dead, eof;
+	struct account *account; /* of the user */
+	struct listener *listeners; /* bound over this connection */
+	struct attempt *attempts;
+	struct held *held; /* registrations that end with it */
+	struct transport *transport; /* if it attached */
+	struct client *prev, *next; /* all of them */
+	struct client *half_prev, *half_next; /* those without HELLO */
+};
+
+struct outcome { /* of a parked connect */
+	uint64_t token;
+	UT_hash_handle hh;
+	GUID partition;
+	uint32_t uid;
+	uint32_t state, error, reason; /* enum result_state */
+	char text[200];
+};
+
+struct broker {
+	struct ev *ev;
+	struct registry *registry;
+	struct ev_io registry_io;
+	struct ev_timer sweep; /* probes listeners whose owner went */
+	struct ev_timer expire; /* leases whose owners we cannot watch */
+	struct listeners listeners;
+	struct world world;
+	struct limits limits;
+	char *runtime_dir; /* as given, absolute */
+	struct registry_dir *config_dirs;
+	size_t config_dirs_n;
+	char *services_dir, *partitions_dir; /* where permanent files go */
+	uint32_t admin_gid; /* UINT32_MAX: no such group */
+	const char *profile;
+	GUID epoch;
+	int64_t started; /* unix time */
+	int lock_fd;
+	int reserve_fd; /* given up to take and drop one connection on EMFILE */
+
+	struct door *doors; /* hash by partition */
+	struct client *clients, *half_open; /* lists */
+	uint32_t half_open_n;
+	struct attempt *waiting; /* for a listener */
+	struct transport *transports; /* hash by partition */
+	struct account *accounts;
+	struct outcome *outcomes;
+
+	struct guard guard;
+	struct offload *offload;
+
+	struct counter *service_counters, *partition_counters;
+	uint64_t opened, refused[REASON_COUNT];
+	struct log_limit client_log;
+	bool changed; /* policy or partitions: look at everything again */
+};
+
+/* ---- broker.c -------------------------------------------------------------*/
+
+struct broker_options {
+	const char *runtime_dir;
+	const struct registry_dir *dirs;
+	size_t ndirs;
+	const char *profile;
+	struct limits limits; /* members that are 0: the defaults */
+	int control_fd; /* a listening control socket handed over, or -1 */
+};
+
+/** broker_new() - take the runtime directory, read everything, open doors.
+ * Prints why not. Return: 0 or -errno */
+int broker_new(struct ev *ev, const struct broker_options *o,
+	       struct broker **ret);
+struct broker *broker_free(struct broker *b);
+
+/** broker_refresh() - drain the registry's watch; before every decision */
+void broker_refresh(struct broker *b);
+
+/** broker_changed() - partitions or rules changed: doors, waiting connects and
+ * relayed connections are looked at again, at once */
+void broker_changed(struct broker *b);
+
+/** broker_count() - one connect opened (reason 0) or refused */
+void broker_count(struct broker *b, const GUID *service, const GUID *from,
+		  const GUID *to, uint32_t reason);
+
+/** broker_token() - a fresh random number for a connection */
+uint64_t broker_token(void);
+
+/* ---- account.c ------------------------------------------------------------*/
+
+struct account *account_of_user(struct broker *b, uint32_t uid);
+struct account *account_of_partition(struct broker *b, const GUID *partition);
+/* Return: NULL. The account goes with its last reference. */
+struct account *account_unref(struct broker *b, struct account *a);
+
+/* ---- door.c ---------------------------------------------------------------*/
+
+/** doors_sync() - a door for every partition in force, and no others */
+void doors_sync(struct broker *b);
+struct door *door_find(const struct broker *b, const GUID *partition);
+void doors_close(struct broker *b);
+/** door_directory() - the directory to mount for a partition; malloc'ed */
+char *door_directory(const struct broker *b, const GUID *partition);
+/** door_adopt() - use @fd (already listening) as the host's; before sync */
+int door_adopt(struct broker *b, int fd);
+
+/* ---- client.c -------------------------------------------------------------*/
+
+/** client_new() - take over an accepted connection (@fd is consumed always) */
+void client_new(struct door *d, int fd);
+/** client_drop() - end it; what it waited for is cancelled */
+void client_drop(struct client *c);
+
+struct caller client_caller(const struct client *c);
+
+/** client_may_change() - may it manage services and partitions? */
+bool client_may_change(const struct client *c);
+
+/** client_send() - one frame; a client that does not read is dropped */
+void client_send(struct client *c, const struct msg_buf *m, const int *fds,
+		 int nfds);
+void client_refuse(struct client *c, uint16_t type, uint32_t serial,
+		   uint32_t error, uint32_t reason, const char *text);
+void client_refuse_verdict(struct client *c, uint16_t type, uint32_t serial,
+			   const struct verdict *v);
+/** client_reply_empty() - success without payload */
+void client_reply_empty(struct client *c, uint16_t type, uint32_t serial);
+
+/* A frame to be written, with its memory, as local variables. */
+#define MSG_BUF(name, bytes)                 \
+	uint8_t name##_bytes[bytes];         \
+	struct msg_buf name = msg_buf(name##_bytes, sizeof(name##_bytes))
+
+/** verdict_init() - before decide_*(); much cheaper than zeroing it all */
+void verdict_init(struct verdict *v);
+
+/* One received frame and its descriptors; handlers take with frame_take_fd(). */
+struct frame {
+	const uint8_t *p;
+	size_t len;
+	struct msg_header h;
+	int *fds;
+	int nfds;
+};
+int frame_take_fd(struct frame *f, int i);
+
+/* ---- socket.c ---------------------------------------------------------------*/
+
+/* What a received descriptor is. */
+struct sock_info {
+	int type; /* SOCK_STREAM or SOCK_SEQPACKET */
+	bool nonblock;
+	struct name name;
+};
+
+/** sock_inspect() - is it an AF_UNIX stream or seqpacket socket? Never blocks,
+ * whatever @fd is. Return: 0, or an errno with a sentence in @ret_why */
+int sock_inspect(int fd, struct sock_info *ret, const char **ret_why);
+
+/** sock_close() - close an AF_UNIX socket that may hold strangers' data */
+void sock_close(struct broker *b, int fd);
+
+/** address_check() - Family and Reserved. Return: 0, or an errno and a
+ * sentence */
+int address_check(const SOCKADDR_HV *a, const char **ret_why);
+
+/* ---- bind.c, connect.c, query.c, transport.c, manage.c: requests -----------*/
+
+void request_bind(struct client *c, struct frame *f);
+void request_listen(struct client *c, struct frame *f);
+void request_connect(struct client *c, struct frame *f);
+void request_result(struct client *c, struct frame *f);
+void request_resolve(struct client *c, struct frame *f);
+void request_names(struct client *c, struct frame *f);
+void request_call(struct client *c, struct frame *f);
+/** held_end() - remove the registrations leased by this connection */
+void held_end(struct client *c);
+void request_attach(struct client *c, struct frame *f);
+void transport_frame(struct client *c, struct frame *f);
+
+/** bind_forget() - the listener is gone */
+void bind_forget(struct broker *b, struct listener *l);
+/** bind_owner_gone() - its control connection ended: probe what it bound */
+void bind_owner_gone(struct client *c);
+/** bind_charge() - a listener read back at the start */
+void bind_charge(struct broker *b, struct listener *l);
+
+#endif /* BROKER_BROKER_H */

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c - one control connection: who it is, its frames, its end
+ *
+ * Who is calling is what the kernel says: the door it came in by, and
+ * SO_PEERCRED and SO_PEERGROUPS. One frame is handled per event, so that
+ * nobody is served more often than another.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/bytes.h"
+#include "base/fdmsg.h"
+#include "base/guid.h"
+#include "broker/attempt.h"
+#include "broker/broker.h"
+#include "broker/offload.h"
+#include "broker/transport.h"
+
+void verdict_init(struct verdict *v)
+{
+	v->reason = 0;
+	v->error = 0;
+	v->text[0] = '\0';
+	v->service = guid_zero;
+	v->target = NULL;
+	v->peer = guid_zero;
+	v->relayed = false;
+	v->listener = NULL;
+	v->unix_target = NULL;
+	v->disabled = false;
+	v->explain = false;
+	v->rule[0] = v->fix[0] = v->steps[0] = '\0';
+}
+
+int frame_take_fd(struct frame *f, int i)
+{
+	int fd = f->fds[i];
+
+	f->fds[i] = -1;
+	return fd;
+}
+
+struct caller client_caller(const struct client *c)
+{
+	return (struct caller){
+		.partition = c->door->partition,
+		.uid = c->uid,
+		.gid = c->gid,
+		.groups = c->groups,
+		.ngroups = c->ngroups,
+	};
+}
+
+bool client_may_change(const struct client *c)
+{
+	const struct broker *b = c->b;
+
+	if (!guid_is_zero(&c->door->partition))
+		return false;
+	if (c->uid == 0 || c->uid == b->world.broker_uid)
+		return true;
+	if (b->admin_gid == UINT32_MAX)
+		return false;
+	for (size_t i = 0; i < c->ngroups; i++)
+		if (c->groups[i] == b->admin_gid)
+			return true;
+	return c->gid == b->admin_gid;
+}
+
+/* ---- Sending --------------------------------------------------------------*/
+
+void client_send(struct client *c, const struct msg_buf *m, const int *fds,
+		 int nfds)
+{
+	if (c->dead)
+		return;
+	if (!m->overflow &&
+	    fdmsg_send(c->fd, m->data, m->len, fds, nfds, MSG_DONTWAIT) == 0)
+		return;
+	if (errno == EAGAIN)
+		log_limited(&c->b->client_log, LOG_WARN_,
+			    "pid %d (uid %u) does not read its replies: dropped",
+			    c->pid, c->uid);
+	client_drop(c);
+}
+
+void client_refuse(struct client *c, uint16_t type, uint32_t serial,
+		   uint32_t error, uint32_t reason, const char *text)
+{
+	MSG_BUF(m, MSG_REPLY_HEADER + MSG_TEXT_MAX);
+	size_t n = strlen(text);
+
+	msg_begin_reply(&m, type, serial, 0, error, reason);
+	msg_put_bytes(&m, text, n > MSG_TEXT_MAX ? MSG_TEXT_MAX : n);
+	client_send(c, &m, NULL, 0);
+}
+
+void client_refuse_verdict(struct client *c, uint16_t type, uint32_t serial,
+			   const struct verdict *v)
+{
+	client_refuse(c, type, serial, (uint32_t)v->error, v->reason, v->text);
+}
+
+void client_reply_empty(struct client *c, uint16_t type, uint32_t serial)
+{
+	MSG_BUF(m, MSG_REPLY_HEADER);
+
+	msg_begin_reply(&m, type, serial, 0, 0, 0);
+	client_send(c, &m, NULL, 0);
+}
+
+/* ---- Frames ---------------------------------------------------------------*/
+
+static void request_hello(struct client *c, struct frame *f)
+{
+	MSG_BUF(m, 512);
+	struct broker *b = c->b;
+	const struct partition *p;
+	struct msg_hello h;
+
+	if (msg_hello_decode(f->p, f->len, &h) < 0) {
+		client_drop(c);
+		return;
+	}
+	if (h.lowest > MSG_VERSION || h.highest < MSG_VERSION) {
+		client_refuse(c, MSG_HELLO, f->h.serial, EPROTONOSUPPORT,
+			      HVS_REASON_BAD_REQUEST,
+			      "this broker speaks version 1 of the protocol only");
+		return;
+	}
+	if (!c->hello) {
+		c->hello = true;
+		DL_DELETE2(b->half_open, c, half_prev, half_next);
+		b->half_open_n--;
+	}
+	p = registry_partition(b->registry, &c->door->partition);
+	msg_begin_reply(&m, MSG_HELLO, f->h.serial, 0, 0, 0);
+	msg_put_u32(&m, MSG_VERSION);
+	msg_put_u32(&m, MSG_MAX);
+	msg_put_guid(&m, &b->epoch);
+	msg_put_guid(&m, &c->door->partition);
+	if (p)
+		msg_put_bytes(&m, p->name, strnlen(p->name, 255));
+	client_send(c, &m, NULL, 0);
+}
+
+static const struct {
+	void (*fn)(struct client *c, struct frame *f);
+	int min_fds, max_fds;
+} requests[] = {
+	[MSG_HELLO] = { request_hello, 0, 0 },
+	[MSG_BIND] = { request_bind, 1, 1 },
+	[MSG_CONNECT] = { request_connect, 1, 1 },
+	[MSG_LISTEN] = { request_listen, 0, 0 },
+	[MSG_RESULT] = { request_result, 0, 0 },
+	[MSG_CALL] = { request_call, 0, 0 },
+	[MSG_RESOLVE] = { request_resolve, 0, 0 },
+	[MSG_NAMES] = { request_names, 0, 0 },
+	[MSG_ATTACH] = { request_attach, 1, 2 },
+};
+
+static void dispatch(struct client *c, struct frame *f)
+{
+	if (c->transport) {
+		transport_frame(c, f);
+		return;
+	}
+	if (f->h.reply || (!c->hello && f->h.type != MSG_HELLO)) {
+		client_drop(c);
+		return;
+	}
+	if (f->h.type >= ARRAY_LEN(requests) || !requests[f->h.type].fn) {
+		client_refuse(c, f->h.type, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST,
+			      "no such request in this version");
+		return;
+	}
+	if (f->nfds < requests[f->h.type].min_fds ||
+	    f->nfds > requests[f->h.type].max_fds) {
+		client_refuse(c, f->h.type, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST,
+			      "wrong number of descriptors attached");
+		return;
+	}
+	requests[f->h.type].fn(c, f);
+}
+
+/* Closing what the handler did not take: strangers' files elsewhere. */
+static void close_rest(struct broker *b, struct frame *f)
+{
+	for (int i = 0; i < f->nfds; i++) {
+		if (f->fds[i] >= 0)
+			offload_close(b->offload, f->fds[i]);
+	}
+}
+
+static void on_client(struct ev_io *io, uint32_t events)
+{
+	struct client *c = container_of(io, struct client, io);
+	struct broker *b = c->b;
+	static uint8_t buf[MSG_MAX]; /* one thread */
+	struct fdmsg msg;
+	struct frame f;
+	int r;
+
+	r = fdmsg_recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT, &msg);
+	if (r == -EAGAIN || r == -EINTR)
+		return;
+	if (r < 0 || (msg.len == 0 && msg.nfds == 0)) {
+		c->eof = events & EPOLLHUP;
+		client_drop(c);
+		return;
+	}
+	f = (struct frame){
+		.p = buf,
+		.len = msg.len,
+		.fds = msg.fds,
+		.nfds = msg.nfds,
+	};
+	if (msg.truncated || msg_header_decode(buf, msg.len, &f.h) < 0)
+		client_drop(c);
+	else
+		dispatch(c, &f);
+	close_rest(b, &f);
+}
+
+/* ---- Life -----------------------------------------------------------------*/
+
+static int read_peer(struct client *c)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	uint32_t groups[64];
+
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -errno;
+	c->pid = cred.pid;
+	c->uid = cred.uid;
+	c->gid = cred.gid;
+	len = sizeof(groups);
+	if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0) {
+		c->groups = malloc(len ? len : 1);
+		if (!c->groups)
+			return -ENOMEM;
+		memcpy(c->groups, groups, len);
+	} else if (errno == ERANGE) {
+		c->groups = malloc(len);
+		if (!c->groups)
+			return -ENOMEM;
+		if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups,
+			       &len) < 0)
+			len = 0;
+	} else {
+		len = 0;
+	}
+	c->ngroups = len / sizeof(uint32_t);
+	return 0;
+}
+
+static void client_free(void *p)
+{
+	struct client *c = p;
+
+	free(c->groups);
+	free(c);
+}
+
+void client_new(struct door *d, int fd)
+{
+	struct broker *b = d->b;
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->b = b;
+	c->door = d;
+	c->fd = fd;
+	if (read_peer(c) < 0 || !(c->account = account_of_user(b, c->uid))) {
+		close(fd);
+		client_free(c);
+		return;
+	}
+	if (c->account->clients >= b->limits.clients ||
+	    ev_io_start(b->ev, &c->io, fd, EPOLLIN, on_client) < 0) {
+		log_limited(&c->account->log_limit, LOG_WARN_,
+			    "uid %u has %u control connections: one more is refused",
+			    c->uid, c->account->clients);
+		account_unref(b, c->account);
+		close(fd);
+		client_free(c);
+		return;
+	}
+	c->account->clients++;
+	d->clients++;
+	DL_APPEND(b->clients, c);
+	DL_APPEND2(b->half_open, c, half_prev, half_next);
+	if (++b->half_open_n > HALF_OPEN_MAX)
+		client_drop(b->half_open); /* the oldest */
+}
+
+void client_drop(struct client *c)
+{
+	struct broker *b = c->b;
+
+	if (c->dead)
+		return;
+	c->dead = true;
+	ev_io_stop(&c->io);
+	if (!c->hello) {
+		DL_DELETE2(b->half_open, c, half_prev, half_next);
+		b->half_open_n--;
+	}
+	DL_DELETE(b->clients, c);
+	attempts_cancel(c);
+	if (c->transport)
+		transport_gone(c);
+	c->door->clients--;
+	c->account->clients--;
+	bind_owner_gone(c);
+	held_end(c);
+	c->account = account_unref(b, c->account);
+	/* There may be frames with descriptors in its queue. */
+	if (c->eof)
+		sock_close(b, c->fd);
+	else
+		offload_close(b->offload, c->fd);
+	ev_later(b->ev, client_free, c);
+}

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decide.c - see decide.h
+ *
+ * A connect goes: address -> target partition -> how the target sees the
+ * caller -> rules -> registered, enabled, allowed to connect -> the most
+ * specific listener that may be heard. Every refusal names its rule; the first
+ * one met is the answer, except among listeners, where a less specific one
+ * that is allowed wins over a more specific one that is not.
+ */
+#include "broker/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/guid.h"
+#include "broker/listeners.h"
+#include "broker/rules.h"
+#include "proto/message.h"
+
+void refuse(struct verdict *v, uint32_t reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	v->reason = reason;
+	v->error = reason_errno(reason);
+	va_start(ap, fmt);
+	vsnprintf(v->text, sizeof(v->text), fmt, ap);
+	va_end(ap);
+}
+
+static void step(struct verdict *v, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void step(struct verdict *v, const char *fmt, ...)
+{
+	size_t n;
+	va_list ap;
+
+	if (!v->explain)
+		return;
+	n = strlen(v->steps);
+	va_start(ap, fmt);
+	vsnprintf(v->steps + n, sizeof(v->steps) - n - 1, fmt, ap);
+	va_end(ap);
+	n = strlen(v->steps);
+	if (n + 1 < sizeof(v->steps)) {
+		v->steps[n] = '\n';
+		v->steps[n + 1] = '\0';
+	}
+}
+
+static void note(struct verdict *v, char *where, size_t size, const char *fmt,
+		 ...) __attribute__((format(printf, 4, 5)));
+
+static void note(struct verdict *v, char *where, size_t size, const char *fmt,
+		 ...)
+{
+	va_list ap;
+
+	if (!v->explain)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(where, size, fmt, ap);
+	va_end(ap);
+}
+
+#define rule_is(v, ...) note(v, (v)->rule, sizeof((v)->rule), __VA_ARGS__)
+#define fix_is(v, ...) note(v, (v)->fix, sizeof((v)->fix), __VA_ARGS__)
+
+bool decide_is_policy(uint32_t reason)
+{
+	switch (reason) {
+	case HVS_REASON_NOT_REGISTERED:
+	case HVS_REASON_BIND_DENIED:
+	case HVS_REASON_CONNECT_DENIED:
+	case HVS_REASON_DISABLED:
+	case HVS_REASON_WILDCARD:
+	case HVS_REASON_PARTITION_UNKNOWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Registered, enabled? Sets the refusal. @up: the caller is below the target */
+static bool service_in_force(const struct world *w, const struct effective *e,
+			     const GUID *id, bool up, struct verdict *v)
+{
+	char text[128];
+
+	service_text(w, id, text, sizeof(text));
+	if (up && !is_registered(e)) {
+		rule_is(v, "an unregistered service may not talk to partitions");
+		fix_is(v, "register it: hvctl service add NAME --id GUID (or --port N)");
+		refuse(v, HVS_REASON_NOT_REGISTERED,
+		       "service %s is not registered with the host", text);
+		return false;
+	}
+	if (e->service)
+		step(v, "service %s is registered in %s", text,
+		     e->service->path ? e->service->path : "memory");
+	if (e->policy == POLICY_DISABLED) {
+		rule_is(v, "Policy=disabled in %s", e->policy_from);
+		fix_is(v, "hvctl service enable %s", text);
+		refuse(v, HVS_REASON_DISABLED, "service %s is disabled by %s",
+		       text, e->policy_from);
+		return false;
+	}
+	step(v, "it is enabled by %s", e->policy_from);
+	return true;
+}
+
+/* ---- Bind ----------------------------------------------------------------*/
+
+static bool bind_target(const struct world *w, const struct partition *me,
+			const SOCKADDR_HV *addr, const struct partition **ret,
+			struct verdict *v)
+{
+	const struct partition *p;
+	char g[GUID_TEXT_SIZE];
+
+	*ret = NULL;
+	if (guid_equal(&addr->VmId, &guid_broadcast)) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "BROADCAST is for datagrams, which are not carried");
+		return false;
+	}
+	if (guid_equal(&addr->VmId, &guid_parent) &&
+	    me->kind == PARTITION_HOST) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "PARENT: a physical host has no parent");
+		return false;
+	}
+	if (guid_equal(&addr->VmId, &guid_silohost) &&
+	    me->kind != PARTITION_CONTAINER) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "SILOHOST: \"%s\" is not a container", me->name);
+		return false;
+	}
+	if (guid_special_name(&addr->VmId))
+		return true;
+	p = registry_partition(w->registry, &addr->VmId);
+	if (!p) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "no partition has the VmId %s",
+		       guid_format(&addr->VmId, g));
+		return false;
+	}
+	if (!is_below(w, p, me)) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "partition \"%s\" is not below \"%s\"", p->name,
+		       me->name);
+		return false;
+	}
+	*ret = p;
+	return true;
+}
+
+void decide_bind(const struct world *w, const struct caller *c,
+		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v)
+{
+	const struct partition *me, *exact;
+	struct effective e;
+	const struct listener *l;
+	char text[128];
+	bool children, allowed;
+
+	v->reason = 0;
+	v->error = 0;
+	me = registry_partition(w->registry, &c->partition);
+	if (!me) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "the caller's partition has been removed");
+		return;
+	}
+	if (!bind_target(w, me, addr, &exact, v)) {
+		rule_is(v, "the address rules");
+		return;
+	}
+	children = guid_equal(&addr->VmId, &guid_children);
+	e = effective_rules(w, exact ? exact : me, &addr->ServiceId);
+	v->service = e.service ? e.service->id : addr->ServiceId;
+	service_text(w, &v->service, text, sizeof(text));
+
+	/* Whoever is to be heard by VMs has to be registered. WILDCARD is
+	 * loopback too, which needs no registration. */
+	if ((exact || children) && !is_registered(&e)) {
+		service_in_force(w, &e, &v->service, true, v);
+		return;
+	}
+	/* As on Windows: with an exact VmId a rule is told at once, with a
+	 * wildcard the bind works and the listener is not matched. Rules are
+	 * for the parent's processes; a child listens as it likes. */
+	allowed = !is_registered(&e) || may_bind(w, &e, c);
+	if (!allowed && exact) {
+		rule_is(v, "Bind= in %s",
+			e.bind_from ? e.bind_from : "the built-in default");
+		fix_is(v, "add user:%u to Bind= of service %s", c->uid, text);
+		refuse(v, HVS_REASON_BIND_DENIED,
+		       "uid %u may not bind service %s", c->uid, text);
+		return;
+	}
+	if (exact && e.policy == POLICY_DISABLED)
+		v->disabled = true;
+
+	for (l = w->find(w->arg, &c->partition, &addr->VmId, &v->service, type);
+	     l; l = l->same) {
+		struct caller owner = listener_owner(l);
+		bool theirs = !is_registered(&e) ||
+			      may_bind(w, &e, &owner);
+
+		if (l->name.uid != c->uid && allowed && !theirs)
+			continue; /* a squatter */
+		v->listener = l;
+		rule_is(v, "one listener for an address");
+		refuse(v, HVS_REASON_ADDRESS_TAKEN,
+		       "service %s is already bound there by uid %u", text,
+		       l->name.uid);
+		return;
+	}
+	rule_is(v, "%s", is_registered(&e) ?
+				 "the service's rules" :
+				 "loopback and listening for the parent need no registration");
+}
+
+/* ---- Connect -------------------------------------------------------------*/
+
+static bool no_parent(const struct partition *me, const char *word,
+		      struct verdict *v)
+{
+	if (me->kind == PARTITION_HOST)
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "%s: a physical host has no parent", word);
+	else
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "%s: \"%s\" is not a container", word, me->name);
+	rule_is(v, "the address rules");
+	return false;
+}
+
+/* Which partition does a destination VmId mean to @me? */
+static bool connect_target(const struct world *w, const struct partition *me,
+			   const GUID *vmid, bool passthru,
+			   const struct partition **ret, struct verdict *v)
+{
+	const struct partition *p, *up;
+	char g[GUID_TEXT_SIZE];
+
+	if (guid_is_zero(vmid) || guid_equal(vmid, &guid_children) ||
+	    guid_equal(vmid, &guid_broadcast)) {
+		rule_is(v, "the address rules");
+		fix_is(v, "name one partition");
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "%s cannot be connected to: it is for binding",
+		       guid_special_name(vmid));
+		return false;
+	}
+	up = parent_of(w, me);
+	if (guid_equal(vmid, &guid_loopback)) {
+		*ret = me;
+		return true;
+	}
+	if (guid_equal(vmid, &guid_parent)) {
+		if (!up)
+			return no_parent(me, "PARENT", v);
+		if (passthru && parent_of(w, up))
+			up = parent_of(w, up);
+		*ret = up;
+		return true;
+	}
+	if (guid_equal(vmid, &guid_silohost)) {
+		if (me->kind != PARTITION_CONTAINER)
+			return no_parent(me, "SILOHOST", v);
+		*ret = up;
+		return true;
+	}
+	p = registry_partition(w->registry, vmid);
+	if (p && (p == me || is_below(w, p, me))) {
+		*ret = p;
+		return true;
+	}
+	rule_is(v, "the address rules");
+	if (p) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "partition \"%s\" is not below \"%s\"", p->name,
+		       me->name);
+	} else {
+		fix_is(v, "hvctl partition add NAME --id %s",
+		       guid_format(vmid, g));
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "no partition has the VmId %s", guid_format(vmid, g));
+	}
+	return false;
+}
+
+/* The caller as a listener in the target's partition sees it. */
+static GUID seen_as(enum relation r, const struct partition *caller)
+{
+	switch (r) {
+	case REL_SELF:
+		return guid_loopback;
+	case REL_PARENT:
+	case REL_ANCESTOR:
+		return guid_parent;
+	case REL_CHILD:
+	case REL_DESCENDANT:
+	case REL_NONE:
+		break;
+	}
+	return caller->vmid;
+}
+
+struct search {
+	const struct world *w;
+	const struct partition *caller, *target;
+	const GUID *service;
+	uint8_t type;
+	const struct effective *e;
+	bool up; /* the caller is below the target */
+	struct verdict *v;
+	uint32_t reason; /* the first refusal met */
+	char text[400], rule[200], fix[300];
+};
+
+/* Is this listener to be heard? Remembers the first reason why not. */
+static bool heard(struct search *s, const struct listener *l, bool wildcard)
+{
+	struct caller owner = listener_owner(l);
+	char name[128];
+
+	service_text(s->w, s->service, name, sizeof(name));
+	if (s->up && wildcard && !s->e->wildcard) {
+		if (!s->reason) {
+			s->reason = HVS_REASON_WILDCARD;
+			snprintf(s->text, sizeof(s->text),
+				 "the listener of service %s is bound to %s, which %s does not let match partition \"%.64s\"",
+				 name, guid_special_name(&l->name.vmid),
+				 s->e->wildcard_from, s->caller->name);
+			snprintf(s->rule, sizeof(s->rule),
+				 "AllowWildcardBinds=no in %s",
+				 s->e->wildcard_from);
+			snprintf(s->fix, sizeof(s->fix),
+				 "bind the exact VmId, or set AllowWildcardBinds=yes");
+		}
+		return false;
+	}
+	if ((s->up || s->caller == s->target) &&
+	    is_registered(s->e) && !may_bind(s->w, s->e, &owner)) {
+		if (!s->reason) {
+			s->reason = wildcard ? HVS_REASON_WILDCARD :
+					       HVS_REASON_BIND_DENIED;
+			snprintf(s->text, sizeof(s->text),
+				 "the listener of service %s belongs to uid %u, which may not bind it",
+				 name, l->name.uid);
+			snprintf(s->rule, sizeof(s->rule), "Bind= in %s",
+				 s->e->bind_from ? s->e->bind_from :
+						   "the built-in default");
+			snprintf(s->fix, sizeof(s->fix),
+				 "add user:%u to Bind= of service %s",
+				 l->name.uid, name);
+		}
+		return false;
+	}
+	return true;
+}
+
+static const struct listener *look_at(struct search *s, const GUID *vmid)
+{
+	bool wildcard = guid_is_zero(vmid) || guid_equal(vmid, &guid_children);
+	const struct listener *l;
+
+	for (l = s->w->find(s->w->arg, &s->target->vmid, vmid, s->service,
+			    s->type);
+	     l; l = l->same)
+		if (heard(s, l, wildcard))
+			return l;
+	return NULL;
+}
+
+/* Most specific first. @r: how the target sees the caller. */
+static const struct listener *most_specific(struct search *s, enum relation r)
+{
+	const struct listener *l = NULL;
+
+	if (s->caller->kind != PARTITION_HOST)
+		l = look_at(s, &s->caller->vmid);
+	if (l)
+		return l;
+	switch (r) {
+	case REL_CHILD:
+		l = look_at(s, &guid_children);
+		break;
+	case REL_PARENT:
+		l = look_at(s, &guid_parent);
+		if (!l && s->target->kind == PARTITION_CONTAINER)
+			l = look_at(s, &guid_silohost);
+		break;
+	case REL_SELF:
+		l = look_at(s, &guid_loopback);
+		break;
+	case REL_NONE:
+	case REL_DESCENDANT:
+	case REL_ANCESTOR:
+		break;
+	}
+	return l ? l : look_at(s, &guid_zero);
+}
+
+static void no_listener(struct search *s, enum attached a)
+{
+	struct verdict *v = s->v;
+	char name[128];
+
+	service_text(s->w, s->service, name, sizeof(name));
+	if (s->reason) {
+		rule_is(v, "%s", s->rule);
+		fix_is(v, "%s", s->fix);
+		refuse(v, s->reason, "%s", s->text);
+		return;
+	}
+	if (a == ATTACHED_TRANSPORT_OFF) {
+		rule_is(v, "the partition is off");
+		fix_is(v, "start the guest, and load its vsock driver");
+		refuse(v, HVS_REASON_PARTITION_OFF,
+		       "partition \"%s\" is attached, but its guest is not up",
+		       s->target->name);
+		return;
+	}
+	if (a == ATTACHED_NOBODY) {
+		rule_is(v, "the partition is off");
+		fix_is(v, "start it");
+		refuse(v, HVS_REASON_PARTITION_OFF,
+		       "partition \"%s\" is off: no transport attaches it and no process is in it",
+		       s->target->name);
+		return;
+	}
+	rule_is(v, "nobody listens");
+	fix_is(v, "start the service's program");
+	refuse(v, HVS_REASON_NO_LISTENER,
+	       "nobody in partition \"%s\" listens on service %s for \"%s\"",
+	       s->target->name, name, s->caller->name);
+}
+
+/* The part after target and relation are known; also for decide_covers(). */
+static void find_listener(const struct world *w, const struct caller *c,
+			  struct search *s, enum relation r)
+{
+	struct verdict *v = s->v;
+	const struct partition *target = s->target;
+	enum attached a;
+	char name[128];
+
+	service_text(w, s->service, name, sizeof(name));
+	if (!service_in_force(w, s->e, s->service, s->up, v))
+		return;
+	if (s->e->connect && !acl_allows(w, s->e->connect, c)) {
+		rule_is(v, "Connect= in %s", s->e->connect_from);
+		if (c->uid == NAME_UID_NONE) {
+			fix_is(v, "add partition:%s to Connect= of service %s",
+			       s->caller->name, name);
+			refuse(v, HVS_REASON_CONNECT_DENIED,
+			       "partition \"%s\" may not connect to service %s",
+			       s->caller->name, name);
+		} else {
+			fix_is(v, "add user:%u to Connect= of service %s",
+			       c->uid, name);
+			refuse(v, HVS_REASON_CONNECT_DENIED,
+			       "uid %u in partition \"%s\" may not connect to service %s",
+			       c->uid, s->caller->name, name);
+		}
+		return;
+	}
+	step(v, "\"%s\" may connect (%s)", s->caller->name,
+	     s->e->connect ? s->e->connect_from : "no rule says otherwise");
+	v->listener = most_specific(s, r);
+	if (v->listener) {
+		const char *word = guid_special_name(&v->listener->name.vmid);
+
+		step(v, "a listener of uid %u, bound to %s, hears it",
+		     v->listener->name.uid, word ? word : "the exact VmId");
+		rule_is(v, "%s", is_registered(s->e) ?
+					 "the service's rules" :
+					 "no registration is needed in this direction");
+		return;
+	}
+	if (s->e->service && s->e->service->target &&
+	    target->kind == PARTITION_HOST) {
+		v->unix_target = s->e->service->target;
+		rule_is(v, "Target= of the service's file");
+		step(v, "it is served by the daemon at %s", v->unix_target);
+		return;
+	}
+	a = target->kind == PARTITION_HOST ? ATTACHED_LOCAL :
+					     w->attached(w->arg, &target->vmid);
+	if (a == ATTACHED_TRANSPORT && !s->reason) {
+		v->relayed = true;
+		rule_is(v, "the guest decides");
+		step(v, "the guest of \"%s\" is asked", target->name);
+		return;
+	}
+	no_listener(s, a);
+}
+
+void decide_connect(const struct world *w, const struct caller *c,
+		    const SOCKADDR_HV *dest, uint8_t type, bool passthru,
+		    struct verdict *v)
+{
+	const struct partition *me, *target = NULL;
+	struct effective e;
+	enum relation r;
+	struct search s;
+
+	v->reason = 0;
+	v->error = 0;
+	me = registry_partition(w->registry, &c->partition);
+	if (!me) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "the caller's partition has been removed");
+		return;
+	}
+	if (!connect_target(w, me, &dest->VmId, passthru, &target, v))
+		return;
+	v->target = target;
+	step(v, "\"%s\" asks for partition \"%s\"", me->name, target->name);
+	if (!me->enabled || !target->enabled) {
+		const struct partition *off = me->enabled ? target : me;
+
+		rule_is(v, "Enabled=no of the partition");
+		fix_is(v, "hvctl partition set %s --enable", off->name);
+		refuse(v, HVS_REASON_PARTITION_OFF,
+		       "partition \"%s\" is disabled", off->name);
+		return;
+	}
+	r = relation(w, target, me);
+	if (r == REL_DESCENDANT && passthru)
+		r = REL_CHILD; /* past the VM, to its host */
+	e = effective_rules(w, is_below(w, me, target) ? me : target,
+			    &dest->ServiceId);
+	v->service = e.service ? e.service->id : dest->ServiceId;
+	v->peer = seen_as(r, me);
+	s = (struct search){
+		.w = w,
+		.caller = me,
+		.target = target,
+		.service = &v->service,
+		.type = type,
+		.e = &e,
+		.up = r == REL_CHILD || r == REL_DESCENDANT,
+		.v = v,
+	};
+	find_listener(w, c, &s, r);
+}
+
+/* decide_covers() looks at one listener only. */
+struct only {
+	const struct world *w;
+	const struct listener *l;
+};
+
+static const struct listener *find_only(const void *arg, const GUID *partition,
+					const GUID *vmid, const GUID *service,
+					uint8_t type)
+{
+	const struct only *o = arg;
+	const struct listener_name *n = &o->l->name;
+
+	(void)partition;
+	return guid_equal(&n->vmid, vmid) && guid_equal(&n->service, service) &&
+			       n->type == type ?
+		       o->l :
+		       NULL;
+}
+
+static enum attached attached_local(const void *arg, const GUID *partition)
+{
+	(void)arg;
+	(void)partition;
+	return ATTACHED_LOCAL;
+}
+
+void decide_covers(const struct world *w, const struct listener *l,
+		   const struct partition *from, struct verdict *v)
+{
+	struct only only = { .w = w, .l = l };
+	struct world narrow = *w;
+	const struct partition *target;
+	struct caller c = { .partition = from->vmid, .uid = NAME_UID_NONE };
+	SOCKADDR_HV dest = { .Family = AF_HYPERV,
+			     .ServiceId = l->name.service };
+	struct listener alone = *l;
+
+	alone.same = NULL;
+	only.l = &alone;
+	narrow.find = find_only;
+	narrow.attached = attached_local;
+	narrow.arg = &only;
+	target = registry_partition(w->registry, &l->name.partition);
+	if (!target) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "the listener's partition has been removed");
+		return;
+	}
+	if (from == target)
+		dest.VmId = guid_loopback;
+	else if (parent_of(w, from) == target)
+		dest.VmId = guid_parent;
+	else if (is_below(w, target, from))
+		dest.VmId = target->vmid;
+	else {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "partition \"%s\" cannot address \"%s\"", from->name,
+		       target->name);
+		return;
+	}
+	decide_connect(&narrow, &c, &dest, l->name.type, false, v);
+	v->listener = NULL; /* was the copy */
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guest.c - connects to guests, through their transports
+ *
+ * Blocking: the guest is asked first, and the socket is connected to the
+ * transport's rendezvous when it has said yes. Parked: the socket is connected
+ * at once and its send buffer filled, so that the program sees POLLOUT only
+ * when the transport has taken the filler out again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/guid.h"
+#include "broker/attempt.h"
+#include "broker/broker.h"
+#include "broker/transport.h"
+
+void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
+			uint32_t reason, const char *text)
+{
+	struct broker *b = a->b;
+	struct outcome *o;
+
+	HASH_FIND(hh, b->outcomes, &a->token, sizeof(a->token), o);
+	if (!o) {
+		if (HASH_COUNT(b->outcomes) >= OUTCOMES_MAX) {
+			struct outcome *oldest = b->outcomes;
+
+			HASH_DEL(b->outcomes, oldest);
+			free(oldest);
+		}
+		o = calloc(1, sizeof(*o));
+		if (!o)
+			return;
+		o->token = a->token;
+		o->partition = a->partition;
+		o->uid = a->uid;
+		HASH_ADD(hh, b->outcomes, token, sizeof(o->token), o);
+	}
+	o->state = state;
+	o->error = error;
+	o->reason = reason;
+	strncpy(o->text, text, sizeof(o->text) - 1);
+}
+
+/* The socket is named and connected to the guest's rendezvous. */
+static int meet(struct attempt *a, const struct verdict *v, const char **ret_why)
+{
+	struct rendezvous_name n = { .type = a->type,
+				     .partition = v->target->vmid };
+	struct sockaddr_un sa;
+	socklen_t len = rendezvous_name_encode(&n, &sa);
+	int err;
+
+	guard_arm(&a->b->guard);
+	err = attempt_name(a, v, ret_why);
+	if (err)
+		return err;
+	if (connect(a->fd, (struct sockaddr *)&sa, len) < 0) {
+		*ret_why = "the guest's transport does not take connections";
+		return errno;
+	}
+	return 0;
+}
+
+/* Fills the send buffer with one system call. Return: bytes */
+static uint64_t fill(int fd)
+{
+	static const uint8_t zeros[65536];
+	struct iovec iov[256];
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 256 };
+	uint64_t sum = 0;
+	ssize_t n;
+
+	for (int i = 0; i < 256; i++) {
+		iov[i].iov_base = (void *)(uintptr_t)zeros;
+		iov[i].iov_len = sizeof(zeros);
+	}
+	/* again only for send buffers of more than 16 MiB */
+	while ((n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+		sum += (uint64_t)n;
+	return sum;
+}
+
+static void park(struct attempt *a, const struct verdict *v)
+{
+	struct relayed r = {
+		.token = a->token,
+		.type = a->type,
+		.direction = 1,
+		.opening = true,
+		.from = a->partition,
+		.uid = a->uid,
+		.service = a->dest.ServiceId,
+		.source = a->source,
+	};
+	MSG_BUF(m, 64);
+	const char *why = "no memory";
+	int err;
+
+	err = transport_relays(a->via, &r) < 0 ? ENOMEM : meet(a, v, &why);
+	if (err) {
+		transport_forget(a->via, a->token);
+		attempt_refuse(a, true, (uint32_t)err,
+			       HVS_REASON_BROKER_FAILED, why);
+		return;
+	}
+	transport_parked(a->via, a->token, fill(a->fd));
+	sock_close(a->b, a->fd);
+	a->fd = -1;
+	a->parked = true;
+	attempt_outcome(a, RESULT_PENDING, 0, 0, "");
+	msg_begin_reply(&m, MSG_CONNECT, a->serial, 0, 0, 0);
+	msg_put_u32(&m, CONNECT_STATE_PARKED);
+	msg_put_u64(&m, a->token);
+	client_send(a->client, &m, NULL, 0);
+}
+
+void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v)
+{
+	struct transport *t = transport_find(a->b, &v->target->vmid);
+	uint16_t bit = a->type == SOCK_STREAM ? ATTACH_STREAM : ATTACH_RAW;
+	struct attempt *w;
+	uint64_t now = ev_now_ns(), left;
+
+	if (!(t->types & bit)) {
+		struct verdict no;
+
+		refuse(&no, HVS_REASON_TYPE,
+		       "the %s transport of \"%s\" does not carry type %s",
+		       transport_kind_name(t->kind), v->target->name,
+		       a->type == SOCK_STREAM ? "STREAM" : "RAW");
+		attempt_refuse(a, heap, (uint32_t)no.error, no.reason, no.text);
+		return;
+	}
+	w = attempt_wait(a, heap, ATTEMPT_OPEN);
+	if (!w)
+		return;
+	w->via = t;
+	DL_APPEND2(t->opens, w, open_prev, open_next);
+	left = w->deadline_ns > now ? w->deadline_ns - now : 0;
+	w->parked = w->flags & CONNECT_NONBLOCK;
+	if (transport_open(t, w) < 0) {
+		attempt_refuse(w, true, EHOSTDOWN, HVS_REASON_PARTITION_OFF,
+			       "the guest's transport does not answer");
+		return;
+	}
+	/* The transport keeps the time; this is for one that does not. */
+	(void)ev_timer_start(a->b->ev, &w->timer, left / 1000000 + 1000,
+			     attempt_on_timer);
+	if (w->parked)
+		park(w, v);
+}
+
+void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
+		    const char *text)
+{
+	struct broker *b = a->b;
+	struct caller caller;
+	struct verdict v;
+	const char *why = "";
+	int err;
+
+	if (a->parked) {
+		/* The client may be gone; the socket is the transport's. */
+		attempt_outcome(a, error ? RESULT_FAILED : RESULT_CONNECTED, error,
+			    reason, text);
+		broker_count(b, &a->dest.ServiceId, &a->partition,
+			     &a->via->partition, reason);
+		if (error)
+			transport_forget(a->via, a->token);
+		attempt_end(a, true);
+		return;
+	}
+	if (error) {
+		DL_DELETE2(a->via->opens, a, open_prev, open_next);
+		a->state = ATTEMPT_NEW;
+		attempt_refused(a, true, error, reason, text);
+		return;
+	}
+	/* Rules may have changed while the guest thought. */
+	caller = client_caller(a->client);
+	verdict_init(&v);
+	decide_connect(&b->world, &caller, &a->dest, a->type,
+		       a->flags & CONNECT_PASSTHRU, &v);
+	if (!v.reason && !v.relayed)
+		refuse(&v, HVS_REASON_PARTITION_OFF, "the guest has gone");
+	if (v.reason) {
+		attempt_refuse(a, true, (uint32_t)v.error, v.reason, v.text);
+		return;
+	}
+	if (a->fd >= 0) {
+		struct relayed r = {
+			.token = a->token,
+			.type = a->type,
+			.direction = 1,
+			.from = a->partition,
+			.uid = a->uid,
+			.service = a->dest.ServiceId,
+			.source = a->source,
+		};
+
+		err = transport_relays(a->via, &r) < 0 ? ENOMEM :
+							  meet(a, &v, &why);
+		if (err) {
+			transport_forget(a->via, a->token);
+			attempt_refuse(a, true, (uint32_t)err,
+				       HVS_REASON_BROKER_FAILED, why);
+			return;
+		}
+	} else {
+		transport_close(a->via, a->token, 0); /* wait: it would */
+	}
+	attempt_succeed(a, true, &v);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* manage-explain.c - explain: the decision function, with its reasons said */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "base/guid.h"
+#include "broker/manage.h"
+
+#define GROUPS_MAX 256
+
+/* The groups of a user who is not the caller. */
+static void groups_of(uint32_t uid, struct caller *c, uint32_t *groups)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+	int n = GROUPS_MAX;
+
+	c->gid = NAME_UID_NONE;
+	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) != 0 || !found)
+		return;
+	c->gid = pw.pw_gid;
+	if (getgrouplist(pw.pw_name, pw.pw_gid, (gid_t *)groups, &n) >= 0) {
+		c->groups = groups;
+		c->ngroups = (size_t)n;
+	}
+}
+
+static json_t *steps_json(const char *steps)
+{
+	json_t *a = json_array();
+
+	while (*steps) {
+		size_t n = strcspn(steps, "\n");
+
+		json_array_append_new(a, json_stringn(steps, n));
+		steps += n + (steps[n] == '\n');
+	}
+	return a;
+}
+
+static json_t *verdict_json(const struct verdict *v)
+{
+	return json_pack("{s:b, s:s, s:i, s:s, s:s, s:s, s:s, s:o}", "allowed",
+			 v->reason == 0, "error",
+			 v->error ? strerrorname_np(v->error) : "", "errno",
+			 v->error, "reason", reason_name(v->reason), "text",
+			 v->text, "rule", v->rule, "fix", v->fix, "steps",
+			 steps_json(v->steps));
+}
+
+/* Who is asked about: the caller, or, from the host, anybody. */
+static bool who(struct call *c, const char *from, json_t *uid,
+		struct caller *ret, uint32_t *groups)
+{
+	const struct partition *p;
+
+	*ret = client_caller(c->client);
+	if (from) {
+		if (!guid_is_zero(&ret->partition)) {
+			refuse(c->v, HVS_REASON_NOT_PERMITTED,
+			       "only the host may ask about other partitions");
+			return false;
+		}
+		p = find_partition(c, from);
+		if (!p)
+			return false;
+		ret->partition = p->vmid;
+	}
+	if (uid) {
+		json_int_t n = json_integer_value(uid);
+
+		if (!json_is_integer(uid) || n < 0 || n >= UINT32_MAX) {
+			refuse(c->v, HVS_REASON_BAD_REQUEST,
+			       "uid: a number of 0 to 4294967294");
+			return false;
+		}
+		ret->uid = (uint32_t)n;
+		ret->groups = NULL;
+		ret->ngroups = 0;
+		groups_of(ret->uid, ret, groups);
+	} else if (from && !guid_is_zero(&ret->partition)) {
+		/* processes in there, or a guest: nobody of this host */
+		ret->uid = ret->gid = NAME_UID_NONE;
+		ret->groups = NULL;
+		ret->ngroups = 0;
+	}
+	return true;
+}
+
+json_t *manage_explain(struct call *c)
+{
+	const char *from = NULL, *to, *verb = "connect", *type = "stream";
+	uint32_t groups[GROUPS_MAX];
+	struct caller caller;
+	struct verdict v;
+	SOCKADDR_HV addr;
+	json_t *uid = NULL;
+	int passthru = 0;
+	uint8_t t;
+
+	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?o, s?b}", "to", &to, "from",
+		    &from, "verb", &verb, "type", &type, "uid", &uid,
+		    "passthru", &passthru) ||
+	    !who(c, from, uid, &caller, groups))
+		return NULL;
+	t = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET : SOCK_STREAM;
+	verdict_init(&v);
+	v.explain = true;
+	if (!parse_address(c, &caller.partition, to, &addr))
+		return NULL;
+	if (strcmp(verb, "bind") == 0) {
+		decide_bind(&c->b->world, &caller, &addr, t, &v);
+		if (!v.reason && v.disabled)
+			refuse(&v, HVS_REASON_DISABLED,
+			       "it may bind, but listen is refused: the service is disabled");
+	} else {
+		decide_connect(&c->b->world, &caller, &addr, t, passthru, &v);
+	}
+	return verdict_json(&v);
+}

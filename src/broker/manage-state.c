@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/* manage-state.c - calls that show what there is: status, listeners,
+ * connections, names, wait, reload */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/guid.h"
+#include "broker/attempt.h"
+#include "broker/diag.h"
+#include "broker/manage.h"
+#include "broker/transport.h"
+#include "config.h"
+
+/* ---- status -----------------------------------------------------------------*/
+
+static json_t *problems_json(const struct broker *b)
+{
+	const struct registry_problem *p;
+	size_t n = registry_problems(b->registry, &p);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(
+			a, json_pack("{s:s, s:i, s:s}", "file", p[i].file,
+				     "line", (int)p[i].line, "reason",
+				     p[i].reason));
+	return a;
+}
+
+static json_t *counter_json(const struct counter *c)
+{
+	return json_pack("{s:I, s:o}", "opened", (json_int_t)c->opened,
+			 "refused", refused_json(c->refused));
+}
+
+static json_t *counters_json(struct broker *b, const struct counter *table,
+			     bool services)
+{
+	const struct counter *c;
+	json_t *o = json_object();
+
+	for (c = table; c; c = c->hh.next) {
+		const struct service *s;
+		char g[GUID_TEXT_SIZE];
+		const char *name = guid_format(&c->id, g);
+
+		if (services) {
+			s = registry_service(b->registry, &c->id);
+			if (s)
+				name = s->name;
+		} else if (registry_partition(b->registry, &c->id)) {
+			name = partition_name(b, &c->id);
+		}
+		json_object_set_new(o, name, counter_json(c));
+	}
+	return o;
+}
+
+static size_t count_relayed(const struct broker *b)
+{
+	const struct transport *t;
+	size_t n = 0;
+
+	for (t = b->transports; t; t = t->hh.next)
+		n += HASH_COUNT(t->relayed);
+	return n;
+}
+
+static void status_all(struct broker *b, json_t *o)
+{
+	json_t *dirs = json_array();
+
+	for (size_t i = 0; i < b->config_dirs_n; i++)
+		json_array_append_new(dirs,
+				      json_string(b->config_dirs[i].path));
+	json_object_set_new(o, "config_dirs", dirs);
+	json_object_set_new(o, "services_dir",
+			    b->services_dir ? json_string(b->services_dir) :
+					      json_null());
+	json_object_set_new(o, "partitions_dir",
+			    b->partitions_dir ? json_string(b->partitions_dir) :
+						json_null());
+	json_object_set_new(
+		o, "partitions",
+		json_integer((json_int_t)registry_partition_count(b->registry)));
+	json_object_set_new(
+		o, "services",
+		json_integer((json_int_t)registry_service_count(b->registry)));
+	json_object_set_new(o, "listeners",
+			    json_integer((json_int_t)b->listeners.count));
+	json_object_set_new(o, "connections",
+			    json_integer((json_int_t)count_relayed(b)));
+	json_object_set_new(o, "counters",
+			    json_pack("{s:I, s:o}", "opened",
+				      (json_int_t)b->opened, "refused",
+				      refused_json(b->refused)));
+	json_object_set_new(o, "services_counters",
+			    counters_json(b, b->service_counters, true));
+	json_object_set_new(o, "partitions_counters",
+			    counters_json(b, b->partition_counters, false));
+	json_object_set_new(o, "problems", problems_json(b));
+}
+
+json_t *manage_status(struct call *c)
+{
+	struct broker *b = c->b;
+	const GUID *self = &c->client->door->partition;
+	json_t *o;
+
+	if (!unpack(c, "{}"))
+		return NULL;
+	o = json_pack("{s:s, s:i, s:i, s:s, s:s, s:I, s:s}", "version",
+		      HVSOCKET_VERSION, "pid", (int)getpid(), "uid",
+		      (int)geteuid(), "runtime_dir", b->runtime_dir, "profile",
+		      b->profile, "started", (json_int_t)b->started,
+		      "partition", partition_name(b, self));
+	if (!o)
+		return NULL;
+	json_object_set_new(o, "epoch", json_guid(&b->epoch));
+	if (guid_is_zero(self))
+		status_all(b, o);
+	return o;
+}
+
+/* ---- listeners ---------------------------------------------------------------*/
+
+struct cover {
+	struct broker *b;
+	const struct listener *l;
+	json_t *array;
+};
+
+static int add_cover(const struct partition *p, void *arg)
+{
+	struct cover *c = arg;
+	struct verdict v;
+
+	if (guid_equal(&p->vmid, &c->l->name.partition))
+		return 0;
+	verdict_init(&v);
+	decide_covers(&c->b->world, c->l, p, &v);
+	/* not of partitions that could not even address it */
+	if (v.reason == HVS_REASON_PARTITION_UNKNOWN)
+		return 0;
+	return json_array_append_new(
+		c->array,
+		json_pack("{s:s, s:b, s:s, s:s}", "partition", p->name, "ok",
+			  v.reason == 0, "reason", reason_name(v.reason),
+			  "text", v.text));
+}
+
+static json_t *listener_json(struct broker *b, const struct listener *l)
+{
+	const struct service *s = registry_service(b->registry,
+						   &l->name.service);
+	const char *word = guid_special_name(&l->name.vmid);
+	json_t *o = json_object();
+
+	json_object_set_new(o, "partition",
+			    json_string(partition_name(b, &l->name.partition)));
+	json_object_set_new(o, "vmid", json_guid(&l->name.vmid));
+	json_object_set_new(o, "bound", json_string(word ? word : "exact"));
+	if (!word)
+		json_object_set_new(
+			o, "bound_name",
+			json_string(partition_name(b, &l->name.vmid)));
+	json_object_set_new(o, "service", json_guid(&l->name.service));
+	json_object_set_new(o, "service_name",
+			    s ? json_string(s->name) : json_null());
+	json_object_set_new(o, "type",
+			    json_string(l->name.type == SOCK_STREAM ? "stream" :
+								      "raw"));
+	json_object_set_new(o, "uid", json_integer(l->name.uid));
+	if (l->pid)
+		json_object_set_new(o, "pid", json_integer(l->pid));
+	if (guid_is_zero(&l->name.vmid) ||
+	    guid_equal(&l->name.vmid, &guid_children)) {
+		struct cover c = { .b = b, .l = l, .array = json_array() };
+
+		registry_each_partition(b->registry, add_cover, &c);
+		json_object_set_new(o, "covers", c.array);
+	}
+	return o;
+}
+
+json_t *manage_listeners(struct call *c)
+{
+	struct broker *b = c->b;
+	struct listener *l, *next;
+	json_t *a;
+
+	if (!unpack(c, "{}"))
+		return NULL;
+	a = json_array();
+	for (l = b->listeners.all; l; l = next) {
+		next = l->next;
+		if (!listener_alive(l))
+			bind_forget(b, l);
+		else
+			json_array_append_new(a, listener_json(b, l));
+	}
+	return json_pack("{s:o}", "listeners", a);
+}
+
+/* ---- connections ---------------------------------------------------------------*/
+
+struct connections {
+	struct broker *b;
+	json_t *array;
+};
+
+static json_t *service_name_json(const struct broker *b, const GUID *id)
+{
+	const struct service *s = registry_service(b->registry, id);
+
+	return s ? json_string(s->name) : json_null();
+}
+
+static json_t *connection_json(const struct broker *b, uint64_t token,
+			       const char *from, const char *to,
+			       const GUID *service, uint16_t type,
+			       const char *state, const char *via, uint32_t uid)
+{
+	char text[20];
+	json_t *o = json_object();
+
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)token);
+	json_object_set_new(o, "token", json_string(text));
+	json_object_set_new(o, "from", json_string(from));
+	json_object_set_new(o, "to", json_string(to));
+	json_object_set_new(o, "service", json_guid(service));
+	json_object_set_new(o, "service_name", service_name_json(b, service));
+	json_object_set_new(o, "type", json_string(type == SOCK_STREAM ?
+							   "stream" :
+							   "raw"));
+	json_object_set_new(o, "state", json_string(state));
+	json_object_set_new(o, "via", json_string(via));
+	if (uid != NAME_UID_NONE)
+		json_object_set_new(o, "uid", json_integer(uid));
+	return o;
+}
+
+/* A partition's name for what stands in a connector's name. */
+static const char *seen_name(const struct broker *b, const GUID *g)
+{
+	const char *word = guid_special_name(g);
+
+	if (word)
+		return word;
+	return registry_partition(b->registry, g) ? partition_name(b, g) : "?";
+}
+
+static int add_direct(const struct connector_name *n, void *arg)
+{
+	struct connections *c = arg;
+
+	if (n->flags & CONNECTOR_GUEST)
+		return 0; /* told by its transport */
+	for (const struct transport *t = c->b->transports; t; t = t->hh.next) {
+		const struct relayed *r;
+
+		HASH_FIND(hh, t->relayed, &n->token, sizeof(n->token), r);
+		if (r)
+			return 0;
+	}
+	return json_array_append_new(
+		c->array, connection_json(c->b, n->token,
+					  seen_name(c->b, &n->peer),
+					  seen_name(c->b, &n->dest),
+					  &n->dest_service, n->type,
+					  "connected", "direct", n->uid));
+}
+
+static void add_relayed(struct connections *c, const struct transport *t)
+{
+	struct broker *b = c->b;
+	const struct relayed *r;
+
+	for (r = t->relayed; r; r = r->hh.next) {
+		const char *guest = partition_name(b, &t->partition);
+		const char *other = partition_name(b, &r->from);
+		json_t *o = connection_json(b, r->token,
+					    r->direction ? other : guest,
+					    r->direction ? guest : "host",
+					    &r->service, r->type,
+					    r->opening ? "opening" :
+							 "connected",
+					    transport_kind_name(t->kind),
+					    r->uid);
+
+		json_object_set_new(o, "bytes_in",
+				    json_integer((json_int_t)r->from_guest));
+		json_object_set_new(o, "bytes_out",
+				    json_integer((json_int_t)r->to_guest));
+		json_array_append_new(c->array, o);
+	}
+}
+
+json_t *manage_connections(struct call *c)
+{
+	struct connections all = { .b = c->b };
+	const struct transport *t;
+
+	if (!unpack(c, "{}"))
+		return NULL;
+	all.array = json_array();
+	for (t = c->b->transports; t; t = t->hh.next) {
+		add_relayed(&all, t);
+		transport_ask_counters(c->b, t); /* for the next time */
+	}
+	(void)diag_connectors(add_direct, &all);
+	return json_pack("{s:o}", "connections", all.array);
+}
+
+/* ---- names, wait, reload ---------------------------------------------------------*/
+
+static int add_partition_name(const struct partition *p, void *arg)
+{
+	char g[GUID_TEXT_SIZE];
+
+	return json_object_set_new(arg, guid_format(&p->vmid, g),
+				   json_string(p->name));
+}
+
+static int add_service_name(const struct service *s, void *arg)
+{
+	char g[GUID_TEXT_SIZE];
+
+	return json_object_set_new(arg, guid_format(&s->id, g),
+				   json_string(s->name));
+}
+
+json_t *manage_names(struct call *c)
+{
+	json_t *partitions, *services;
+
+	if (!unpack(c, "{}"))
+		return NULL;
+	partitions = json_object();
+	services = json_object();
+	if (guid_is_zero(&c->client->door->partition))
+		registry_each_partition(c->b->registry, add_partition_name,
+					partitions);
+	registry_each_service(c->b->registry, add_service_name, services);
+	return json_pack("{s:o, s:o}", "partitions", partitions, "services",
+			 services);
+}
+
+json_t *manage_wait(struct call *c)
+{
+	const char *to, *type = "stream";
+	struct attempt a;
+	int timeout_ms = 0;
+
+	if (!unpack(c, "{s:s, s?i, s?s}", "to", &to, "timeout_ms", &timeout_ms,
+		    "type", &type))
+		return NULL;
+	if (timeout_ms < 0 || timeout_ms > HVSOCKET_CONNECT_TIMEOUT_MAX ||
+	    (strcmp(type, "stream") != 0 && strcmp(type, "raw") != 0)) {
+		refuse(c->v, HVS_REASON_BAD_REQUEST,
+		       "timeout_ms: 0 to 300000; type: stream or raw");
+		return NULL;
+	}
+	a = (struct attempt){
+		.b = c->b,
+		.client = c->client,
+		.request = MSG_CALL,
+		.serial = c->serial,
+		.fd = -1,
+		.type = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET : SOCK_STREAM,
+		.partition = c->client->door->partition,
+		.uid = c->client->uid,
+		.flags = CONNECT_WAIT,
+		.deadline_ns = attempt_deadline((uint32_t)timeout_ms),
+		.token = broker_token(),
+	};
+	if (!parse_address(c, &a.partition, to, &a.dest))
+		return NULL;
+	a.source = guid_from_port(0x80000000u | (uint32_t)a.token);
+	c->later = true;
+	attempt_start(&a);
+	return NULL;
+}
+
+json_t *manage_reload(struct call *c)
+{
+	if (!unpack(c, "{}"))
+		return NULL;
+	registry_reload(c->b->registry);
+	broker_changed(c->b);
+	return json_pack("{s:o}", "problems", problems_json(c->b));
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slow.c - connects of users who were caught clearing O_NONBLOCK
+ *
+ * A worker thread makes the connect() (offload.h), at most two at a time for a
+ * user; the rest of them queue at the user's account.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/guid.h"
+#include "broker/attempt.h"
+#include "broker/broker.h"
+#include "broker/transport.h"
+
+#define SLOW_PER_USER 2
+#define SLOW_MS 250 /* one try of a worker */
+
+static void slow_next(struct account *user);
+
+static void slow_done(struct offload_connect *job)
+{
+	struct attempt *a = container_of(job, struct attempt, job);
+	struct account *user = a->accounts[0];
+	struct broker *b = a->b;
+	struct client *c = a->client;
+	struct verdict v;
+	int err = job->error == EINTR ? EAGAIN : job->error;
+
+	user->slow_running--;
+	user->refs++; /* beyond the attempt */
+	if (!c) {
+		attempt_end(a, true);
+	} else {
+		struct caller caller = client_caller(c);
+
+		verdict_init(&v);
+		decide_connect(&b->world, &caller, &a->dest, a->type,
+			       a->flags & CONNECT_PASSTHRU, &v);
+		if (err == 0 && v.target)
+			attempt_succeed(a, true, &v);
+		else if (v.reason)
+			attempt_refuse(a, true, (uint32_t)v.error, v.reason,
+				       v.text);
+		else
+			attempt_connected(a, true, &v, err, false);
+	}
+	slow_next(user);
+	account_unref(b, user);
+}
+
+static void slow_start(struct attempt *a)
+{
+	uint64_t now = ev_now_ns();
+	uint64_t left = a->deadline_ns > now ?
+				(a->deadline_ns - now) / 1000000 + 1 :
+				1;
+
+	ev_timer_stop(&a->timer);
+	a->job.timeout_ms = left < SLOW_MS ? left : SLOW_MS;
+	a->job.fd = a->fd;
+	a->job.done = slow_done;
+	a->accounts[0]->slow_running++;
+	offload_connect(a->b->offload, &a->job);
+}
+
+static void slow_next(struct account *user)
+{
+	struct attempt *a = user->slow_queue;
+
+	if (!a || user->slow_running >= SLOW_PER_USER)
+		return;
+	LL_DELETE2(user->slow_queue, a, slow_next);
+	a->queued = false;
+	slow_start(a);
+}
+
+void attempt_slow(struct attempt *a, bool heap,
+			const struct sockaddr_un *addr, socklen_t len)
+{
+	struct attempt *w = attempt_wait(a, heap, ATTEMPT_SLOW);
+
+	if (!w)
+		return;
+	w->job.addr = *addr;
+	w->job.len = len;
+	if (w->accounts[0]->slow_running >= SLOW_PER_USER) {
+		w->queued = true;
+		LL_APPEND2(w->accounts[0]->slow_queue, w, slow_next);
+		return;
+	}
+	slow_start(w);
+}

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+/* transport.c - see transport.h; messages: docs/protocol.md, section 5 */
+#include "broker/transport.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/guid.h"
+#include "base/utf8.h"
+
+const char *transport_kind_name(uint16_t kind)
+{
+	static const char *const names[] = {
+		[TRANSPORT_LOCAL] = "local",
+		[TRANSPORT_VHOST_USER] = "vhost-user",
+		[TRANSPORT_VSOCK] = "vsock",
+		[TRANSPORT_HYBRID] = "hybrid",
+		[TRANSPORT_VMBUS] = "vmbus",
+		[TRANSPORT_UPLINK] = "uplink",
+	};
+
+	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] :
+							 "unknown";
+}
+
+struct transport *transport_find(const struct broker *b, const GUID *partition)
+{
+	struct transport *t;
+
+	HASH_FIND(hh, b->transports, partition, sizeof(*partition), t);
+	return t;
+}
+
+/* ---- ATTACH ----------------------------------------------------------------*/
+
+static bool may_attach(const struct client *c, const struct partition *p)
+{
+	return client_may_change(c) || (p->has_user && p->user == c->uid);
+}
+
+/* The partition that is meant; one that no file names is made. */
+static const struct partition *attach_partition(struct client *c,
+						const struct msg_attach *m,
+						bool *ret_made,
+						struct verdict *v)
+{
+	struct broker *b = c->b;
+	char name[256], why[REGISTRY_WHY];
+	const struct partition *p = NULL;
+	struct partition_draft d = { .kind = "vm" };
+	bool by_id = !guid_is_zero(&m->vmid);
+	int r;
+
+	*ret_made = false;
+	if (m->name_len >= sizeof(name) ||
+	    (m->name_len && memchr(m->name, '\0', m->name_len)) ||
+	    !utf8_printable(m->name, m->name_len) ||
+	    (!m->name_len && !by_id)) {
+		refuse(v, HVS_REASON_BAD_REQUEST,
+		       "ATTACH: the partition's name is no name");
+		return NULL;
+	}
+	if (m->name_len)
+		memcpy(name, m->name, m->name_len);
+	name[m->name_len] = '\0';
+	if (by_id)
+		p = registry_partition(b->registry, &m->vmid);
+	else
+		p = registry_partition_by_name(b->registry, name);
+	if (p && p->kind == PARTITION_HOST) {
+		refuse(v, HVS_REASON_NOT_PERMITTED,
+		       "the host partition cannot be attached");
+		return NULL;
+	}
+	if (p) {
+		if (may_attach(c, p))
+			return p;
+		refuse(v, HVS_REASON_NOT_PERMITTED,
+		       "uid %u may not attach partition \"%s\"", c->uid,
+		       p->name);
+		return NULL;
+	}
+	if (!name[0]) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "no partition has that VmId");
+		return NULL;
+	}
+	if (!client_may_change(c)) {
+		refuse(v, HVS_REASON_NOT_PERMITTED,
+		       "partition \"%s\" does not exist, and uid %u may not make it",
+		       name, c->uid);
+		return NULL;
+	}
+	d.name = name;
+	d.id = by_id ? &m->vmid : NULL;
+	r = registry_add_partition(b->registry, &d, &p, why, sizeof(why));
+	if (r < 0) {
+		refuse(v, r == -EEXIST ? HVS_REASON_EXISTS :
+					 HVS_REASON_BAD_REQUEST,
+		       "%s", why);
+		return NULL;
+	}
+	*ret_made = true;
+	return p;
+}
+
+/* Binds one rendezvous socket, unless an earlier broker did. */
+static int bind_rendezvous(struct broker *b, int fd, uint8_t type,
+			   const GUID *partition, const char **ret_why)
+{
+	struct rendezvous_name n = { .type = type, .partition = *partition };
+	struct sock_info info;
+	struct sockaddr_un sa;
+	socklen_t len = rendezvous_name_encode(&n, &sa);
+	int err = sock_inspect(fd, &info, ret_why);
+
+	if (err)
+		return err;
+	*ret_why = "ATTACH: a rendezvous socket is of the wrong type, or bound to something else";
+	if (info.type != type)
+		return EINVAL;
+	if (info.name.kind == NAME_RENDEZVOUS)
+		return guid_equal(&info.name.rendezvous.partition, partition) ?
+			       0 :
+			       EINVAL;
+	if (info.name.kind != NAME_NONE)
+		return EINVAL;
+	guard_arm(&b->guard);
+	(void)unlink(sa.sun_path);
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0) {
+		*ret_why = "ATTACH: a rendezvous socket cannot be bound";
+		return errno;
+	}
+	return 0;
+}
+
+static void unlink_rendezvous(const struct transport *t)
+{
+	static const uint8_t types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+
+	for (size_t i = 0; i < sizeof(types); i++) {
+		struct rendezvous_name n = { .type = types[i],
+					     .partition = t->partition };
+		struct sockaddr_un sa;
+
+		rendezvous_name_encode(&n, &sa);
+		(void)unlink(sa.sun_path);
+	}
+}
+
+static int attach_sockets(struct client *c, struct frame *f, uint16_t types,
+			  const GUID *partition, const char **ret_why)
+{
+	int err = 0, i = 0;
+
+	if (types & ATTACH_STREAM)
+		err = bind_rendezvous(c->b, f->fds[i++], SOCK_STREAM, partition,
+				      ret_why);
+	if (!err && (types & ATTACH_RAW))
+		err = bind_rendezvous(c->b, f->fds[i], SOCK_SEQPACKET,
+				      partition, ret_why);
+	return err;
+}
+
+void request_attach(struct client *c, struct frame *f)
+{
+	struct broker *b = c->b;
+	const struct partition *p;
+	struct transport *t;
+	struct msg_attach m;
+	struct verdict v;
+	const char *why = "ATTACH is malformed";
+	MSG_BUF(reply, 512);
+	bool made;
+	int err;
+
+	verdict_init(&v);
+	if (msg_attach_decode(f->p, f->len, &m) < 0 || m.flags ||
+	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
+	    !m.types || (m.types & ~(ATTACH_STREAM | ATTACH_RAW)) ||
+	    f->nfds != __builtin_popcount(m.types)) {
+		client_refuse(c, MSG_ATTACH, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST, why);
+		return;
+	}
+	if (!guid_is_zero(&c->door->partition)) {
+		client_refuse(c, MSG_ATTACH, f->h.serial, EPERM,
+			      HVS_REASON_NOT_PERMITTED,
+			      "transports attach from the host partition");
+		return;
+	}
+	broker_refresh(b);
+	p = attach_partition(c, &m, &made, &v);
+	if (!p) {
+		client_refuse_verdict(c, MSG_ATTACH, f->h.serial, &v);
+		return;
+	}
+	if (transport_find(b, &p->vmid)) {
+		client_refuse(c, MSG_ATTACH, f->h.serial, EBUSY,
+			      HVS_REASON_EXISTS,
+			      "another transport has attached this partition");
+		return;
+	}
+	if (made)
+		broker_changed(b);
+	err = attach_sockets(c, f, m.types, &p->vmid, &why);
+	t = err ? NULL : calloc(1, sizeof(*t));
+	if (!t) {
+		client_refuse(c, MSG_ATTACH, f->h.serial,
+			      err ? (uint32_t)err : ENOMEM,
+			      HVS_REASON_BAD_REQUEST, err ? why : "no memory");
+		return;
+	}
+	t->partition = p->vmid;
+	t->client = c;
+	t->kind = m.kind;
+	t->types = m.types;
+	t->made_partition = made;
+	c->transport = t;
+	HASH_ADD(hh, b->transports, partition, sizeof(t->partition), t);
+	log_info("partition \"%s\" attached (%s, pid %d)", p->name,
+		 transport_kind_name(t->kind), c->pid);
+	msg_begin_reply(&reply, MSG_ATTACH, f->h.serial, 0, 0, 0);
+	msg_put_guid(&reply, &p->vmid);
+	msg_put_bytes(&reply, p->name, strnlen(p->name, 255));
+	client_send(c, &reply, NULL, 0);
+}
+
+void transport_gone(struct client *c)
+{
+	struct broker *b = c->b;
+	struct transport *t = c->transport;
+	struct relayed *r, *next;
+	struct attempt *a, *next_a;
+	char why[REGISTRY_WHY];
+
+	c->transport = NULL;
+	HASH_DELETE(hh, b->transports, t);
+	unlink_rendezvous(t);
+	DL_FOREACH_SAFE2(t->opens, a, next_a, open_next) {
+		attempt_opened(a, EHOSTDOWN, HVS_REASON_PARTITION_OFF,
+			       "the guest's transport ended");
+	}
+	HASH_ITER(hh, t->relayed, r, next) {
+		HASH_DELETE(hh, t->relayed, r);
+		free(r);
+	}
+	log_info("a %s transport (pid %d) ended", transport_kind_name(t->kind),
+		 c->pid);
+	if (t->made_partition) {
+		(void)registry_remove_partition(b->registry, &t->partition, why,
+						sizeof(why));
+		b->changed = true;
+	}
+	free(t);
+}
+
+/* ---- What it relays ----------------------------------------------------------*/
+
+int transport_relays(struct transport *t, const struct relayed *proto)
+{
+	struct relayed *r;
+
+	HASH_FIND(hh, t->relayed, &proto->token, sizeof(proto->token), r);
+	if (!r) {
+		r = malloc(sizeof(*r));
+		if (!r)
+			return -ENOMEM;
+		*r = *proto;
+		HASH_ADD(hh, t->relayed, token, sizeof(r->token), r);
+	}
+	return 0;
+}
+
+static struct relayed *relayed_find(struct transport *t, uint64_t token)
+{
+	struct relayed *r;
+
+	HASH_FIND(hh, t->relayed, &token, sizeof(token), r);
+	return r;
+}
+
+void transport_forget(struct transport *t, uint64_t token)
+{
+	struct relayed *r = relayed_find(t, token);
+
+	if (r) {
+		HASH_DELETE(hh, t->relayed, r);
+		free(r);
+	}
+}
+
+/* ---- To the transport ---------------------------------------------------------*/
+
+int transport_open(struct transport *t, struct attempt *a)
+{
+	uint64_t now = ev_now_ns();
+	uint64_t ms = a->deadline_ns > now ? (a->deadline_ns - now) / 1000000 :
+					     1;
+	MSG_BUF(m, 64);
+
+	a->open_serial = ++t->serial;
+	msg_begin(&m, MSG_OPEN, a->open_serial);
+	msg_put_u64(&m, a->token);
+	msg_put_u16(&m, a->type);
+	msg_put_u16(&m, a->parked ? OPEN_PARKED : 0);
+	msg_put_u32(&m, ms ? (uint32_t)ms : 1);
+	msg_put_guid(&m, &a->dest.ServiceId);
+	msg_put_guid(&m, &a->source);
+	msg_put_u32(&m, a->uid);
+	client_send(t->client, &m, NULL, 0);
+	return t->client->dead ? -EPIPE : 0;
+}
+
+void transport_parked(struct transport *t, uint64_t token, uint64_t filler)
+{
+	MSG_BUF(m, 32);
+
+	msg_begin(&m, MSG_PARKED, ++t->serial);
+	msg_put_u64(&m, token);
+	msg_put_u64(&m, filler);
+	client_send(t->client, &m, NULL, 0);
+}
+
+void transport_close(struct transport *t, uint64_t token, uint32_t reason)
+{
+	MSG_BUF(m, 32);
+
+	msg_begin(&m, MSG_CLOSE, ++t->serial);
+	msg_put_u64(&m, token);
+	msg_put_u32(&m, reason);
+	client_send(t->client, &m, NULL, 0);
+}
+
+void transport_ask_counters(struct broker *b, const struct transport *t)
+{
+	struct transport *own = transport_find(b, &t->partition);
+	MSG_BUF(m, 16);
+
+	msg_begin(&m, MSG_COUNTERS, ++own->serial);
+	client_send(own->client, &m, NULL, 0);
+}
+
+/* ---- From the transport --------------------------------------------------------*/
+
+static void on_open_reply(struct transport *t, struct frame *f)
+{
+	struct msg_reply r;
+	struct attempt *a;
+	char text[MSG_TEXT_MAX + 1];
+	size_t n;
+
+	if (msg_reply_decode(f->p, f->len, &r) < 0)
+		return;
+	DL_SEARCH_SCALAR2(t->opens, a, open_serial, f->h.serial, open_next);
+	if (!a)
+		return; /* given up meanwhile */
+	n = r.error ? r.len : 0;
+	if (n > MSG_TEXT_MAX)
+		n = MSG_TEXT_MAX;
+	memcpy(text, r.payload, n);
+	text[n] = '\0';
+	if (!utf8_printable(text, n))
+		text[0] = '\0';
+	/* the errno is ours to choose: a transport only says why */
+	if (r.error && (!r.reason || r.reason >= REASON_COUNT))
+		r.reason = HVS_REASON_NO_LISTENER;
+	attempt_opened(a, r.error ? (uint32_t)reason_errno(r.reason) : 0,
+		       r.error ? r.reason : 0, text);
+}
+
+static void on_dial(struct client *c, struct frame *f)
+{
+	struct broker *b = c->b;
+	struct transport *t = c->transport;
+	struct msg_dial m;
+	struct attempt a;
+	int fd;
+
+	if (msg_dial_decode(f->p, f->len, &m) < 0 || m.flags ||
+	    m.timeout_ms > HVSOCKET_CONNECT_TIMEOUT_MAX ||
+	    !(m.type == SOCK_STREAM && (t->types & ATTACH_STREAM)) ||
+	    (m.type == SOCK_SEQPACKET && !(t->types & ATTACH_RAW))) {
+		client_refuse(c, MSG_DIAL, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST, "DIAL is malformed");
+		return;
+	}
+	fd = socket(AF_UNIX, m.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		client_refuse(c, MSG_DIAL, f->h.serial, (uint32_t)errno,
+			      HVS_REASON_BROKER_FAILED, strerror(errno));
+		return;
+	}
+	a = (struct attempt){
+		.b = b,
+		.client = c,
+		.request = MSG_DIAL,
+		.serial = f->h.serial,
+		.fd = fd,
+		.type = (uint8_t)m.type,
+		.partition = t->partition,
+		.uid = NAME_UID_NONE,
+		.dest = { .Family = AF_HYPERV,
+			  .VmId = m.vmid,
+			  .ServiceId = m.service },
+		.source = m.source,
+		.deadline_ns = attempt_deadline(m.timeout_ms),
+		.token = broker_token(),
+	};
+	attempt_start(&a);
+}
+
+static void on_live(struct client *c, struct frame *f)
+{
+	struct transport *t = c->transport;
+	struct relayed r = { .opening = false };
+	struct msg_live m;
+
+	if (msg_live_decode(f->p, f->len, &m) < 0 || m.direction > 1)
+		return;
+	r.token = m.token;
+	r.type = m.type;
+	r.direction = m.direction;
+	r.uid = m.uid;
+	r.service = m.service;
+	r.source = m.source;
+	(void)transport_relays(t, &r);
+	c->b->changed = true; /* rules may have changed without a broker */
+}
+
+static void on_closed(struct transport *t, struct frame *f)
+{
+	struct msg_closed m;
+
+	if (msg_closed_decode(f->p, f->len, &m) == 0)
+		transport_forget(t, m.token);
+}
+
+static void on_state(struct client *c, struct frame *f)
+{
+	uint32_t state;
+
+	if (msg_u32_decode(f->p, f->len, &state) < 0 || state > 1)
+		return;
+	c->transport->running = state;
+	if (state)
+		attempts_wake(c->b);
+}
+
+static void on_counters(struct transport *t, struct frame *f)
+{
+	struct msg_reply r;
+
+	if (msg_reply_decode(f->p, f->len, &r) < 0 || r.error)
+		return;
+	for (; r.len >= 24; r.len -= 24, r.payload += 24) {
+		/* each entry is laid out as CLOSED's payload */
+		uint8_t one[MSG_HEADER + 24] = { 0 };
+		struct msg_closed m;
+		struct relayed *c;
+
+		memcpy(one + MSG_HEADER, r.payload, 24);
+		if (msg_closed_decode(one, sizeof(one), &m) < 0)
+			return;
+		c = relayed_find(t, m.token);
+		if (c) {
+			c->to_guest = m.to_guest;
+			c->from_guest = m.from_guest;
+		}
+	}
+}
+
+void transport_frame(struct client *c, struct frame *f)
+{
+	struct transport *t = c->transport;
+
+	if (f->nfds) {
+		client_drop(c);
+		return;
+	}
+	if (f->h.reply) {
+		if (f->h.type == MSG_OPEN)
+			on_open_reply(t, f);
+		else if (f->h.type == MSG_COUNTERS)
+			on_counters(t, f);
+		return;
+	}
+	switch (f->h.type) {
+	case MSG_STATE:
+		on_state(c, f);
+		break;
+	case MSG_DIAL:
+		on_dial(c, f);
+		break;
+	case MSG_CLOSED:
+		on_closed(t, f);
+		break;
+	case MSG_LIVE:
+		on_live(c, f);
+		break;
+	default:
+		client_refuse(c, f->h.type, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST,
+			      "not a message of a transport");
+	}
+}
+
+/* ---- Policy changed -------------------------------------------------------------*/
+
+/* Would this connection be allowed now? */
+static bool still_allowed(struct broker *b, const struct transport *t,
+			  const struct relayed *r)
+{
+	struct caller c = { .partition = t->partition,
+			    .uid = r->uid,
+			    .gid = NAME_UID_NONE };
+	SOCKADDR_HV dest = { .Family = AF_HYPERV,
+			     .VmId = guid_parent,
+			     .ServiceId = r->service };
+	gid_t groups[64];
+	int n = 64;
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+	struct verdict v;
+
+	if (r->direction == 1) {
+		c.partition = r->from;
+		dest.VmId = t->partition;
+		/* its groups as they are now */
+		if (getpwuid_r(r->uid, &pw, buf, sizeof(buf), &found) == 0 &&
+		    found) {
+			c.gid = pw.pw_gid;
+			if (getgrouplist(pw.pw_name, pw.pw_gid, groups, &n) >=
+			    0) {
+				c.groups = groups;
+				c.ngroups = (size_t)n;
+			}
+		}
+	}
+	verdict_init(&v);
+	decide_connect(&b->world, &c, &dest, (uint8_t)r->type, false, &v);
+	return !decide_is_policy(v.reason) &&
+	       !(v.target && !v.target->enabled);
+}
+
+void transports_recheck(struct broker *b)
+{
+	struct transport *t, *next;
+	struct relayed *r, *next_r;
+
+	HASH_ITER(hh, b->transports, t, next) {
+		if (!registry_partition(b->registry, &t->partition)) {
+			t->made_partition = false;
+			client_drop(t->client);
+			continue;
+		}
+		HASH_ITER(hh, t->relayed, r, next_r) {
+			if (t->client->dead)
+				break;
+			if (still_allowed(b, t, r))
+				continue;
+			transport_close(t, r->token,
+					HVS_REASON_NO_LONGER_ALLOWED);
+		}
+	}
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transport.h - attached guests and their relayed connections
+ *
+ * A transport is a client that said ATTACH. Its rendezvous sockets are files
+ * in rendezvous/; what it relays is kept here for `connections` and so that a
+ * change of policy can end it.
+ */
+#ifndef BROKER_TRANSPORT_H
+#define BROKER_TRANSPORT_H
+
+#include "broker/attempt.h"
+#include "broker/broker.h"
+
+struct relayed {
+	uint64_t token;
+	UT_hash_handle hh;
+	uint16_t type, direction; /* 0: the guest dialled, 1: the host */
+	bool opening; /* the guest has not answered yet */
+	GUID from; /* direction 1: the connector's partition */
+	uint32_t uid; /* of the connector, or NAME_UID_NONE */
+	GUID service, source;
+	uint64_t to_guest, from_guest; /* as last told */
+};
+
+struct transport {
+	GUID partition;
+	UT_hash_handle hh;
+	struct client *client;
+	uint16_t kind, types;
+	bool running;
+	bool made_partition; /* the partition ends with it */
+	uint32_t serial;
+	struct attempt *opens;
+	struct relayed *relayed;
+};
+
+const char *transport_kind_name(uint16_t kind);
+
+struct transport *transport_find(const struct broker *b, const GUID *partition);
+
+/** transport_gone() - its client is being dropped */
+void transport_gone(struct client *c);
+
+/** transport_open() - ask the guest; a's via and open_serial are set.
+ * Return: 0 or -errno */
+int transport_open(struct transport *t, struct attempt *a);
+
+/** transport_parked() - tell the filler of a parked connect */
+void transport_parked(struct transport *t, uint64_t token, uint64_t filler);
+
+/** transport_close() - tell it to end a connection, or to give an OPEN up */
+void transport_close(struct transport *t, uint64_t token, uint32_t reason);
+
+/** transport_relays() - note a connection. Return: 0 or -ENOMEM */
+int transport_relays(struct transport *t, const struct relayed *r);
+void transport_forget(struct transport *t, uint64_t token);
+
+/** transport_ask_counters() - the answer updates what is known of bytes */
+void transport_ask_counters(struct broker *b, const struct transport *t);
+
+/** transports_recheck() - end what rules no longer allow, and transports whose
+ * partition is gone */
+void transports_recheck(struct broker *b);
+
+#endif /* BROKER_TRANSPORT_H */
