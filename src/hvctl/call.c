@@ -119,15 +119,14 @@ static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
 
 static int hello(struct caller *s, uint8_t *buf)
 {
-	cleanup_free_ struct msg_buf *b = malloc(sizeof(*b));
+	uint8_t bytes[64];
+	struct msg_buf m = msg_buf(bytes, sizeof(bytes)), *b = &m;
 	cleanup_close_ int fd = -1;
 	struct msg_hello_reply h;
 	uint16_t flags;
 	size_t len;
 	int r;
 
-	if (!b)
-		return -ENOMEM;
 	msg_begin(b, MSG_HELLO, ++s->serial);
 	msg_put_u32(b, MSG_VERSION);
 	msg_put_u32(b, MSG_VERSION);
@@ -294,7 +293,7 @@ static int say(struct ctl *c, const char *about, const char *text,
 
 	if (!text[0])
 		text = strerror(error);
-	return fail("%s%s%s: %s (%s%s%s)", c->verb, about ? " " : "",
+	return complain("%s%s%s: %s (%s%s%s)", c->verb, about ? " " : "",
 		    about ? show(about) : "", text, why,
 		    dir[0] ? "; broker " : "", dir[0] ? show(dir) : "");
 }

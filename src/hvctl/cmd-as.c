@@ -49,14 +49,14 @@ static int find_directory(struct ctl *c, const char *name, char *ret,
 	else
 		dir = json_text(o, "directory");
 	if (!*dir || strlen(dir) >= size)
-		return fail("as %s: it has no directory", show(name));
+		return complain("as %s: it has no directory", show(name));
 	fd = control_connect(dir);
 	if (fd == -EACCES)
-		return fail("as %s: %s: only the user whom the broker runs as "
+		return complain("as %s: %s: only the user whom the broker runs as "
 			    "may enter (%s)", show(name), show(dir),
 			    strerror(EACCES));
 	if (fd < 0)
-		return fail("as %s: %s: %s", show(name), show(dir),
+		return complain("as %s: %s: %s", show(name), show(dir),
 			    strerror(-fd));
 	close(fd);
 	snprintf(ret, size, "%s", dir);
@@ -78,18 +78,18 @@ static int set_preload(void)
 	r = place_find("HVSOCKET_PRELOAD", beside,
 		       HVSOCKET_LIBDIR "/" PRELOAD, path, sizeof(path));
 	if (r)
-		return fail("as: %s: %s", show(path), strerror(-r));
+		return complain("as: %s: %s", show(path), strerror(-r));
 	if (strpbrk(path, " :"))
-		return fail("as: %s: the loader takes no path with a blank or "
+		return complain("as: %s: the loader takes no path with a blank or "
 			    "a colon", show(path));
 	if (old && strstr(old, PRELOAD))
 		return 0; /* hvctl as within hvctl as */
 	if (asprintf(&value, "%s%s%s", path, old && *old ? ":" : "",
 		     old ? old : "") < 0) {
 		value = NULL;
-		return fail("as: %s", strerror(ENOMEM));
+		return complain("as: %s", strerror(ENOMEM));
 	}
-	return setenv("LD_PRELOAD", value, 1) ? fail("as: %s", strerror(errno))
+	return setenv("LD_PRELOAD", value, 1) ? complain("as: %s", strerror(errno))
 					      : 0;
 }
 
@@ -101,7 +101,7 @@ static int set_environment(struct ctl *c, const char *partition)
 		return 1;
 	if (setenv("HVSOCKET_RUNTIME_DIR", dir, 1) ||
 	    setenv("HVSOCKET_HOST_RUNTIME_DIR", c->side[CALL_HOST].dir, 1))
-		return fail("as: %s", strerror(errno));
+		return complain("as: %s", strerror(errno));
 	return set_preload();
 }
 
@@ -116,7 +116,7 @@ static int become(char **command)
 	signal(SIGPIPE, SIG_DFL);
 	execvp(command[0], command);
 	error = errno;
-	fail("as: %s: %s", show(command[0]), strerror(error));
+	complain("as: %s: %s", show(command[0]), strerror(error));
 	return error == ENOENT ? 127 : 126;
 }
 
@@ -185,7 +185,7 @@ static int run_private(struct ctl *c, const struct args *a,
 	ctl_fini(c);
 	pid = fork();
 	if (pid < 0)
-		return fail("as: %s", strerror(errno));
+		return complain("as: %s", strerror(errno));
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != self)
@@ -211,7 +211,7 @@ static int as_private(struct ctl *c, const struct args *a)
 		return 1;
 	if (setenv("HVSOCKET_RUNTIME_DIR", p.dir, 1) ||
 	    setenv("HVSOCKET_HOST_RUNTIME_DIR", p.dir, 1))
-		r = fail("as: %s", strerror(errno));
+		r = complain("as: %s", strerror(errno));
 	else
 		r = run_private(c, a, &set, &status);
 	private_end(&p);

@@ -59,17 +59,17 @@ int cmd_attach(struct ctl *c, const struct args *a)
 			     show(name));
 	r = find(name, path, sizeof(path));
 	if (r)
-		return fail("attach %s: no such transport: %s: %s", name,
+		return complain("attach %s: no such transport: %s: %s", name,
 			    show(path), strerror(-r));
 	while (a->rest && a->rest[n])
 		n++;
 	argv = calloc(n + 2, sizeof(*argv));
 	if (!argv)
-		return fail("attach %s: %s", name, strerror(ENOMEM));
+		return complain("attach %s: %s", name, strerror(ENOMEM));
 	argv[0] = path;
 	for (size_t i = 0; i < n; i++)
 		argv[i + 1] = a->rest[i];
 	signal(SIGPIPE, SIG_DFL);
 	execv(path, argv);
-	return fail("attach %s: %s: %s", name, show(path), strerror(errno));
+	return complain("attach %s: %s: %s", name, show(path), strerror(errno));
 }

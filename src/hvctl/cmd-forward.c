@@ -81,7 +81,7 @@ static void link_refused(struct link *l, int error)
 	if (f->target.kind == ENDPOINT_HV)
 		say_failed(f->ctl, f->target.text, fd, error);
 	else
-		fail("forward %s: %s", show(f->target.text), strerror(error));
+		complain("forward %s: %s", show(f->target.text), strerror(error));
 	link_free(l);
 }
 
@@ -109,7 +109,7 @@ static void link_connected(struct link *l)
 	ev_timer_stop(&l->timer);
 	r = relay_new(f->ev, l->from, l->to, on_relay_end, l, &l->relay);
 	if (r) {
-		fail("forward: connection %" PRIu64 ": %s", l->number,
+		complain("forward: connection %" PRIu64 ": %s", l->number,
 		     strerror(-r));
 		link_free(l);
 		return;
@@ -186,7 +186,7 @@ static void link_new(struct forward *f, int fd)
 	struct link *l = calloc(1, sizeof(*l));
 
 	if (!l) {
-		fail("forward: %s", strerror(ENOMEM));
+		complain("forward: %s", strerror(ENOMEM));
 		close(fd);
 		return;
 	}
@@ -229,7 +229,7 @@ static void on_accept(struct ev_io *io, uint32_t events)
 		if (errno == EAGAIN)
 			return;
 		/* Out of descriptors: wait for some to come back. */
-		fail("forward: accept: %s", strerror(errno));
+		complain("forward: accept: %s", strerror(errno));
 		ev_io_stop(io);
 		ev_timer_start(f->ev, &f->pause, 200, on_unpause);
 		return;
@@ -289,12 +289,12 @@ static int run(struct forward *f)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0)
-		return fail("forward: signalfd: %s", strerror(errno));
+		return complain("forward: signalfd: %s", strerror(errno));
 	listener = endpoint_listen(&f->listen, at, sizeof(at));
 	if (listener < 0 && f->listen.kind == ENDPOINT_HV)
 		return say_failed(f->ctl, f->listen.text, -1, -listener);
 	if (listener < 0)
-		return fail("forward %s: %s", show(f->listen.text),
+		return complain("forward %s: %s", show(f->listen.text),
 			    strerror(-listener));
 	printf("%s\n", show(at));
 	if (fflush(stdout))
@@ -307,7 +307,7 @@ static int run(struct forward *f)
 	stop(f);
 	if (f->listen.kind == ENDPOINT_UNIX)
 		unlink(f->listen.path);
-	return r ? fail("forward: %s", strerror(-r)) : 0;
+	return r ? complain("forward: %s", strerror(-r)) : 0;
 }
 
 int cmd_forward(struct ctl *c, const struct args *a)
@@ -326,7 +326,7 @@ int cmd_forward(struct ctl *c, const struct args *a)
 	raise_files();
 	r = ev_new(&f.ev);
 	if (r)
-		return fail("forward: %s", strerror(-r));
+		return complain("forward: %s", strerror(-r));
 	r = run(&f);
 	ev_free(f.ev);
 	return r;

@@ -196,7 +196,7 @@ static int converse(int sock, bool raw, const char *about)
 
 	r = pthread_create(&t, NULL, input_thread, &nc);
 	if (r)
-		return fail("nc: %s", strerror(r));
+		return complain("nc: %s", strerror(r));
 	r = output(&nc, guarded && !raw, &out_failed);
 	if (out_failed)
 		shutdown(sock, SHUT_RD);
@@ -205,11 +205,11 @@ static int converse(int sock, bool raw, const char *about)
 	end_stdout();
 	pthread_join(t, NULL);
 	if (out_failed && r != -EPIPE)
-		return fail("nc: standard output: %s", strerror(-r));
+		return complain("nc: standard output: %s", strerror(-r));
 	if (r && !out_failed)
-		return fail("nc %s: %s", show(about), strerror(-r));
+		return complain("nc %s: %s", show(about), strerror(-r));
 	if (nc.error && nc.error != EPIPE)
-		return fail("nc %s: %s", show(about), strerror(nc.error));
+		return complain("nc %s: %s", show(about), strerror(nc.error));
 	return 0;
 }
 

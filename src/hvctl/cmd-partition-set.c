@@ -69,11 +69,11 @@ static int set_file(struct store *s, const struct wish *w, const json_t *o,
 	int r;
 
 	if (store_split(o, &dir, &stem))
-		return fail("%s %s: it has no file that could be changed",
+		return complain("%s %s: it has no file that could be changed",
 			    s->c->verb, show(about));
 	r = read_file(json_text(o, "path"), &text, &len, &owner, &reason);
 	if (r || !text)
-		return fail("%s %s: %s: %s", s->c->verb, show(about),
+		return complain("%s %s: %s: %s", s->c->verb, show(about),
 			    show(json_text(o, "path")),
 			    r == -EINVAL && reason ? reason : strerror(-r));
 	r = edit_key(&text, "Name", w->name);
@@ -85,7 +85,7 @@ static int set_file(struct store *s, const struct wish *w, const json_t *o,
 		return usage("%s: a value is empty or has control characters",
 			     s->c->verb);
 	if (r)
-		return fail("%s: %s", s->c->verb, strerror(-r));
+		return complain("%s: %s", s->c->verb, strerror(-r));
 	if (check_partition_text(s->c, about, stem, text) ||
 	    store_write(s, about, stem, text, store_is_here(s, o)))
 		return 1;

@@ -31,7 +31,7 @@ int find_partition(struct ctl *c, const char *ref, json_t **ret)
 	if (store_find(c, &store_partitions, ref, &o))
 		return 1;
 	if (kind && strcmp(json_text(o, "kind"), kind))
-		return fail("%s %s: this is a %s, not a %s", c->verb, show(ref),
+		return complain("%s %s: this is a %s, not a %s", c->verb, show(ref),
 			    show(json_text(o, "kind")), kind);
 	*ret = o;
 	o = NULL;
@@ -65,7 +65,7 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 	if (!id) {
 		r = guid_random(&guid);
 		if (r)
-			return fail("%s: %s", c->verb, strerror(-r));
+			return complain("%s: %s", c->verb, strerror(-r));
 	}
 	*w = (struct wish){
 		.value = {
@@ -109,7 +109,7 @@ static int check_free(struct ctl *c, const struct wish *w)
 		struct call_error err;
 
 		if (!store_show(c, &store_partitions, refs[i], &o, &err))
-			return fail("%s %s: %s is taken by %s (exists)",
+			return complain("%s %s: %s is taken by %s (exists)",
 				    c->verb, show(refs[0]), show(refs[i]),
 				    show(json_text(o, "name")));
 		if (err.reason != HVS_REASON_NOT_FOUND &&
@@ -129,7 +129,7 @@ int check_partition_text(const struct ctl *c, const char *about,
 	r = partition_file_parse(text, strlen(text), stem, &name_lookup_system,
 				 &f, &e);
 	if (r)
-		return fail("%s %s: %s", c->verb, show(about),
+		return complain("%s %s: %s", c->verb, show(about),
 			    e.reason[0] ? show(e.reason) : strerror(-r));
 	partition_file_fini(&f);
 	return 0;
@@ -146,7 +146,7 @@ static int add_file(struct ctl *c, const struct wish *w, json_t **ret)
 	if (check_free(c, w))
 		return 1;
 	if (partition_text_format(w->value, &text))
-		return fail("%s %s: control characters cannot stand in a file",
+		return complain("%s %s: control characters cannot stand in a file",
 			    c->verb, show(name));
 	service_stem(name, stem);
 	if (check_partition_text(c, name, stem, text))
@@ -229,7 +229,7 @@ int cmd_partition_list(struct ctl *c, const struct args *a)
 		table_cell_uint(t, json_number(p, "connections"));
 	}
 	if (!t || table_print(t, stdout))
-		return fail("%s: %s", c->verb, strerror(ENOMEM));
+		return complain("%s: %s", c->verb, strerror(ENOMEM));
 	return 0;
 }
 

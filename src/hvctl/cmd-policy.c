@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "hvctl/out.h"
+#include "hvctl/service.h"
 #include "hvctl/store.h"
 #include "hvctl/verbs.h"
 #include "registry/service-file.h"
@@ -38,7 +39,7 @@ static int set_file(struct store *s, const char *ref, const json_t *o,
 	int r;
 
 	if (store_split(o, &dir, &stem))
-		return fail("%s %s: it has no file that could be changed",
+		return complain("%s %s: it has no file that could be changed",
 			    s->c->verb, show(ref));
 	r = service_file_load(dir, stem, &t, why, sizeof(why));
 	if (r)
@@ -99,7 +100,7 @@ static int unmask(struct store *s, const char *ref,
 	service_stem(ref, stem);
 	if (asprintf(&path, "%s/%s.conf", s->dir, stem) < 0) {
 		path = NULL;
-		return fail("%s: %s", s->c->verb, strerror(ENOMEM));
+		return complain("%s: %s", s->c->verb, strerror(ENOMEM));
 	}
 	r = read_file(path, &text, &len, &owner, &reason);
 	if (r || len || !store_below(s, stem))
@@ -114,7 +115,7 @@ static int revert_file(struct store *s, const char *ref, const json_t *o)
 	cleanup_free_ char *dir = NULL, *stem = NULL;
 
 	if (store_split(o, &dir, &stem))
-		return fail("%s %s: it has no file that could be changed",
+		return complain("%s %s: it has no file that could be changed",
 			    s->c->verb, show(ref));
 	if (!store_is_here(s, o))
 		return 0; /* the package's own word already */
@@ -151,26 +152,13 @@ int cmd_service_revert(struct ctl *c, const struct args *a)
 
 int cmd_service_remove(struct ctl *c, const struct args *a)
 {
+	struct store s = { .c = c, .kind = &store_services };
 	cleanup_json_ json_t *o = NULL;
-	cleanup_json_ json_t *reply = NULL;
-	const char *ref = a->pos[0];
-	struct store s;
 	int r;
 
-	if (store_find(c, &store_services, ref, &o))
+	if (store_find(c, &store_services, a->pos[0], &o))
 		return 1;
-	if (store_is_volatile(o))
-		return call_or_say(c,
-				   json_pack("{s:s, s:s}", "method",
-					     store_services.remove, "service",
-					     json_text(o, "id")),
-				   ref, &reply);
-	r = store_open(c, &store_services, &s);
-	if (!r)
-		r = store_drop(&s, ref, o);
-	if (!r)
-		r = store_settle(&s, ref, json_text(o, "id"), NULL, NULL, NULL,
-				 NULL);
+	r = service_remove_object(&s, a->pos[0], o);
 	store_close(&s);
 	return r;
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd-service.c - hvctl service add, list, show */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/guid.h"
 #include "hvctl/out.h"
+#include "hvctl/service.h"
 #include "hvctl/store.h"
 #include "hvctl/verbs.h"
-#include "registry/service-file.h"
 
 /* What is asked for. */
 struct wish {
@@ -92,69 +91,14 @@ static json_t *add_request(const struct wish *w)
 	return q;
 }
 
-/* Two files that claim the same would put both out of force. */
-static int check_free(struct ctl *c, const struct wish *w)
+static int add_permanent(struct ctl *c, struct wish *w, json_t **ret)
 {
-	char id[GUID_TEXT_SIZE], port[16];
-	const char *refs[3] = { w->d.name };
-
-	if (w->d.id)
-		refs[1] = guid_format(w->d.id, id);
-	if (w->d.port) {
-		snprintf(port, sizeof(port), "%" PRIu32, w->port);
-		refs[2] = port;
-	}
-	for (size_t i = 0; i < 3; i++) {
-		cleanup_json_ json_t *o = NULL;
-		struct call_error err;
-		int r;
-
-		if (!refs[i])
-			continue;
-		r = store_show(c, &store_services, refs[i], &o, &err);
-		if (!r)
-			return fail("service add %s: %s is taken by %s, %s "
-				    "(exists)", show(w->d.name), show(refs[i]),
-				    show(json_text(o, "name")),
-				    show(json_text(o, "path")));
-		if (err.reason != HVS_REASON_NOT_FOUND &&
-		    err.reason != HVS_REASON_NOT_REGISTERED)
-			return say_refused(c, CALL_HOST, w->d.name, &err);
-	}
-	return 0;
-}
-
-static int add_file(struct ctl *c, struct wish *w, json_t **ret)
-{
-	char stem[SERVICE_STEM_SIZE], why[REGISTRY_WHY];
-	char id[GUID_TEXT_SIZE];
 	struct store s;
 	int r;
 
-	if (check_free(c, w))
-		return 1;
-	if (!w->d.id && !w->d.port) {
-		r = guid_random(&w->id);
-		if (r)
-			return fail("service add: %s", strerror(-r));
-		w->d.id = &w->id;
-	} else if (!w->d.id) {
-		w->id = guid_from_port(w->port);
-	}
-	guid_format(&w->id, id);
-	if (store_open(c, &store_services, &s)) {
-		store_close(&s);
-		return 1;
-	}
-	service_stem(w->d.name, stem);
-	r = service_file_write(s.dir, stem, &w->d, false, why, sizeof(why));
-	if (r) {
-		r = store_refused(&s, w->d.name, stem, why, -r);
-	} else {
-		r = store_settle(&s, w->d.name, id, stem, NULL, NULL, ret);
-		if (r) /* nothing is left of what did not work */
-			store_delete(&s, w->d.name, stem);
-	}
+	r = store_open(c, &store_services, &s);
+	if (!r)
+		r = service_add_file(&s, &w->d, ret);
 	store_close(&s);
 	return r;
 }
@@ -171,7 +115,7 @@ int cmd_service_add(struct ctl *c, const struct args *a)
 	if (w.ephemeral)
 		r = call_or_say(c, add_request(&w), w.d.name, &reply);
 	else
-		r = add_file(c, &w, &reply);
+		r = add_permanent(c, &w, &reply);
 	if (r)
 		return r;
 	if (args_has(a, "json"))
@@ -211,7 +155,7 @@ int cmd_service_list(struct ctl *c, const struct args *a)
 		table_cell_uint(t, json_number(s, "opened"));
 	}
 	if (!t || table_print(t, stdout))
-		return fail("service list: %s", strerror(ENOMEM));
+		return complain("service list: %s", strerror(ENOMEM));
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 static int finish(const struct ctl *c, const struct table *t)
 {
 	if (!t || table_print(t, stdout))
-		return fail("%s: %s", c->verb, strerror(ENOMEM));
+		return complain("%s: %s", c->verb, strerror(ENOMEM));
 	return 0;
 }
 
@@ -218,7 +218,7 @@ int cmd_status(struct ctl *c, const struct args *a)
 		r = print_counters("PARTITION", json_object_get(
 					reply, "partitions_counters"));
 	if (r)
-		return fail("status: %s", strerror(-r));
+		return complain("status: %s", strerror(-r));
 	if (json_array_size(json_object_get(reply, "problems"))) {
 		fputc('\n', stdout);
 		print_problems(reply);

@@ -65,7 +65,7 @@ void covers_say(struct ctl *c, int fd)
 
 	if (hvs_getsockname(fd, &addr, &len) < 0 ||
 	    hvs_address_format(&addr, text, sizeof(text), 0) < 0) {
-		fail("%s: %s", c->verb, strerror(errno));
+		complain("%s: %s", c->verb, strerror(errno));
 		return;
 	}
 	fprintf(stderr, "listening on %s\n", show(text));

@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 	if (fflush(stdout) || ferror(stdout)) {
 		if (errno == EPIPE)
 			return r ? r : 1;
-		return fail("%s: standard output: %s", typed, strerror(errno));
+		return complain("%s: standard output: %s", typed, strerror(errno));
 	}
 	return r;
 }

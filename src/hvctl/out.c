@@ -165,7 +165,8 @@ void print_json(const json_t *o)
 	fputc('\n', stdout);
 }
 
-static void say(const char *fmt, va_list ap, const char *tail)
+static void __attribute__((format(printf, 1, 0)))
+say(const char *fmt, va_list ap, const char *tail)
 {
 	char line[1536];
 
@@ -174,7 +175,7 @@ static void say(const char *fmt, va_list ap, const char *tail)
 	fprintf(stderr, "hvctl: %s%s\n", line, tail);
 }
 
-int fail(const char *fmt, ...)
+int complain(const char *fmt, ...)
 {
 	va_list ap;
 

@@ -61,8 +61,8 @@ void counts_text(json_t *counts, char *out, size_t size);
 #define cleanup_json_ cleanup_(json_decrefp) /* jansson's */
 #define cleanup_table_ cleanup_(table_freep)
 
-/** fail() - "hvctl: MESSAGE", one line on stderr. Return: 1 */
-int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** complain() - "hvctl: MESSAGE", one line on stderr. Return: 1 */
+int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /** usage() - the same for wrong words, with where to look. Return: 2 */
 int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

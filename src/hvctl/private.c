@@ -187,11 +187,11 @@ int private_start(const char *profile, struct private_broker *ret)
 	r = place_find("HVSOCKETD", beside, HVSOCKET_SBINDIR "/hvsocketd", path,
 		       sizeof(path));
 	if (r)
-		return fail("as: no broker to start: %s: %s", show(path),
+		return complain("as: no broker to start: %s: %s", show(path),
 			    strerror(-r));
 	r = nest_make(&n);
 	if (r)
-		return fail("as: a temporary directory: %s", strerror(-r));
+		return complain("as: a temporary directory: %s", strerror(-r));
 	if (pipe2(p, O_CLOEXEC) < 0)
 		goto error;
 	hold_r = p[0];
@@ -212,7 +212,7 @@ int private_start(const char *profile, struct private_broker *ret)
 	if (!read_ready(answer_r)) {
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
-		return fail("as: the private broker did not start: %s",
+		return complain("as: the private broker did not start: %s",
 			    show(path));
 	}
 	*ret = (struct private_broker){ .keeper = pid,
@@ -222,7 +222,7 @@ int private_start(const char *profile, struct private_broker *ret)
 error:
 	r = errno;
 	nftw(n.top, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	return fail("as: %s", strerror(r));
+	return complain("as: %s", strerror(r));
 }
 
 void private_end(struct private_broker *p)

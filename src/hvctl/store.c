@@ -43,7 +43,7 @@ int store_open(struct ctl *c, const struct store_kind *kind, struct store *s)
 		return 1;
 	s->dir = json_text(s->status, kind->dir_key);
 	if (!*s->dir)
-		return fail("%s: this broker has no directory for permanent "
+		return complain("%s: this broker has no directory for permanent "
 			    "files (--ephemeral needs none)", c->verb);
 	return 0;
 }
@@ -154,9 +154,9 @@ int store_refused(struct store *s, const char *about, const char *stem,
 			       : " (only who may write there can change "
 				 "permanent ones)";
 	if (why && *why)
-		return fail("%s %s: %s%s", s->c->verb, show(about), show(why),
+		return complain("%s %s: %s%s", s->c->verb, show(about), show(why),
 			    hint);
-	return fail("%s %s: %s/%s.conf: %s%s", s->c->verb, show(about),
+	return complain("%s %s: %s/%s.conf: %s%s", s->c->verb, show(about),
 		    show(s->dir), show(stem), strerror(error), hint);
 }
 
@@ -168,7 +168,7 @@ int store_write(struct store *s, const char *about, const char *stem,
 
 	if (asprintf(&name, "%s.conf", stem) < 0) {
 		name = NULL;
-		return fail("%s: %s", s->c->verb, strerror(ENOMEM));
+		return complain("%s: %s", s->c->verb, strerror(ENOMEM));
 	}
 	r = make_directories(s->dir, 0755);
 	if (!r)
@@ -183,7 +183,7 @@ int store_delete(struct store *s, const char *about, const char *stem)
 
 	if (asprintf(&path, "%s/%s.conf", s->dir, stem) < 0) {
 		path = NULL;
-		return fail("%s: %s", s->c->verb, strerror(ENOMEM));
+		return complain("%s: %s", s->c->verb, strerror(ENOMEM));
 	}
 	if (unlink(path) < 0)
 		return store_refused(s, about, stem, NULL, errno);
@@ -196,14 +196,14 @@ int store_drop(struct store *s, const char *about, const json_t *object)
 	bool here, below;
 
 	if (store_split(object, &dir, &stem))
-		return fail("%s %s: it has no file that could be removed",
+		return complain("%s %s: it has no file that could be removed",
 			    s->c->verb, show(about));
 	here = same_directory(dir, s->dir);
 	below = store_below(s, stem);
 	if (here && !below)
 		return store_delete(s, about, stem);
 	if (!here && !below)
-		return fail("%s %s: %s: this file is above the directory for "
+		return complain("%s %s: %s: this file is above the directory for "
 			    "changes, %s", s->c->verb, show(about),
 			    show(json_text(object, "path")), show(s->dir));
 	return store_write(s, about, stem, "", true);
@@ -241,17 +241,17 @@ static int unsettled(struct store *s, const char *about, const char *stem)
 			size_t n = strlen(file), m = strlen(name);
 
 			if (n >= m && !strcmp(file + n - m, name))
-				return fail("%s %s: %s:%u: %s", s->c->verb,
+				return complain("%s %s: %s:%u: %s", s->c->verb,
 					    show(about), show(file),
 					    (unsigned int)json_number(p,
 								      "line"),
 					    show(json_text(p, "reason")));
 		}
 	if (stem)
-		return fail("%s %s: %s/%s.conf is written, but the broker has "
+		return complain("%s %s: %s/%s.conf is written, but the broker has "
 			    "not taken it", s->c->verb, show(about),
 			    show(s->dir), show(stem));
-	return fail("%s %s: the broker still has it in force", s->c->verb,
+	return complain("%s %s: the broker still has it in force", s->c->verb,
 		    show(about));
 }
 

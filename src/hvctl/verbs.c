@@ -32,6 +32,11 @@ static const struct opt opts_service_add[] = {
 	OPT_END,
 };
 
+static const struct opt opts_export[] = {
+	{ .name = "utf8", .help = "UTF-8 instead of UTF-16LE" },
+	OPT_END,
+};
+
 static const struct opt opts_partition_add[] = {
 	{ .name = "id", .arg = "GUID", .help = "its VmId (default: new)" },
 	{ .name = "kind", .arg = "KIND", .help = "vm or container" },
@@ -108,7 +113,7 @@ static const struct opt opts_as[] = {
 	{ .name = "partition", .arg = "NAME", .many = true,
 	  .help = "with --private: a partition to be there" },
 	{ .name = "profile", .arg = "NAME",
-	  .help = "with --private: the broker's profile (windows)" },
+	  .help = "with --private: the broker's --profile" },
 	OPT_END,
 };
 
@@ -137,9 +142,9 @@ const struct verb verbs[] = {
 	{ "service", "import", cmd_service_import, "FILE [--json]",
 	  "register what a Windows .reg file registers (- is stdin)", opts_json,
 	  1, 1, ARGS_REST_NONE, NULL },
-	{ "service", "export", cmd_service_export, "FILE [SERVICE]...",
-	  "write a Windows .reg file (- is stdout)", opts_none, 1, ARGS_MAX,
-	  ARGS_REST_NONE, NULL },
+	{ "service", "export", cmd_service_export, "[--utf8] FILE [SERVICE]...",
+	  "write a Windows .reg file (- is stdout)", opts_export, 1, ARGS_MAX,
+	  ARGS_REST_NONE, "Without SERVICE all that are in force." },
 	{ "partition", "add", cmd_partition_add, "NAME [OPTION]...",
 	  "make a VM or container known; prints its VmId", opts_partition_add,
 	  1, 1, ARGS_REST_NONE,
