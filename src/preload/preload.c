@@ -179,11 +179,15 @@ static bool look_again(const struct sockaddr *addr, socklen_t room)
 	return family == AF_UNIX;
 }
 
-/* hvs_getsockname() or hvs_getpeername() into the caller's room. */
+/*
+ * hvs_getsockname() or hvs_getpeername() into the caller's room, where the
+ * kernel has written *len bytes, or what fits of them, of an AF_UNIX name.
+ */
 static int name_put(int (*get)(int fd, SOCKADDR_HV *addr, socklen_t *len),
 		    int fd, struct sockaddr *addr, socklen_t *len,
 		    socklen_t room)
 {
+	socklen_t written = *len < room ? *len : room;
 	SOCKADDR_HV hv;
 	socklen_t size = sizeof(hv);
 
@@ -191,6 +195,8 @@ static int name_put(int (*get)(int fd, SOCKADDR_HV *addr, socklen_t *len),
 		*len = room;
 		return -1;
 	}
+	if (written > sizeof(hv))
+		memset((char *)addr + sizeof(hv), 0, written - sizeof(hv));
 	memcpy(addr, &hv, room < sizeof(hv) ? room : sizeof(hv));
 	*len = sizeof(hv);
 	return 0;
