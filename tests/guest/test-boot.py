@@ -20,7 +20,8 @@ class Fixture:
                           os.path.join(programs, "guest-agent"))
 
     def __enter__(self):
-        self.guest = vm.Guest(self.kernel, self.initramfs, self.work)
+        self.guest = vm.Guest(self.kernel, self.initramfs, self.work,
+                              options=["--may-reboot"])
         return self
 
     def __exit__(self, *_):
@@ -71,6 +72,12 @@ def test_input_and_kill(f):
     job.kill()
     job.wait()
     tap.same(job.status, 128 + 9, "status of a killed command")
+
+
+def test_reboot(f):
+    f.guest.run("touch /tmp/before").ok()
+    f.guest.reboot()
+    f.guest.run("test -e /tmp/before").failed()
 
 
 def test_status_of_the_guest(f):

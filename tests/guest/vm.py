@@ -195,6 +195,15 @@ class Guest:
     def run(self, command, timeout=WAIT_S):
         return self.start(command).wait(timeout)
 
+    def reboot(self):
+        """The guest starts again, under the same QEMU (--may-reboot)."""
+        for job in self.jobs.values():
+            job.put(None)
+        self.jobs.clear()
+        self.start("reboot -f")
+        self.ready.expect("^ready$", BOOT_S)
+        self.jobs.clear()
+
     def off(self, status=0):
         """Ask the guest to switch itself off; return guest-run's status."""
         self.send("0 exit %d" % status)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""stack - a private broker, a VM's transport and a guest, for the tests
+
+Everything lives in the test's own directory and ends with the test; two can
+run at the same time. Nothing of the machine's own broker is used.
+"""
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+import uuid
+
+import hvs
+import vm
+
+WAIT_S = 20
+
+
+def until(what, function, timeout=WAIT_S):
+    """Ask again until the answer is true: for what nobody gives notice of."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = function()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise vm.GuestError("%s: not within %s s" % (what, timeout))
+        time.sleep(0.01)
+
+
+def listens(path):
+    """Does a socket listen at this path? Asked without connecting to it."""
+    with open("/proc/net/unix") as f:
+        for line in f:
+            words = line.split()
+            if len(words) == 8 and words[7] == path:
+                return int(words[3], 16) & 0x10000 != 0
+    return False
+
+
+class Stack:
+    def __init__(self, work, name="vm1"):
+        build = os.environ["BUILD"]
+        daemons = os.environ.get("DAEMON_BUILD") or build
+        self.work = work
+        self.name = name
+        self.vmid = uuid.uuid4()
+        self.runtime = os.path.join(work, "run")
+        self.config = os.path.join(work, "etc")
+        self.device = os.path.join(work, "vsock")
+        self.log = open(os.path.join(work, "log"), "w+")
+        self.hvsocketd = hvs.find(daemons, "hvsocketd")
+        self.transport_program = hvs.find(daemons, "hvsocket-vhost-user")
+        self.hvctl = hvs.find(build, "hvctl")
+        os.environ["HVSOCKET_RUNTIME_DIR"] = self.runtime
+        self.library = hvs.Library(hvs.find(build, "libhvsocket.so"))
+        self.broker = self.transport = self.guest = None
+        for d in ("services.d", "partitions.d"):
+            os.makedirs(os.path.join(self.config, d))
+        self.partition(name, self.vmid)
+        self.kernel = vm.kernel_directory()
+        self.initramfs = os.path.join(work, "initramfs")
+        programs = os.environ["GUEST_PROGRAMS"]
+        vm.make_initramfs(self.kernel, self.initramfs,
+                          [os.path.join(programs, "vsock-peer")],
+                          os.path.join(programs, "guest-agent"))
+
+    # Registry files: dropping one in is registration.
+
+    def put(self, kind, stem, text):
+        path = os.path.join(self.config, kind, stem + ".conf")
+        with open(path + ".new", "w") as f:
+            f.write(text)
+        os.rename(path + ".new", path)
+
+    def service(self, stem, port, **more):
+        lines = ["[Service]", "ElementName=" + stem, "Port=%d" % port]
+        lines += ["%s=%s" % item for item in more.items()]
+        self.put("services.d", stem, "\n".join(lines) + "\n")
+
+    def partition(self, stem, vmid, table="", **more):
+        lines = ["[Partition]", "Name=" + stem, "VmId=%s" % vmid, "Kind=vm"]
+        lines += ["%s=%s" % item for item in more.items()]
+        self.put("partitions.d", stem, "\n".join(lines) + "\n" + table)
+
+    def forget(self, kind, stem):
+        os.unlink(os.path.join(self.config, kind, stem + ".conf"))
+
+    # Processes
+
+    def spawn(self, command, **more):
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                stdout=self.log, stderr=self.log, **more)
+
+    def start_broker(self):
+        ready, tell = os.pipe()
+        self.broker = self.spawn(
+            [self.hvsocketd, "--runtime-dir", self.runtime, "--config-dir",
+             self.config, "--ready-fd", str(tell)], pass_fds=(tell,))
+        os.close(tell)
+        with selectors.DefaultSelector() as s:
+            s.register(ready, selectors.EVENT_READ)
+            said = s.select(WAIT_S) and os.read(ready, 1)
+        os.close(ready)
+        if not said:
+            raise vm.GuestError("hvsocketd was not ready: " + self.diagnose())
+
+    def kill_broker(self):
+        self.broker.kill()
+        self.broker.wait()
+
+    def start_transport(self):
+        self.transport = self.spawn(
+            [self.transport_program, "--partition", self.name,
+             "--socket-path", self.device])
+        until("hvsocket-vhost-user listens", lambda: self.alive(
+            self.transport) and listens(self.device))
+
+    def alive(self, process):
+        if process.poll() is not None:
+            raise vm.GuestError("%s ended with status %s\n%s" % (
+                process.args[0], process.returncode, self.diagnose()))
+        return True
+
+    def start_guest(self, name="guest", options=("--may-reboot",)):
+        self.guest = vm.Guest(self.kernel, self.initramfs, self.work,
+                              self.device, name=name, options=options)
+
+    def control(self, *words, check=True):
+        r = subprocess.run([self.hvctl] + list(words), stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
+        if check and r.returncode:
+            raise vm.GuestError("hvctl %s: status %d: %s" % (
+                " ".join(words), r.returncode, r.stdout))
+        return r.stdout
+
+    def __enter__(self):
+        self.start_broker()
+        self.start_transport()
+        self.start_guest()
+        return self
+
+    def __exit__(self, *_):
+        if self.guest:
+            self.guest.kill()
+        for process in (self.transport, self.broker):
+            if process and process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        self.log.close()
+
+    def diagnose(self):
+        self.log.flush()
+        with open(self.log.name, errors="replace") as f:
+            text = "".join(f.readlines()[-40:])
+        if self.guest:
+            text += "console:\n" + self.guest.console_text()
+        return text
+
+    # Host programs
+
+    def pause_guest(self):
+        """The whole machine stands still until resume_guest()."""
+        pid = self.guest.process.pid
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+            children = [int(p) for p in f.read().split()]
+        for child in children:
+            with open("/proc/%d/comm" % child) as f:
+                if f.read().startswith("qemu"):
+                    os.kill(child, signal.SIGSTOP)
+                    self.paused = child
+                    return
+        raise vm.GuestError("no QEMU to stop")
+
+    def resume_guest(self):
+        os.kill(self.paused, signal.SIGCONT)
+
+
+class Echo:
+    """A host service: sends back what comes, ends when the client has."""
+
+    def __init__(self, library, vmid, service):
+        self.library = library
+        self.listener = library.serve(vmid, service)
+        self.peers = []
+        self.open = []
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        self.listener.settimeout(None)
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                self.peers.append(self.library.peer(s))
+            except hvs.Refused as e:
+                self.peers.append(e)
+            self.open.append(s)
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+    @staticmethod
+    def _serve(s):
+        s.settimeout(None)
+        try:
+            while True:
+                data = s.recv(65536)
+                if not data:
+                    s.shutdown(1)
+                    return
+                s.sendall(data)
+        except OSError:
+            return
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.listener.shutdown(2)
+        except OSError:
+            pass
+        self.listener.close()
+        self.thread.join(5)
+        for s in self.open:
+            s.close()
