@@ -206,6 +206,7 @@ static bool do_connect(struct broker *br, int client,
 		       int fd, int mode)
 {
 	struct stand_in_shared *sh = br->s->shared;
+	bool parked = mode == PARK || mode == PARK_CLOSE;
 	uint32_t error;
 
 	sh->timeout_ms = m->timeout_ms;
@@ -216,17 +217,17 @@ static bool do_connect(struct broker *br, int client,
 		       "no partition here has VTL 2");
 		return true;
 	}
-	error = connect_it(br, fd, m, mode == PARK);
+	error = connect_it(br, fd, m, parked);
 	if (error) {
 		refuse(client, h, error, HVS_REASON_NO_LISTENER,
 		       "nobody listens there");
 		return true;
 	}
-	if (mode == PARK)
+	if (parked)
 		park(br, fd);
-	if (mode == CLOSE_AFTER)
+	if (mode == CLOSE_AFTER || mode == PARK_CLOSE)
 		return false;
-	reply_connect(br, client, h, mode == PARK);
+	reply_connect(br, client, h, parked);
 	return true;
 }
 
@@ -377,7 +378,8 @@ static bool handle(struct broker *br, int client, const uint8_t *p,
 	case MSG_CONNECT:
 		sh->connects++;
 		mode = take_mode(sh);
-		if (mode != DO_IT && mode != CLOSE_AFTER && mode != PARK)
+		if (mode != DO_IT && mode != CLOSE_AFTER && mode != PARK &&
+		    mode != PARK_CLOSE)
 			return special(br, client, &h, mode);
 		if (m->nfds != 1 ||
 		    msg_connect_decode(p, m->len, &u.connect) < 0)

@@ -24,6 +24,7 @@ enum stand_in_mode {
 	DELAY, /* reply when test_go() says so */
 	REFUSE, /* error, reason, text below */
 	PARK, /* connect to the rendezvous, state 1 */
+	PARK_CLOSE, /* the same, and the connection is closed without a reply */
 	DISABLED, /* BIND: bound, flag; LISTEN: refused */
 	NONSENSE, /* a reply that is too short */
 };
