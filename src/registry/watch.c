@@ -59,11 +59,11 @@ static char *cut(char *path, size_t *len)
 	return name + 1;
 }
 
-static bool exists(const char *path)
+static bool is_dir(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* Watch above @d. Return: false if what was awaited has come meanwhile */
@@ -88,7 +88,7 @@ static bool watch_up(struct registry *r, struct dir *d)
 			 name);
 		d->up_wd = add_watch(r, up, UP_MASK);
 		if (d->up_wd >= 0)
-			return d->wd >= 0 || !exists(whole);
+			return d->wd >= 0 || !is_dir(whole);
 		if (errno != ENOENT && errno != ENOTDIR) {
 			if (d->wd < 0)
 				problem_add(&d->problems, d->path, 0,
