@@ -223,16 +223,17 @@ static int reply_json(const uint8_t *buf, size_t len, uint16_t flags, int fd,
 
 static int request_send(struct caller *s, const json_t *request)
 {
-	cleanup_free_ struct msg_buf *b = malloc(sizeof(*b));
+	cleanup_free_ uint8_t *bytes = malloc(MSG_MAX);
+	struct msg_buf b = msg_buf(bytes, MSG_MAX);
 	cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
 
-	if (!b || !text)
+	if (!bytes || !text)
 		return -ENOMEM;
-	msg_begin(b, MSG_CALL, ++s->serial);
-	msg_put_bytes(b, text, strlen(text));
-	if (b->overflow)
+	msg_begin(&b, MSG_CALL, ++s->serial);
+	msg_put_bytes(&b, text, strlen(text));
+	if (b.overflow)
 		return -EMSGSIZE;
-	return fdmsg_send(s->fd, b->data, b->len, NULL, 0, 0);
+	return fdmsg_send(s->fd, b.data, b.len, NULL, 0, 0);
 }
 
 int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
