@@ -1,0 +1,609 @@
+/* SPDX-License-Identifier: MIT */
+/* link.c - see link.h */
+#include "transport/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fdmsg.h"
+#include "base/guid.h"
+#include "base/log.h"
+#include "base/utf8.h"
+#include "transport/closer.h"
+
+#define RETRY_MIN_MS 50u
+#define RETRY_MAX_MS 1000u
+#define ATTACH_MS 5000u /* a broker that does not answer is no broker */
+#define QUEUE_MAX 4096u /* frames for a broker that does not read */
+#define SERIAL_HELLO 1u
+#define SERIAL_ATTACH 2u
+
+struct queued {
+	struct queued *next;
+	size_t len;
+	uint8_t data[];
+};
+
+struct link {
+	struct ev *ev;
+	struct link_config config;
+	const struct link_ops *ops;
+	void *ctx;
+
+	char place[512];
+	struct sockaddr_un sa; /* of the control socket */
+	socklen_t sa_len;
+	int dir; /* its directory, where the path is long; -1 */
+
+	enum link_state state;
+	char error[512];
+	char name[256];
+	GUID vmid; /* once attached */
+	uint32_t serial;
+
+	struct ev_io io;
+	int fd; /* -1 */
+	struct ev_io rendezvous_io;
+	int rendezvous; /* -1 */
+	struct ev_timer timer; /* retry, or limit for attaching */
+	uint64_t retry_ms;
+	struct log_limit limit;
+
+	struct queued *first, **last;
+	unsigned int queued;
+	struct msg_buf out;
+	uint8_t in[MSG_MAX];
+};
+
+/* ---- Where is the broker? */
+
+static int set_place(struct link *l, const char *dir)
+{
+	int n;
+
+	n = snprintf(l->place, sizeof(l->place), "%s/control", dir);
+	if (n < 0 || (size_t)n >= sizeof(l->place))
+		return -ENAMETOOLONG;
+	l->sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if ((size_t)n < sizeof(l->sa.sun_path)) {
+		memcpy(l->sa.sun_path, l->place, (size_t)n + 1);
+	} else {
+		/* the directory stays when a broker ends (protocol, 1) */
+		l->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (l->dir < 0)
+			return -errno;
+		snprintf(l->sa.sun_path, sizeof(l->sa.sun_path),
+			 "/proc/self/fd/%d/control", l->dir);
+	}
+	l->sa_len = sizeof(l->sa);
+	return 0;
+}
+
+static bool connectable(const struct link *l)
+{
+	cleanup_close_ int fd = -1;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd >= 0 &&
+	       (connect(fd, (const struct sockaddr *)&l->sa, l->sa_len) == 0 ||
+		errno == EAGAIN);
+}
+
+static int find_place(struct link *l, const char **ret_why)
+{
+	const char *set = getenv("HVSOCKET_RUNTIME_DIR");
+	const char *user = getenv("XDG_RUNTIME_DIR");
+	char dir[400];
+	int r;
+
+	if (set && *set) {
+		*ret_why = "HVSOCKET_RUNTIME_DIR cannot be used";
+		return set_place(l, set);
+	}
+	r = set_place(l, "/run/hvsocket");
+	if (r < 0 || connectable(l) || !user || !*user) {
+		*ret_why = "/run/hvsocket cannot be used";
+		return r;
+	}
+	*ret_why = "XDG_RUNTIME_DIR cannot be used";
+	r = snprintf(dir, sizeof(dir), "%s/hvsocket", user);
+	if (r < 0 || (size_t)r >= sizeof(dir))
+		return -ENAMETOOLONG;
+	return set_place(l, dir);
+}
+
+int link_new(struct ev *ev, const struct link_config *config,
+	     const struct link_ops *ops, void *ctx, struct link **ret,
+	     const char **ret_why)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int r;
+
+	*ret_why = "no memory";
+	if (!l)
+		return -ENOMEM;
+	l->ev = ev;
+	l->config = *config;
+	l->ops = ops;
+	l->ctx = ctx;
+	l->dir = l->fd = l->rendezvous = -1;
+	l->retry_ms = RETRY_MIN_MS;
+	l->last = &l->first;
+	r = find_place(l, ret_why);
+	if (r < 0) {
+		link_free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
+/* ---- Sending */
+
+static void drop_queue(struct link *l)
+{
+	while (l->first) {
+		struct queued *q = l->first;
+
+		l->first = q->next;
+		free(q);
+	}
+	l->last = &l->first;
+	l->queued = 0;
+}
+
+static void on_io(struct ev_io *io, uint32_t events);
+static void link_down(struct link *l, enum link_state state, const char *why);
+
+static bool enqueue(struct link *l)
+{
+	struct queued *q;
+
+	if (l->queued == QUEUE_MAX)
+		return false;
+	q = malloc(sizeof(*q) + l->out.len);
+	if (!q)
+		return false;
+	q->next = NULL;
+	q->len = l->out.len;
+	memcpy(q->data, l->out.data, l->out.len);
+	*l->last = q;
+	l->last = &q->next;
+	l->queued++;
+	return ev_io_start(l->ev, &l->io, l->fd, EPOLLIN | EPOLLOUT, on_io) ==
+	       0;
+}
+
+/* A send that fails is found again by the loop: the socket is then readable,
+ * so callers need not expect the link to vanish under them. */
+static void send_fds(struct link *l, const int *fds, int nfds)
+{
+	int r = -EAGAIN;
+
+	if (l->fd < 0 || l->out.overflow)
+		return;
+	if (!l->queued)
+		r = fdmsg_send(l->fd, l->out.data, l->out.len, fds, nfds,
+			       MSG_DONTWAIT);
+	if ((r == -EAGAIN || r == -ENOBUFS) && (nfds || !enqueue(l)))
+		(void)shutdown(l->fd, SHUT_RDWR);
+}
+
+void link_send(struct link *l)
+{
+	if (l->state == LINK_UP)
+		send_fds(l, NULL, 0);
+}
+
+static void flush_queue(struct link *l)
+{
+	while (l->first) {
+		struct queued *q = l->first;
+		int r = fdmsg_send(l->fd, q->data, q->len, NULL, 0,
+				   MSG_DONTWAIT);
+
+		if (r == -EAGAIN)
+			return;
+		l->first = q->next;
+		if (!l->first)
+			l->last = &l->first;
+		l->queued--;
+		free(q);
+	}
+	(void)ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, on_io);
+}
+
+int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms,
+	      const GUID *vmid, const GUID *service, const GUID *source,
+	      uint32_t *ret_serial)
+{
+	if (l->state != LINK_UP)
+		return -ENETDOWN;
+	*ret_serial = ++l->serial;
+	msg_begin(&l->out, MSG_DIAL, l->serial);
+	msg_put_u16(&l->out, type);
+	msg_put_u16(&l->out, 0);
+	msg_put_u32(&l->out, timeout_ms);
+	msg_put_guid(&l->out, vmid);
+	msg_put_guid(&l->out, service);
+	msg_put_guid(&l->out, source);
+	link_send(l);
+	return 0;
+}
+
+void link_reply(struct link *l, uint32_t serial, uint32_t reason,
+		const char *text)
+{
+	uint32_t error = (uint32_t)reason_errno(reason);
+
+	msg_begin_reply(&l->out, MSG_OPEN, serial, 0, error, reason);
+	if (error)
+		msg_put_bytes(&l->out, text, strlen(text));
+	link_send(l);
+}
+
+void link_notice_state(struct link *l, bool running)
+{
+	msg_begin(&l->out, MSG_STATE, ++l->serial);
+	msg_put_u32(&l->out, running);
+	link_send(l);
+}
+
+void link_notice_closed(struct link *l, uint64_t token, uint64_t to_guest,
+			uint64_t from_guest)
+{
+	msg_begin(&l->out, MSG_CLOSED, ++l->serial);
+	msg_put_u64(&l->out, token);
+	msg_put_u64(&l->out, to_guest);
+	msg_put_u64(&l->out, from_guest);
+	link_send(l);
+}
+
+void link_notice_live(struct link *l, const struct msg_live *m)
+{
+	msg_begin(&l->out, MSG_LIVE, ++l->serial);
+	msg_put_u64(&l->out, m->token);
+	msg_put_u16(&l->out, m->type);
+	msg_put_u16(&l->out, m->direction);
+	msg_put_u32(&l->out, m->uid);
+	msg_put_guid(&l->out, &m->service);
+	msg_put_guid(&l->out, &m->source);
+	link_send(l);
+}
+
+struct msg_buf *link_counters_begin(struct link *l, uint32_t serial)
+{
+	msg_begin_reply(&l->out, MSG_COUNTERS, serial, 0, 0, 0);
+	return &l->out;
+}
+
+/* ---- The rendezvous */
+
+/* Every socket that has arrived so far. */
+static void drain_rendezvous(struct link *l)
+{
+	while (l->rendezvous >= 0) {
+		struct sockaddr_un sa;
+		socklen_t len = sizeof(sa);
+		struct name n;
+		int fd;
+
+		fd = accept4(l->rendezvous, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0 && errno == ECONNABORTED)
+			continue;
+		if (fd < 0)
+			return;
+		if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
+			name_decode(&sa, len, &n);
+		else
+			n.kind = NAME_NONE;
+		if (n.kind == NAME_CONNECTOR &&
+		    n.connector.type == SOCK_STREAM)
+			l->ops->arrived(l->ctx, fd, &n.connector);
+		else
+			closer_close_socket(fd);
+	}
+}
+
+static void read_frames(struct link *l);
+
+static void on_rendezvous(struct ev_io *io, uint32_t events)
+{
+	struct link *l = container_of(io, struct link, rendezvous_io);
+
+	(void)events;
+	/* the OPEN of what arrives was sent before it */
+	read_frames(l);
+	drain_rendezvous(l);
+}
+
+static int new_rendezvous(struct link *l)
+{
+	cleanup_close_ int fd = -1;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)closer_guard_socket(fd);
+	l->rendezvous = fd_take(&fd);
+	return 0;
+}
+
+static void drop_rendezvous(struct link *l)
+{
+	ev_io_stop(&l->rendezvous_io);
+	if (l->rendezvous >= 0)
+		close(l->rendezvous);
+	l->rendezvous = -1;
+}
+
+/* ---- Up and down */
+
+static void on_timer(struct ev_timer *t)
+{
+	struct link *l = container_of(t, struct link, timer);
+
+	if (l->state == LINK_ATTACHING)
+		link_down(l, LINK_DOWN, "the broker does not answer");
+	else
+		link_start(l);
+}
+
+/*
+ * The rendezvous is made anew for the next broker: one that ended in good
+ * order has removed the file of this one.
+ */
+static void link_down(struct link *l, enum link_state state, const char *why)
+{
+	bool was_up = l->state == LINK_UP;
+
+	snprintf(l->error, sizeof(l->error), "%s", why);
+	ev_io_stop(&l->io);
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+	l->state = state;
+	drop_queue(l);
+	drain_rendezvous(l);
+	drop_rendezvous(l);
+	if (was_up)
+		l->ops->lost(l->ctx);
+	if (was_up || state == LINK_REFUSED)
+		log_limited(&l->limit, LOG_WARN_, "%s: %s", l->place, why);
+	if (state == LINK_REFUSED)
+		l->retry_ms = RETRY_MAX_MS;
+	if (ev_timer_start(l->ev, &l->timer, l->retry_ms, on_timer) < 0)
+		log_err("no memory for a timer: the broker is lost for good");
+	if (l->retry_ms < RETRY_MAX_MS)
+		l->retry_ms *= 2;
+	if (l->retry_ms > RETRY_MAX_MS)
+		l->retry_ms = RETRY_MAX_MS;
+}
+
+void link_start(struct link *l)
+{
+	char why[200];
+	int r = 0;
+
+	l->fd = socket(AF_UNIX,
+		       SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd < 0 ||
+	    connect(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0)
+		r = -errno;
+	if (r == 0)
+		r = new_rendezvous(l);
+	if (r == 0)
+		r = ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, on_io);
+	if (r == 0)
+		r = ev_timer_start(l->ev, &l->timer, ATTACH_MS, on_timer);
+	if (r < 0) {
+		snprintf(why, sizeof(why), "no broker: %s", strerror(-r));
+		link_down(l, LINK_DOWN, why);
+		return;
+	}
+	l->state = LINK_ATTACHING;
+	l->serial = SERIAL_ATTACH;
+	msg_begin(&l->out, MSG_HELLO, SERIAL_HELLO);
+	msg_put_u32(&l->out, MSG_VERSION);
+	msg_put_u32(&l->out, MSG_VERSION);
+	send_fds(l, NULL, 0);
+	msg_begin(&l->out, MSG_ATTACH, SERIAL_ATTACH);
+	msg_put_guid(&l->out, &l->vmid);
+	msg_put_u16(&l->out, l->config.kind);
+	msg_put_u16(&l->out, ATTACH_STREAM);
+	msg_put_u32(&l->out, 0);
+	msg_put_bytes(&l->out, l->config.partition,
+		      strlen(l->config.partition));
+	send_fds(l, &l->rendezvous, 1);
+}
+
+static void refused(struct link *l, const struct msg_reply *r)
+{
+	char text[MSG_TEXT_MAX + 1], why[600];
+
+	log_escape((const char *)r->payload, r->len, text, sizeof(text));
+	snprintf(why, sizeof(why), "the broker refuses: %s", text);
+	link_down(l, LINK_REFUSED, why);
+}
+
+static void on_attached(struct link *l, const uint8_t *p, size_t len)
+{
+	const char *name;
+	size_t n;
+
+	if (msg_attach_reply_decode(p, len, &l->vmid, &name, &n) < 0 ||
+	    n >= sizeof(l->name) || !utf8_printable(name, n)) {
+		link_down(l, LINK_REFUSED, "the broker's answer is malformed");
+		return;
+	}
+	memcpy(l->name, name, n);
+	l->name[n] = '\0';
+	if (listen(l->rendezvous, SOMAXCONN) < 0 ||
+	    ev_io_start(l->ev, &l->rendezvous_io, l->rendezvous, EPOLLIN,
+			on_rendezvous) < 0) {
+		link_down(l, LINK_DOWN, "the rendezvous cannot listen");
+		return;
+	}
+	ev_timer_stop(&l->timer);
+	l->state = LINK_UP;
+	l->retry_ms = RETRY_MIN_MS;
+	l->error[0] = '\0';
+	l->ops->attached(l->ctx);
+}
+
+/* ---- Receiving */
+
+static int on_reply(struct link *l, const struct msg_header *h, size_t len,
+		    struct fdmsg *m)
+{
+	struct msg_hello_reply hello;
+	struct msg_reply r;
+	uint64_t token = 0;
+	int fd = -1;
+
+	if (msg_reply_decode(l->in, len, &r) < 0)
+		return -EPROTO;
+	if (l->state == LINK_ATTACHING) {
+		if (r.error)
+			refused(l, &r);
+		else if (h->type == MSG_ATTACH)
+			on_attached(l, l->in, len);
+		else if (h->type != MSG_HELLO ||
+			 msg_hello_reply_decode(l->in, len, &hello) < 0)
+			return -EPROTO;
+		return 0;
+	}
+	if (h->type != MSG_DIAL)
+		return -EPROTO;
+	if (!r.error) {
+		if (msg_dial_reply_decode(l->in, len, &token) < 0 ||
+		    m->nfds != 1)
+			return -EPROTO;
+		fd = m->fds[0];
+		m->nfds = 0;
+	}
+	l->ops->dialled(l->ctx, h->serial, r.error, r.reason, token, fd);
+	return 0;
+}
+
+static int on_request(struct link *l, const struct msg_header *h, size_t len)
+{
+	struct msg_token_u64 token;
+	struct msg_close close_;
+	struct msg_open open_;
+
+	if (l->state != LINK_UP)
+		return -EPROTO;
+	switch (h->type) {
+	case MSG_OPEN:
+		if (msg_open_decode(l->in, len, &open_) < 0)
+			return -EPROTO;
+		l->ops->open(l->ctx, h->serial, &open_);
+		return 0;
+	case MSG_PARKED:
+		if (msg_token_u64_decode(l->in, len, &token) < 0)
+			return -EPROTO;
+		/* its socket has been connected by now */
+		drain_rendezvous(l);
+		l->ops->parked(l->ctx, token.token, token.value);
+		return 0;
+	case MSG_CLOSE:
+		if (msg_close_decode(l->in, len, &close_) < 0)
+			return -EPROTO;
+		l->ops->close(l->ctx, close_.token, close_.reason);
+		return 0;
+	case MSG_COUNTERS:
+		if (len != MSG_HEADER)
+			return -EPROTO;
+		l->ops->counters(l->ctx, h->serial);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* Until there are no more; the link may be down afterwards. */
+static void read_frames(struct link *l)
+{
+	while (l->fd >= 0) {
+		struct msg_header h;
+		struct fdmsg m;
+		int r;
+
+		r = fdmsg_recv(l->fd, l->in, sizeof(l->in), MSG_DONTWAIT, &m);
+		if (r == -EAGAIN || r == -EINTR)
+			return;
+		if (r < 0 || m.len == 0) {
+			if (r == 0)
+				closer_close(m.fds, m.nfds);
+			link_down(l, LINK_DOWN, "the broker has gone");
+			return;
+		}
+		r = -EPROTO;
+		if (!m.truncated && msg_header_decode(l->in, m.len, &h) == 0)
+			r = h.reply ? on_reply(l, &h, m.len, &m) :
+				      on_request(l, &h, m.len);
+		closer_close(m.fds, m.nfds);
+		if (r < 0) {
+			link_down(l, LINK_DOWN,
+				  "the broker sent a malformed frame");
+			return;
+		}
+	}
+}
+
+static void on_io(struct ev_io *io, uint32_t events)
+{
+	struct link *l = container_of(io, struct link, io);
+
+	if (events & EPOLLOUT)
+		flush_queue(l);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		read_frames(l);
+}
+
+/* ---- The rest */
+
+struct link *link_free(struct link *l)
+{
+	if (l) {
+		ev_io_stop(&l->io);
+		ev_timer_stop(&l->timer);
+		drop_rendezvous(l);
+		drop_queue(l);
+		if (l->fd >= 0)
+			close(l->fd);
+		if (l->dir >= 0)
+			close(l->dir);
+		free(l);
+	}
+	return NULL;
+}
+
+enum link_state link_state(const struct link *l)
+{
+	return l->state;
+}
+
+const char *link_error(const struct link *l)
+{
+	return l->error;
+}
+
+const char *link_place(const struct link *l)
+{
+	return l->place;
+}
+
+const char *link_name(const struct link *l)
+{
+	return l->name;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* relay.c - see relay.h */
+#include "transport/relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/fdmsg.h"
+#include "transport/closer.h"
+
+void relay_init(struct relay *r)
+{
+	*r = (struct relay){ .fd = -1 };
+}
+
+void relay_attach(struct relay *r, int fd)
+{
+	int on = 1;
+
+	/* an urgent byte is a byte like others: it must not vanish */
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	(void)closer_guard_socket(fd);
+	r->fd = fd;
+}
+
+static void held_drop(struct relay *r)
+{
+	free(r->held);
+	r->held = NULL;
+	r->held_at = r->held_len = r->held_size = 0;
+}
+
+void relay_fini(struct relay *r)
+{
+	held_drop(r);
+	if (r->fd >= 0)
+		closer_close_socket(r->fd);
+	r->fd = -1;
+	r->broken = true;
+}
+
+ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
+{
+	struct fdmsg m;
+	int err;
+
+	if (r->fd < 0)
+		return -EAGAIN;
+	do
+		err = fdmsg_recv_iov(r->fd, iov, n, MSG_DONTWAIT, &m);
+	while (err == -EINTR);
+	if (err < 0)
+		return err;
+	closer_close(m.fds, m.nfds);
+	r->to_guest += m.len;
+	return (ssize_t)m.len;
+}
+
+/* Keep all of @iov but the first @skip bytes. */
+static int hold(struct relay *r, const struct iovec *iov, unsigned int n,
+		size_t skip)
+{
+	size_t len = 0, size;
+	uint8_t *p;
+
+	for (unsigned int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	len -= skip;
+	if (r->held_at && r->held_at + r->held_len + len > r->held_size) {
+		memmove(r->held, r->held + r->held_at, r->held_len);
+		r->held_at = 0;
+	}
+	if (r->held_len + len > r->held_size) {
+		size = (r->held_len + len + 16383) / 16384 * 16384;
+		p = realloc(r->held, size);
+		if (!p)
+			return -ENOMEM;
+		r->held = p;
+		r->held_size = size;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		size_t part = iov[i].iov_len;
+
+		if (skip >= part) {
+			skip -= part;
+			continue;
+		}
+		part -= skip;
+		memcpy(r->held + r->held_at + r->held_len,
+		       (const uint8_t *)iov[i].iov_base + skip, part);
+		r->held_len += part;
+		skip = 0;
+	}
+	return 0;
+}
+
+/* sendmsg() that never waits: bytes taken, 0 if it is full, or -errno */
+static ssize_t put(struct relay *r, const struct iovec *iov, unsigned int n)
+{
+	struct msghdr msg = {
+		.msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = n,
+	};
+	ssize_t done;
+
+	do
+		done = sendmsg(r->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (done < 0 && errno == EINTR);
+	if (done < 0 && errno == EAGAIN)
+		return 0;
+	if (done < 0)
+		return -errno;
+	r->from_guest += (uint64_t)done;
+	return done;
+}
+
+static ssize_t give_up(struct relay *r, ssize_t err)
+{
+	r->broken = true;
+	held_drop(r);
+	return err;
+}
+
+ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n)
+{
+	size_t len = 0;
+	ssize_t done = 0;
+	int err;
+
+	if (r->broken)
+		return -EPIPE;
+	for (unsigned int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	if (r->fd >= 0 && !r->held_len)
+		done = put(r, iov, n);
+	if (done < 0)
+		return give_up(r, done);
+	if ((size_t)done == len)
+		return done;
+	err = hold(r, iov, n, (size_t)done);
+	return err < 0 ? give_up(r, err) : done;
+}
+
+ssize_t relay_flush(struct relay *r)
+{
+	struct iovec iov = { .iov_base = r->held + r->held_at,
+			     .iov_len = r->held_len };
+	ssize_t done;
+
+	if (r->broken)
+		return -EPIPE;
+	if (r->fd < 0 || !r->held_len)
+		return 0;
+	done = put(r, &iov, 1);
+	if (done < 0)
+		return give_up(r, done);
+	r->held_at += (size_t)done;
+	r->held_len -= (size_t)done;
+	if (!r->held_len)
+		held_drop(r);
+	return done;
+}
+
+bool relay_probe(struct relay *r)
+{
+	/* a stream's write of nothing fails like any other where nobody reads
+	 * (on message sockets it would be a message) */
+	if (r->broken)
+		return false;
+	if (r->fd >= 0 &&
+	    send(r->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    errno == EPIPE)
+		(void)give_up(r, -EPIPE);
+	return !r->broken;
+}
+
+void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading)
+{
+	if (r->fd < 0)
+		return;
+	if (no_more_data)
+		(void)shutdown(r->fd, SHUT_WR);
+	if (no_more_reading)
+		(void)shutdown(r->fd, SHUT_RD);
+}

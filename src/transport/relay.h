@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * relay.h - bytes between a connected socket and a guest's own buffers
+ *
+ * Reads and writes work on the guest's memory itself, given as iovecs; nothing
+ * is copied on the way, except what the socket does not take at once: that is
+ * held, a copy, until it does. Whoever calls bounds it (by credit, or by the
+ * size of a ring).
+ */
+#ifndef TRANSPORT_RELAY_H
+#define TRANSPORT_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct relay {
+	int fd; /* -1: none yet, all is held; or closed */
+	bool broken; /* nobody reads any more */
+	uint8_t *held; /* held_len bytes from held_at on */
+	size_t held_at, held_len, held_size;
+	uint64_t to_guest, from_guest; /* bytes moved */
+};
+
+void relay_init(struct relay *r);
+/** relay_attach() - @fd, a connected stream socket, is owned from now on */
+void relay_attach(struct relay *r, int fd);
+/** relay_fini() - close at once; twice is fine */
+void relay_fini(struct relay *r);
+
+/** relay_pull() - read. Return: bytes; 0: end of file; -EAGAIN; -errno */
+ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_push() - write all of @iov, or hold it. Return: bytes written; -errno:
+ * nobody reads any more (or -ENOMEM), nothing is held */
+ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_flush() - write what is held. Return: as relay_push() */
+ssize_t relay_flush(struct relay *r);
+/** relay_probe() - does somebody read? Sends nothing. */
+bool relay_probe(struct relay *r);
+void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading);
+
+#endif /* TRANSPORT_RELAY_H */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - host ends of a guest's connections
+ *
+ * A session joins three: a token, by which the broker knows the connection; a
+ * socket, whose other end a program has; and the guest's end, an opaque
+ * pointer of the guest's device. It knows how each comes into being:
+ *
+ *   the guest dials:	DIAL to the broker, the answer brings the socket
+ *   a program opens:	OPEN; the guest is asked, and when it has said yes the
+ *			socket arrives at the rendezvous
+ *   the same, parked:	OPEN; the socket arrives at once, its queue full of
+ *			filler; when the guest has said yes, exactly the filler
+ *			is taken out; when it says no, the socket is closed
+ *			with the filler unread
+ *
+ * When the broker ends, live sessions stay, the guest's dials wait for the
+ * next broker, and what programs had opened without parking is given up.
+ *
+ * Nothing here is about virtio: other transports use it as it is.
+ */
+#ifndef TRANSPORT_SESSION_H
+#define TRANSPORT_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/ev.h"
+#include "transport/link.h"
+
+#define SESSION_DIAL_MS 2000u /* a guest gives up after that */
+#define SESSION_ARRIVE_MS 5000u
+
+struct sessions;
+struct session;
+
+/* What is asked of the guest's device. @conn is its end. */
+struct session_guest_ops {
+	/* A program wants @service. 0 and *@ret_conn: session_answered()
+	 * follows; else a reason (enum hvs_reason_code) */
+	uint32_t (*open)(void *ctx, struct session *s, const GUID *service,
+			 const GUID *source, void **ret_conn,
+			 const char **ret_why);
+	/* The dial has succeeded. */
+	void (*accept)(void *ctx, void *conn);
+	/* Reset towards the guest; @conn is not used again. */
+	void (*abort)(void *ctx, void *conn);
+	void (*readable)(void *ctx, void *conn);
+	void (*writable)(void *ctx, void *conn);
+	/* Nobody reads what the guest sends any more. */
+	void (*unread)(void *ctx, void *conn);
+};
+
+/** sessions_new() - starts no link: sessions_link_ops() are for link_new() with
+ * the result as context, then sessions_set_link(). Return: 0 or -errno */
+int sessions_new(struct ev *ev, const struct session_guest_ops *ops, void *ctx,
+		 struct sessions **ret);
+/** sessions_free() - every guest's end is gone by now. Return: NULL */
+struct sessions *sessions_free(struct sessions *ss);
+const struct link_ops *sessions_link_ops(void);
+void sessions_set_link(struct sessions *ss, struct link *l);
+
+/** sessions_running() - can the guest be reached? The broker is told. */
+void sessions_running(struct sessions *ss, bool running);
+
+/* ---- what the guest's device does */
+
+/** session_dial() - the guest connects to @service of its parent, from
+ * @source; accept() or abort() follows. Return: 0 or -errno */
+int session_dial(struct sessions *ss, void *conn, const GUID *service,
+		 const GUID *source, struct session **ret);
+/** session_answered() - to open(); if not, the session is over */
+void session_answered(struct session *s, bool accepted);
+ssize_t session_pull(struct session *s, const struct iovec *iov,
+		     unsigned int n);
+ssize_t session_push(struct session *s, const struct iovec *iov,
+		     unsigned int n);
+ssize_t session_flush(struct session *s);
+size_t session_held(const struct session *s);
+void session_shut(struct session *s, bool no_more_data, bool no_more_reading);
+/** session_end() - the guest's end is gone */
+void session_end(struct session *s);
+
+#endif /* TRANSPORT_SESSION_H */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* gmem.c - see gmem.h */
+#include "transport/vhost-user/gmem.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a < b + b_len && b < a + a_len;
+}
+
+int gmem_add(struct gmem *g, const struct vu_region *r, int fd)
+{
+	struct gmem_region new = { .r = *r };
+	unsigned int i;
+	struct stat st;
+	size_t unit;
+	void *map;
+
+	if (g->count == GMEM_SLOTS)
+		return -ENOSPC;
+	for (i = 0; i < g->count; i++)
+		if (overlap(r->gpa, r->size, g->at[i].r.gpa, g->at[i].r.size))
+			return -EEXIST;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADF;
+	/* (sizes were checked for overflow when the message was decoded) */
+	if ((uint64_t)st.st_size < r->offset + r->size)
+		return -EFBIG;
+	/*
+	 * From offset 0, since the offset need not be a multiple of a huge
+	 * page; the length of what is unmapped must be.
+	 */
+	unit = st.st_blksize > 4096 ? (size_t)st.st_blksize : 4096;
+	new.map_len = (size_t)(r->offset + r->size + unit - 1) / unit * unit;
+	map = mmap(NULL, new.map_len, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	(void)madvise(map, new.map_len, MADV_DONTDUMP);
+	new.map = map;
+	for (i = g->count; i && g->at[i - 1].r.gpa > r->gpa; i--)
+		g->at[i] = g->at[i - 1];
+	g->at[i] = new;
+	g->count++;
+	g->last = 0;
+	return 0;
+}
+
+int gmem_remove(struct gmem *g, const struct vu_region *r)
+{
+	for (unsigned int i = 0; i < g->count; i++) {
+		struct gmem_region *at = &g->at[i];
+
+		if (at->r.gpa != r->gpa || at->r.uva != r->uva ||
+		    at->r.size != r->size)
+			continue;
+		munmap(at->map, at->map_len);
+		g->count--;
+		memmove(at, at + 1, (g->count - i) * sizeof(*at));
+		g->last = 0;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+void gmem_clear(struct gmem *g)
+{
+	while (g->count) {
+		g->count--;
+		munmap(g->at[g->count].map, g->at[g->count].map_len);
+	}
+	g->last = 0;
+}
+
+static struct gmem_region *find(struct gmem *g, uint64_t gpa)
+{
+	unsigned int low = 0, high = g->count;
+
+	/* buffers sit close together */
+	if (g->last < g->count && gpa - g->at[g->last].r.gpa <
+					  g->at[g->last].r.size)
+		return &g->at[g->last];
+	while (low < high) {
+		unsigned int mid = (low + high) / 2;
+
+		if (gpa < g->at[mid].r.gpa) {
+			high = mid;
+		} else if (gpa - g->at[mid].r.gpa >= g->at[mid].r.size) {
+			low = mid + 1;
+		} else {
+			g->last = mid;
+			return &g->at[mid];
+		}
+	}
+	return NULL;
+}
+
+int gmem_iov(struct gmem *g, uint64_t gpa, size_t len, struct iovec *iov,
+	     unsigned int max)
+{
+	unsigned int n = 0;
+
+	while (len) {
+		struct gmem_region *at = find(g, gpa);
+		uint64_t skip, part;
+
+		if (!at)
+			return -EFAULT;
+		if (n == max)
+			return -E2BIG;
+		skip = gpa - at->r.gpa;
+		part = at->r.size - skip;
+		if (part > len)
+			part = len;
+		iov[n].iov_base = at->map + at->r.offset + skip;
+		iov[n++].iov_len = (size_t)part;
+		len -= (size_t)part;
+		/* a region ends below 2^64, so this does not wrap to 0 */
+		gpa += part;
+	}
+	return (int)n;
+}
+
+void *gmem_uva(struct gmem *g, uint64_t uva, size_t len)
+{
+	for (unsigned int i = 0; i < g->count; i++) {
+		const struct gmem_region *at = &g->at[i];
+		uint64_t skip = uva - at->r.uva;
+
+		if (uva >= at->r.uva && skip < at->r.size &&
+		    len <= at->r.size - skip)
+			return at->map + at->r.offset + skip;
+	}
+	return NULL;
+}
+
+/* ---- SIGBUS */
+
+static struct gmem *guarded;
+static volatile sig_atomic_t lost;
+
+static void on_sigbus(int sig, siginfo_t *si, void *ucontext)
+{
+	struct gmem *g = guarded;
+
+	(void)ucontext;
+	for (unsigned int i = 0; g && i < g->count; i++) {
+		const struct gmem_region *at = &g->at[i];
+		uint8_t *where = si->si_addr;
+
+		if (where < at->map || where >= at->map + at->map_len)
+			continue;
+		if (mmap(at->map, at->map_len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				 MAP_FIXED,
+			 -1, 0) == MAP_FAILED)
+			break;
+		lost = 1;
+		return;
+	}
+	/* not ours to forgive */
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+int gmem_guard_install(struct gmem *g)
+{
+	struct sigaction sa = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO,
+	};
+
+	guarded = g;
+	return sigaction(SIGBUS, &sa, NULL) < 0 ? -errno : 0;
+}
+
+bool gmem_lost(void)
+{
+	return lost;
+}
+
+void gmem_lost_reset(void)
+{
+	lost = 0;
+}

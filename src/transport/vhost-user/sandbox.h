@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sandbox.h - what the process may still do when it serves a guest
+ *
+ * It keeps what it needs to move bytes between descriptors that it has, to map
+ * memory that it is sent, and to reach the broker: AF_UNIX sockets. It cannot
+ * open or make files, start programs, trace, or use any other network.
+ */
+#ifndef VHOST_USER_SANDBOX_H
+#define VHOST_USER_SANDBOX_H
+
+/**
+ * sandbox_enter() - for good, for all threads
+ * @remove_in:	directory in which a file may be removed later (unlink), or
+ *		NULL; needs Landlock
+ * @ret_may_remove: can it be?
+ *
+ * Return: 0 or -errno
+ */
+int sandbox_enter(const char *remove_in, int *ret_may_remove);
+
+#endif /* VHOST_USER_SANDBOX_H */

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* conn.h - connections of the device: inside vsock-device/ only */
+#ifndef VSOCK_DEVICE_CONN_H
+#define VSOCK_DEVICE_CONN_H
+
+#include <sys/queue.h>
+
+#include "transport/vsock-device/vsock.h"
+
+#define BUCKETS 1024u
+
+enum conn_state {
+	CONN_DIALLING, /* the guest's REQUEST, not answered */
+	CONN_ASKED, /* our REQUEST, not answered */
+	CONN_OPEN,
+	CONN_CLOSING, /* no host end; both flags sent; waits for RST */
+	CONN_DEAD, /* no host end; RST is to be sent */
+	CONN_DRAINING, /* not in the table: the host end takes what is held */
+};
+
+/* what is to be sent */
+#define SEND_REQUEST 1u
+#define SEND_RESPONSE 2u
+#define SEND_SHUTDOWN 4u
+#define SEND_CREDIT 8u
+#define SEND_RST 16u
+
+struct vsock_conn {
+	TAILQ_ENTRY(vsock_conn) all;
+	LIST_ENTRY(vsock_conn) bucket;
+	TAILQ_ENTRY(vsock_conn) control; /* pending != 0 */
+	TAILQ_ENTRY(vsock_conn) ready; /* is_ready */
+	TAILQ_ENTRY(vsock_conn) linger; /* CONN_CLOSING */
+	void *host; /* NULL: none (any more) */
+	enum conn_state state;
+	enum vsock_type type;
+	uint32_t guest_port, host_port;
+	uint64_t linger_ns;
+
+	uint8_t pending; /* SEND_* */
+	bool is_ready;
+	bool blocked; /* readable, but no credit or too many packets */
+	bool shut_when_flushed;
+	bool unread; /* nobody reads what the guest sends */
+	uint8_t guest_shut, host_shut; /* VSOCK_SHUT_* */
+
+	/* to the guest */
+	uint32_t peer_buf_alloc, peer_fwd_cnt;
+	uint32_t sent; /* bytes, mod 2^32 */
+	uint32_t *marks; /* sent after each packet that it has not consumed */
+	uint16_t mark_size, mark_first, mark_count;
+
+	/* from the guest */
+	uint32_t received, fwd_cnt;
+	uint32_t told_fwd_cnt; /* in the last packet sent */
+};
+
+TAILQ_HEAD(conn_list, vsock_conn);
+LIST_HEAD(conn_bucket, vsock_conn);
+
+struct reply {
+	uint64_t cid; /* of the guest's packet */
+	uint32_t guest_port, host_port;
+	uint16_t type;
+};
+
+struct vsock {
+	uint64_t guest_cid;
+	const struct vsock_ops *ops;
+	void *ctx;
+	uint64_t now_ns;
+	uint64_t seed; /* of the hash */
+	uint32_t next_port;
+	unsigned int conns, opening;
+	struct conn_list all, control, ready, linger;
+	struct conn_bucket buckets[BUCKETS];
+	struct reply replies[VSOCK_REPLIES_MAX];
+	unsigned int reply_first, reply_count;
+	struct vsock_stats stats;
+
+	/* consecutive payload of one connection, not yet pushed */
+	struct vsock_conn *gather;
+	struct iovec gather_iov[VSOCK_IOV_MAX];
+	unsigned int gather_n;
+	size_t gather_len;
+};
+
+/* conn.c */
+struct vsock_conn *conn_find(struct vsock *v, enum vsock_type type,
+			     uint32_t guest_port, uint32_t host_port);
+/* NULL: over quota or out of memory */
+struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
+			    uint32_t guest_port, uint32_t host_port,
+			    enum conn_state state);
+void conn_set_state(struct vsock *v, struct vsock_conn *c, enum conn_state s);
+void conn_free(struct vsock *v, struct vsock_conn *c);
+/* The host end is told, if there is one, and forgotten. */
+void conn_detach(struct vsock *v, struct vsock_conn *c, enum vsock_end why);
+/* Something is to be sent. */
+void conn_send(struct vsock *v, struct vsock_conn *c, unsigned int what);
+/* RST is to be sent, the host end is told. */
+void conn_reset(struct vsock *v, struct vsock_conn *c, enum vsock_end why);
+void conn_ready(struct vsock *v, struct vsock_conn *c, bool ready);
+/* The host end will send no more, or receive no more. */
+void conn_host_shut(struct vsock *v, struct vsock_conn *c, unsigned int flags);
+/* After what is held has become less: finish what waited for it. */
+void conn_flushed(struct vsock *v, struct vsock_conn *c);
+/* Both flags have been sent: wait for RST. */
+void conn_linger(struct vsock *v, struct vsock_conn *c);
+
+/* credit.c */
+int credit_update(struct vsock_conn *c, const struct vsock_header *h);
+/* bytes that the guest has room for; 0 also where there are too many packets */
+uint32_t credit_free(const struct vsock_conn *c);
+unsigned int credit_packets(const struct vsock_conn *c);
+/* room to note @n more packets. Return: how many, at least one or 0 */
+unsigned int credit_reserve(struct vsock_conn *c, unsigned int n);
+void credit_sent(struct vsock_conn *c, uint32_t len);
+/* Should the guest be told how much has been consumed? */
+bool credit_due(const struct vsock_conn *c);
+
+#endif /* VSOCK_DEVICE_CONN_H */

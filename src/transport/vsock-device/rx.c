@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rx.c - packets to the guest
+ *
+ * Control packets first: resets for packets of no connection, then what
+ * connections have to say, at most one packet of each kind per connection.
+ * Then data, round robin, a quantum of each; a host end reads straight into
+ * as many of the guest's buffers as one quantum needs, and the headers are
+ * written in front afterwards.
+ */
+#include "transport/vsock-device/conn.h"
+
+#include <errno.h>
+
+static void put(struct vsock *v, struct vsock_buf *b,
+		const struct vsock_header *h)
+{
+	uint8_t raw[VSOCK_HEADER];
+
+	vsock_header_encode(h, raw);
+	(void)vsock_iov_write(b->iov, b->n, raw, sizeof(raw));
+	b->used = VSOCK_HEADER + h->len;
+	v->stats.rx_packets++;
+}
+
+static void put_conn(struct vsock *v, struct vsock_conn *c,
+		     struct vsock_buf *b, enum vsock_op op, uint32_t len,
+		     uint32_t flags)
+{
+	const struct vsock_header h = {
+		.src_cid = VSOCK_CID_HOST,
+		.dst_cid = v->guest_cid,
+		.src_port = c->host_port,
+		.dst_port = c->guest_port,
+		.len = len,
+		.type = (uint16_t)c->type,
+		.op = (uint16_t)op,
+		.flags = flags,
+		.buf_alloc = VSOCK_BUF_ALLOC,
+		.fwd_cnt = c->fwd_cnt,
+	};
+
+	put(v, b, &h);
+	/* every packet carries it */
+	c->told_fwd_cnt = c->fwd_cnt;
+	c->pending &= (uint8_t)~SEND_CREDIT;
+}
+
+static void put_reply(struct vsock *v, struct vsock_buf *b)
+{
+	const struct reply *r = &v->replies[v->reply_first];
+	const struct vsock_header h = {
+		.src_cid = r->cid,
+		.dst_cid = v->guest_cid,
+		.src_port = r->host_port,
+		.dst_port = r->guest_port,
+		.type = r->type,
+		.op = VSOCK_OP_RST,
+	};
+
+	put(v, b, &h);
+	v->reply_first = (v->reply_first + 1) % VSOCK_REPLIES_MAX;
+	v->reply_count--;
+}
+
+/* One packet of the first connection that has something to say. */
+static void put_control(struct vsock *v, struct vsock_buf *b)
+{
+	struct vsock_conn *c = TAILQ_FIRST(&v->control);
+
+	TAILQ_REMOVE(&v->control, c, control);
+	if (c->pending & SEND_REQUEST) {
+		c->pending &= (uint8_t)~SEND_REQUEST;
+		put_conn(v, c, b, VSOCK_OP_REQUEST, 0, 0);
+	} else if (c->pending & SEND_RESPONSE) {
+		c->pending &= (uint8_t)~SEND_RESPONSE;
+		put_conn(v, c, b, VSOCK_OP_RESPONSE, 0, 0);
+	} else if (c->pending & SEND_SHUTDOWN) {
+		c->pending &= (uint8_t)~SEND_SHUTDOWN;
+		put_conn(v, c, b, VSOCK_OP_SHUTDOWN, 0, c->host_shut);
+		if (c->host_shut == VSOCK_SHUT_BOTH) {
+			if (c->pending)
+				TAILQ_INSERT_TAIL(&v->control, c, control);
+			conn_linger(v, c);
+			return;
+		}
+	} else if (c->pending & SEND_RST) {
+		c->pending = 0;
+		put_conn(v, c, b, VSOCK_OP_RST, 0, 0);
+		conn_free(v, c);
+		return;
+	} else {
+		put_conn(v, c, b, VSOCK_OP_CREDIT_UPDATE, 0, 0);
+	}
+	if (c->pending)
+		TAILQ_INSERT_TAIL(&v->control, c, control);
+}
+
+static size_t room(const struct vsock_buf *b)
+{
+	size_t n = b->len > VSOCK_HEADER ? b->len - VSOCK_HEADER : 0;
+
+	return n < VSOCK_PAYLOAD_MAX ? n : VSOCK_PAYLOAD_MAX;
+}
+
+/* The guest's buffers, behind their headers, as one list of at most @budget
+ * bytes and @max buffers. Return: its bytes; @ret_n: its entries */
+static size_t data_iov(struct vsock *v, const struct vsock_buf *bufs,
+		       unsigned int max, size_t budget, unsigned int *ret_n)
+{
+	struct iovec *iov = v->gather_iov; /* nothing is gathered now */
+	unsigned int n = 0;
+	size_t total = 0;
+
+	for (unsigned int i = 0; i < max && total < budget; i++) {
+		size_t want = room(&bufs[i]), got;
+
+		/* a buffer as a whole, or not at all */
+		if (n + bufs[i].n > VSOCK_IOV_MAX && i)
+			break;
+		if (want > budget - total)
+			want = budget - total;
+		n += vsock_iov_slice(bufs[i].iov, bufs[i].n, VSOCK_HEADER, want,
+				     iov + n, VSOCK_IOV_MAX - n, &got);
+		total += got;
+	}
+	*ret_n = n;
+	return total;
+}
+
+/*
+ * One quantum of @c into @bufs, all of which have room. Return: buffers used.
+ */
+static unsigned int put_data(struct vsock *v, struct vsock_conn *c,
+			     struct vsock_buf *bufs, unsigned int n)
+{
+	size_t budget = credit_free(c);
+	unsigned int entries, used = 0;
+	ssize_t got;
+
+	n = budget ? credit_reserve(c, n) : 0;
+	if (!n) {
+		/* unblock() goes on; without memory, the next edge does */
+		c->blocked = true;
+		conn_ready(v, c, false);
+		return 0;
+	}
+	if (budget > VSOCK_QUANTUM)
+		budget = VSOCK_QUANTUM;
+	data_iov(v, bufs, n, budget, &entries);
+	got = v->ops->pull(c->host, v->gather_iov, entries);
+	if (got <= 0) {
+		conn_ready(v, c, false);
+		if (got != -EAGAIN)
+			conn_host_shut(v, c, VSOCK_SHUT_SEND);
+		return 0;
+	}
+	while (got > 0) {
+		size_t part = room(&bufs[used]);
+
+		if (part > (size_t)got)
+			part = (size_t)got;
+		credit_sent(c, (uint32_t)part);
+		put_conn(v, c, &bufs[used++], VSOCK_OP_RW, (uint32_t)part, 0);
+		got -= (ssize_t)part;
+	}
+	/* to the end of the line; the credit flag may be gone by now */
+	TAILQ_REMOVE(&v->ready, c, ready);
+	TAILQ_INSERT_TAIL(&v->ready, c, ready);
+	return used;
+}
+
+bool vsock_rx_wanted(const struct vsock *v)
+{
+	return v->reply_count || !TAILQ_EMPTY(&v->control) ||
+	       !TAILQ_EMPTY(&v->ready);
+}
+
+unsigned int vsock_rx(struct vsock *v, struct vsock_buf *bufs, unsigned int n)
+{
+	unsigned int i = 0, with_room;
+
+	while (i < n && vsock_rx_wanted(v)) {
+		struct vsock_buf *b = &bufs[i];
+
+		b->used = 0;
+		if (b->len < VSOCK_HEADER) {
+			i++; /* too small for anything */
+		} else if (v->reply_count) {
+			put_reply(v, b);
+			i++;
+		} else if (!TAILQ_EMPTY(&v->control)) {
+			put_control(v, b);
+			i++;
+		} else if (!room(b)) {
+			i++; /* no control packet to use it for */
+		} else {
+			with_room = 1;
+			while (i + with_room < n && room(&bufs[i + with_room]))
+				with_room++;
+			i += put_data(v, TAILQ_FIRST(&v->ready), b, with_room);
+		}
+	}
+	return i;
+}

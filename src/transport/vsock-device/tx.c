@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tx.c - packets from the guest
+ *
+ * Payload of consecutive packets of one connection is gathered and pushed in
+ * one call. Anything else about that connection, and the end of the batch,
+ * pushes first, so that order is kept.
+ */
+#include "transport/vsock-device/conn.h"
+
+static void gather_flush(struct vsock *v)
+{
+	struct vsock_conn *c = v->gather;
+	uint32_t len = (uint32_t)v->gather_len;
+	unsigned int n = v->gather_n;
+	ssize_t taken = -1;
+
+	v->gather = NULL;
+	v->gather_n = 0;
+	v->gather_len = 0;
+	if (!c || !len)
+		return;
+	if (!c->unread && c->host)
+		taken = v->ops->push(c->host, v->gather_iov, n);
+	if (taken < 0)
+		vsock_unread(v, c);
+	else
+		c->fwd_cnt += (uint32_t)taken;
+	if (c->state == CONN_OPEN && credit_due(c))
+		conn_send(v, c, SEND_CREDIT);
+}
+
+/* One function makes resets from packets; it refuses to answer a reset. */
+static void reply_rst(struct vsock *v, const struct vsock_header *h)
+{
+	unsigned int i;
+
+	if (h->op == VSOCK_OP_RST || v->reply_count == VSOCK_REPLIES_MAX)
+		return;
+	i = (v->reply_first + v->reply_count++) % VSOCK_REPLIES_MAX;
+	v->replies[i] = (struct reply){
+		.cid = h->dst_cid,
+		.guest_port = h->src_port,
+		.host_port = h->dst_port,
+		.type = h->type,
+	};
+	v->ops->wake(v->ctx);
+}
+
+/* The guest, or its driver, broke a rule: this connection is over. */
+static void broke(struct vsock *v, struct vsock_conn *c)
+{
+	v->stats.resets++;
+	conn_reset(v, c, VSOCK_END_RESET);
+}
+
+static void on_request(struct vsock *v, struct vsock_conn *c,
+		       const struct vsock_header *h)
+{
+	if (c && c->state == CONN_ASKED) {
+		broke(v, c); /* both ends ask: neither gets it */
+		return;
+	}
+	if (c) {
+		/* The guest has forgotten the old one. */
+		conn_detach(v, c, VSOCK_END_RESET);
+		conn_free(v, c);
+	}
+	c = conn_new(v, h->type, h->src_port, h->dst_port, CONN_DIALLING);
+	if (!c) {
+		reply_rst(v, h);
+		return;
+	}
+	c->peer_buf_alloc = h->buf_alloc;
+	if (v->ops->dial(v->ctx, c) < 0)
+		conn_reset(v, c, VSOCK_END_RESET);
+}
+
+static void on_response(struct vsock *v, struct vsock_conn *c)
+{
+	if (c->state != CONN_ASKED || c->pending & SEND_REQUEST) {
+		broke(v, c);
+		return;
+	}
+	conn_set_state(v, c, CONN_OPEN);
+	v->ops->answered(c->host, true);
+	vsock_readable(v, c);
+}
+
+static void on_rst(struct vsock *v, struct vsock_conn *c)
+{
+	bool orderly = c->guest_shut & VSOCK_SHUT_SEND;
+
+	if (c->state == CONN_OPEN && orderly && c->host &&
+	    v->ops->held(c->host)) {
+		/*
+		 * It grew tired of waiting for a slow reader. What it sent
+		 * before its SHUTDOWN is still owed.
+		 */
+		c->shut_when_flushed = false;
+		conn_set_state(v, c, CONN_DRAINING);
+		if (c->pending)
+			TAILQ_REMOVE(&v->control, c, control);
+		c->pending = 0;
+		return;
+	}
+	conn_detach(v, c, VSOCK_END_RESET);
+	conn_free(v, c);
+}
+
+static void on_shutdown(struct vsock *v, struct vsock_conn *c, uint32_t flags)
+{
+	uint8_t more = (uint8_t)(flags & VSOCK_SHUT_BOTH & ~c->guest_shut);
+
+	if (c->state == CONN_CLOSING) {
+		c->guest_shut |= more;
+		if (c->guest_shut == VSOCK_SHUT_BOTH)
+			conn_reset(v, c, VSOCK_END_CLOSED);
+		return;
+	}
+	if (c->state != CONN_OPEN) {
+		broke(v, c);
+		return;
+	}
+	if (!more)
+		return;
+	c->guest_shut |= more;
+	if (more & VSOCK_SHUT_RCV) {
+		conn_ready(v, c, false);
+		if (c->guest_shut != VSOCK_SHUT_BOTH)
+			v->ops->shut(c->host, false, true);
+	}
+	if (more & VSOCK_SHUT_SEND && !c->unread)
+		c->shut_when_flushed = true;
+	conn_flushed(v, c);
+}
+
+static void on_rw(struct vsock *v, struct vsock_conn *c,
+		  const struct vsock_header *h, const struct iovec *iov,
+		  unsigned int n)
+{
+	size_t len;
+
+	if (c->state == CONN_CLOSING) {
+		c->received += h->len;
+		c->fwd_cnt = c->received;
+		return;
+	}
+	if (c->state != CONN_OPEN || c->guest_shut & VSOCK_SHUT_SEND ||
+	    h->len > VSOCK_BUF_ALLOC - (c->received - c->fwd_cnt)) {
+		broke(v, c);
+		return;
+	}
+	if (!h->len)
+		return;
+	/* A packet has at most half of the gather list's entries. */
+	if (v->gather && v->gather_n + n > VSOCK_IOV_MAX)
+		gather_flush(v);
+	v->gather = c;
+	v->gather_n += vsock_iov_slice(iov, n, VSOCK_HEADER, h->len,
+				       v->gather_iov + v->gather_n,
+				       VSOCK_IOV_MAX - v->gather_n, &len);
+	v->gather_len += len;
+	c->received += (uint32_t)len;
+	/*
+	 * What is gathered counts as received but not as consumed, so that the
+	 * check above covers it.
+	 */
+}
+
+static void on_packet(struct vsock *v, struct vsock_conn *c,
+		      const struct vsock_header *h, const struct iovec *iov,
+		      unsigned int n)
+{
+	if (credit_update(c, h) < 0) {
+		broke(v, c);
+		return;
+	}
+	switch (h->op) {
+	case VSOCK_OP_RESPONSE:
+		on_response(v, c);
+		break;
+	case VSOCK_OP_SHUTDOWN:
+		on_shutdown(v, c, h->flags);
+		break;
+	case VSOCK_OP_RW:
+		on_rw(v, c, h, iov, n);
+		break;
+	case VSOCK_OP_CREDIT_UPDATE:
+		break;
+	case VSOCK_OP_CREDIT_REQUEST:
+		if (c->state == CONN_OPEN)
+			conn_send(v, c, SEND_CREDIT);
+		break;
+	default:
+		broke(v, c);
+		break;
+	}
+}
+
+/* New credit: what waited for it goes on. */
+static void unblock(struct vsock *v, struct vsock_conn *c)
+{
+	if (c->blocked && credit_free(c) && credit_packets(c)) {
+		c->blocked = false;
+		vsock_readable(v, c);
+	}
+}
+
+bool vsock_tx_ready(const struct vsock *v)
+{
+	return v->reply_count < VSOCK_REPLIES_MAX;
+}
+
+void vsock_tx(struct vsock *v, const struct iovec *iov, unsigned int n,
+	      size_t len)
+{
+	uint8_t raw[VSOCK_HEADER];
+	struct vsock_header h;
+	struct vsock_conn *c;
+	bool ours;
+
+	if (vsock_iov_read(iov, n, raw, sizeof(raw)) < 0) {
+		v->stats.tx_dropped++;
+		return;
+	}
+	vsock_header_decode(raw, &h);
+	if (h.src_cid != v->guest_cid) {
+		v->stats.tx_dropped++; /* nobody to answer */
+		return;
+	}
+	v->stats.tx_packets++;
+	ours = h.dst_cid == VSOCK_CID_HOST && h.type == VSOCK_STREAM;
+	c = NULL;
+	if (ours)
+		c = conn_find(v, h.type, h.src_port, h.dst_port);
+	/* (this never frees a connection of the table) */
+	if (v->gather && (c != v->gather || h.op != VSOCK_OP_RW))
+		gather_flush(v);
+	if (h.op != VSOCK_OP_RW)
+		h.len = 0;
+	if (!ours) {
+		reply_rst(v, &h);
+	} else if (h.op == VSOCK_OP_REQUEST) {
+		on_request(v, c, &h);
+	} else if (!c) {
+		reply_rst(v, &h);
+	} else if (h.op == VSOCK_OP_RST) {
+		on_rst(v, c);
+	} else if (c->state == CONN_DEAD) {
+		return; /* its RST is on the way */
+	} else if (h.len > VSOCK_PAYLOAD_MAX || h.len > len - VSOCK_HEADER) {
+		broke(v, c);
+	} else {
+		on_packet(v, c, &h, iov, n);
+		/* it may be gone; look again rather than guess */
+		c = conn_find(v, h.type, h.src_port, h.dst_port);
+		if (c)
+			unblock(v, c);
+	}
+}
+
+void vsock_tx_end(struct vsock *v)
+{
+	gather_flush(v);
+}
