@@ -59,6 +59,7 @@ struct link {
 	struct queued *first, **last;
 	unsigned int queued;
 	struct msg_buf out;
+	uint8_t out_bytes[MSG_MAX];
 	uint8_t in[MSG_MAX];
 };
 
@@ -134,6 +135,7 @@ int link_new(struct ev *ev, const struct link_config *config,
 	l->ops = ops;
 	l->ctx = ctx;
 	l->dir = l->fd = l->rendezvous = -1;
+	l->out = msg_buf(l->out_bytes, sizeof(l->out_bytes));
 	l->retry_ms = RETRY_MIN_MS;
 	l->last = &l->first;
 	r = find_place(l, ret_why);
