@@ -42,6 +42,7 @@ struct conn {
 	bool hello; /* HELLO's reply has come */
 	uint32_t serial;
 	int timeout_ms; /* SO_RCVTIMEO now */
+	unsigned int spin_misses, spin_skip; /* call.c */
 	unsigned int env; /* generation of the environment it was made in */
 	uint64_t used; /* when it was given back, in gives */
 	GUID partition;
