@@ -88,6 +88,16 @@ void attempt_succeed(struct attempt *a, bool heap,
 	MSG_BUF(m, 64);
 
 	broker_count(b, &v->service, &a->partition, &v->target->vmid, 0);
+	if (a->fd >= 0 && a->request == MSG_CONNECT) {
+		/*
+		 * Before the reply: now it is not the last reference. Once the
+		 * program knows, it may close its own and send the next socket,
+		 * and a last close while any socket is in flight makes the
+		 * kernel run its garbage collector.
+		 */
+		sock_close(b, a->fd);
+		a->fd = -1;
+	}
 	if (a->request == MSG_DIAL) {
 		struct transport *t = a->client->transport;
 		struct relayed r = {
@@ -263,12 +273,17 @@ void attempt_on_timer(struct ev_timer *t)
 	struct transport *via = a->via;
 
 	if (a->state == ATTEMPT_OPEN) {
-		if (a->parked)
+		if (a->parked) { /* its request has been answered */
 			attempt_outcome(a, RESULT_FAILED, ETIMEDOUT,
 					HVS_REASON_NO_ANSWER,
 					"the guest did not answer in time");
-		attempt_refuse(a, true, ETIMEDOUT, HVS_REASON_NO_ANSWER,
-			       "the guest did not answer in time");
+			broker_count(a->b, &a->dest.ServiceId, &a->partition,
+				     &via->partition, HVS_REASON_NO_ANSWER);
+			attempt_end(a, true);
+		} else {
+			attempt_refuse(a, true, ETIMEDOUT, HVS_REASON_NO_ANSWER,
+				       "the guest did not answer in time");
+		}
 		transport_close(via, token, HVS_REASON_NO_ANSWER);
 		transport_forget(via, token);
 	} else if (past_deadline(a)) {

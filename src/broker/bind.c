@@ -155,6 +155,12 @@ static int do_bind(struct client *c, int fd, const struct listener_name *name,
 	struct listener *l;
 	int r;
 
+	if (sock_connected(fd)) {
+		refuse(v, HVS_REASON_BAD_REQUEST,
+		       "the socket is connected: only a fresh one can be bound");
+		v->error = EISCONN;
+		return EISCONN;
+	}
 	guard_arm(&b->guard);
 	r = bind(fd, (struct sockaddr *)&sa, len);
 	if (r < 0 && errno == EADDRINUSE) {
@@ -224,6 +230,10 @@ void request_bind(struct client *c, struct frame *f)
 	}
 	fd = frame_take_fd(f, 0);
 	broker_refresh(b);
+	if (c->dead) { /* its partition went */
+		sock_close(b, fd);
+		return;
+	}
 	name = (struct listener_name){
 		.type = (uint8_t)info.type,
 		.partition = caller.partition,
@@ -249,15 +259,16 @@ void request_bind(struct client *c, struct frame *f)
 	    listener_name_same(&info.name.listener, &name)) {
 		struct listener *l = listeners_find_name(&b->listeners, &name);
 
-		if (!l) {
-			l = listeners_add(&b->listeners, &name, c->pid,
-					  c->groups, c->ngroups);
-			if (l)
-				bind_charge(b, l);
-		}
-		if (l)
+		/* Every file of listeners/ was read back. A name that is not
+		 * in the table was made up in a directory of the caller's. */
+		if (l) {
 			own(c, l);
-		reply_bound(c, f->h.serial, &m.addr, false);
+			reply_bound(c, f->h.serial, &m.addr, false);
+		} else {
+			client_refuse(c, MSG_BIND, f->h.serial, EINVAL,
+				      HVS_REASON_BAD_REQUEST,
+				      "the socket is already bound, and not by this broker");
+		}
 	} else if (info.name.kind != NAME_NONE) {
 		client_refuse(c, MSG_BIND, f->h.serial, EINVAL,
 			      HVS_REASON_BAD_REQUEST,

@@ -71,6 +71,21 @@ void broker_changed(struct broker *b)
 	attempts_wake(b);
 }
 
+static void on_recheck(struct ev_timer *t)
+{
+	struct broker *b = container_of(t, struct broker, recheck);
+
+	if (b->changed)
+		broker_changed(b);
+}
+
+void broker_changed_soon(struct broker *b)
+{
+	b->changed = true;
+	if (!b->recheck.ev) /* failing that: with the next request */
+		(void)ev_timer_start(b->ev, &b->recheck, 0, on_recheck);
+}
+
 void broker_refresh(struct broker *b)
 {
 	if (registry_refresh(b->registry) || b->changed)
@@ -336,6 +351,7 @@ struct broker *broker_free(struct broker *b)
 	ev_timer_stop(&b->expire);
 	doors_close(b);
 	ev_timer_stop(&b->sweep);
+	ev_timer_stop(&b->recheck);
 	b->offload = offload_free(b->offload);
 	/* files of listeners stay: the listeners do */
 	for (l = b->listeners.all; l; l = l->next)

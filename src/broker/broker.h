@@ -87,6 +87,7 @@ struct client {
 	uint32_t *groups;
 	size_t ngroups;
 	bool hello, dead, eof;
+	bool broken; /* cannot be sent to: dropped when the batch is over */
 	struct account *account; /* of the user */
 	struct listener *listeners; /* bound over this connection */
 	struct attempt *attempts;
@@ -111,6 +112,7 @@ struct broker {
 	struct ev_io registry_io;
 	struct ev_timer sweep; /* probes listeners whose owner went */
 	struct ev_timer expire; /* leases whose owners we cannot watch */
+	struct ev_timer recheck; /* broker_changed(), with the next batch */
 	struct listeners listeners;
 	struct world world;
 	struct limits limits;
@@ -166,6 +168,9 @@ void broker_refresh(struct broker *b);
  * relayed connections are looked at again, at once */
 void broker_changed(struct broker *b);
 
+/** broker_changed_soon() - the same, from where the ground must not move */
+void broker_changed_soon(struct broker *b);
+
 /** broker_count() - one connect opened (reason 0) or refused */
 void broker_count(struct broker *b, const GUID *service, const GUID *from,
 		  const GUID *to, uint32_t reason);
@@ -203,7 +208,8 @@ struct caller client_caller(const struct client *c);
 /** client_may_change() - may it manage services and partitions? */
 bool client_may_change(const struct client *c);
 
-/** client_send() - one frame; a client that does not read is dropped */
+/** client_send() - one frame; a client that does not read is dropped, but
+ * not before the caller has returned to the loop */
 void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		 int nfds);
 void client_refuse(struct client *c, uint16_t type, uint32_t serial,
@@ -243,6 +249,9 @@ struct sock_info {
 /** sock_inspect() - is it an AF_UNIX stream or seqpacket socket? Never blocks,
  * whatever @fd is. Return: 0, or an errno with a sentence in @ret_why */
 int sock_inspect(int fd, struct sock_info *ret, const char **ret_why);
+
+/** sock_connected() - has this AF_UNIX socket a peer? */
+bool sock_connected(int fd);
 
 /** sock_close() - close an AF_UNIX socket that may hold strangers' data */
 void sock_close(struct broker *b, int fd);

@@ -186,6 +186,12 @@ void attempt_run(struct attempt *a, bool heap)
 		};
 	}
 	broker_refresh(b);
+	if (!a->client)
+		return; /* its partition went, and it was ended with it */
+	if (a->client->dead) {
+		attempt_end(a, heap);
+		return;
+	}
 	verdict_init(&v);
 	decide_connect(&b->world, &caller, &a->dest, a->type,
 		       a->flags & CONNECT_PASSTHRU, &v);

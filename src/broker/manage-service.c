@@ -167,7 +167,7 @@ void held_end(struct client *c)
 		if (s && s->origin == ORIGIN_VOLATILE &&
 		    registry_remove_service(b->registry, &h->id, why,
 					    sizeof(why)) == 0)
-			b->changed = true;
+			broker_changed_soon(b);
 		free(h);
 	}
 }

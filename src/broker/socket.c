@@ -34,6 +34,14 @@ int sock_inspect(int fd, struct sock_info *ret, const char **ret_why)
 	return 0;
 }
 
+bool sock_connected(int fd)
+{
+	struct sockaddr_un sa;
+	socklen_t len = sizeof(sa);
+
+	return getpeername(fd, (struct sockaddr *)&sa, &len) == 0;
+}
+
 void sock_close(struct broker *b, int fd)
 {
 	/* If the peers have gone meanwhile ours is the last reference, and

@@ -256,7 +256,7 @@ void transport_gone(struct client *c)
 	if (t->made_partition) {
 		(void)registry_remove_partition(b->registry, &t->partition, why,
 						sizeof(why));
-		b->changed = true;
+		broker_changed_soon(b);
 	}
 	free(t);
 }
@@ -315,7 +315,7 @@ int transport_open(struct transport *t, struct attempt *a)
 	msg_put_guid(&m, &a->source);
 	msg_put_u32(&m, a->uid);
 	client_send(t->client, &m, NULL, 0);
-	return t->client->dead ? -EPIPE : 0;
+	return t->client->dead || t->client->broken ? -EPIPE : 0;
 }
 
 void transport_parked(struct transport *t, uint64_t token, uint64_t filler)
@@ -385,10 +385,16 @@ static void on_dial(struct client *c, struct frame *f)
 
 	if (msg_dial_decode(f->p, f->len, &m) < 0 || m.flags ||
 	    m.timeout_ms > HVSOCKET_CONNECT_TIMEOUT_MAX ||
-	    !(m.type == SOCK_STREAM && (t->types & ATTACH_STREAM)) ||
-	    (m.type == SOCK_SEQPACKET && !(t->types & ATTACH_RAW))) {
+	    (m.type != SOCK_STREAM && m.type != SOCK_SEQPACKET)) {
 		client_refuse(c, MSG_DIAL, f->h.serial, EINVAL,
 			      HVS_REASON_BAD_REQUEST, "DIAL is malformed");
+		return;
+	}
+	if (!(t->types &
+	      (m.type == SOCK_STREAM ? ATTACH_STREAM : ATTACH_RAW))) {
+		client_refuse(c, MSG_DIAL, f->h.serial, EPROTONOSUPPORT,
+			      HVS_REASON_TYPE,
+			      "DIAL: this transport did not say that it carries that type");
 		return;
 	}
 	fd = socket(AF_UNIX, m.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -431,7 +437,7 @@ static void on_live(struct client *c, struct frame *f)
 	r.service = m.service;
 	r.source = m.source;
 	(void)transport_relays(t, &r);
-	c->b->changed = true; /* rules may have changed without a broker */
+	broker_changed_soon(c->b); /* rules may have changed without a broker */
 }
 
 static void on_closed(struct transport *t, struct frame *f)
