@@ -114,6 +114,7 @@ static int become(char **command)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	execvp(command[0], command);
 	error = errno;
 	complain("as: %s: %s", show(command[0]), strerror(error));

@@ -70,6 +70,7 @@ int cmd_attach(struct ctl *c, const struct args *a)
 	for (size_t i = 0; i < n; i++)
 		argv[i + 1] = a->rest[i];
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	execv(path, argv);
 	return complain("attach %s: %s: %s", name, show(path), strerror(errno));
 }

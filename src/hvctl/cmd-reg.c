@@ -100,11 +100,9 @@ static void choose_name(struct ctl *c, struct entry *e)
 	char tail[16];
 	size_t n = strlen(e->name);
 
-	if (!n) {
-		guid_format(&e->id, e->name);
-		return;
-	}
-	if (store_show(c, &store_services, e->name, &o, &err))
+	if (!n) /* a GUID is no name */
+		n = (size_t)snprintf(e->name, sizeof(e->name), "service");
+	else if (store_show(c, &store_services, e->name, &o, &err))
 		return;
 	snprintf(tail, sizeof(tail), "-%08x", e->id.Data1);
 	if (n > sizeof(e->name) - sizeof(tail))

@@ -80,7 +80,9 @@ int main(int argc, char **argv)
 	/* Widths of characters, nothing else, follow a locale. */
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
 		setlocale(LC_CTYPE, "");
+	/* A reader that left and a file's limit are errors like others. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2)
 		return usage("a verb is missing");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))

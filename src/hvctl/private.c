@@ -99,6 +99,7 @@ static void broker_exec(const char *path, const struct nest *n, int ready,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	execv(path, argv);
 	dprintf(2, "%s: %s\n", path, strerror(errno));
