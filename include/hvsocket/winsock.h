@@ -44,9 +44,12 @@
 
 /*
  * The toolchain's own <hvsocket.h>, not the one beside this folder, which is
- * for Linux; then, one by one, what it does not have.
+ * for Linux; then, one by one, what it does not have. A toolchain without any
+ * (or HVSOCKET_WINSOCK_NO_SDK) gets all of it from here.
  */
-#if defined(__GNUC__)
+#if defined(HVSOCKET_WINSOCK_NO_SDK)
+/* nothing */
+#elif defined(__GNUC__)
 #pragma GCC system_header
 #if __has_include_next(<hvsocket.h>)
 #include_next <hvsocket.h>

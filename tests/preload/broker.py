@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A broker of one's own, in a directory of its own, for as long as a command.
 
-    broker.py HVSOCKETD COMMAND [ARGUMENT...]
+    broker.py [--preload LIBRARY] HVSOCKETD COMMAND [ARGUMENT...]
 
 Starts HVSOCKETD in a new directory, waits until it is ready, runs the command
 with HVSOCKET_RUNTIME_DIR set to it, ends the broker by its process id and
@@ -58,9 +58,16 @@ class Broker:
 
 
 def main():
-    with Broker(sys.argv[1]) as directory:
-        env = dict(os.environ, HVSOCKET_RUNTIME_DIR=directory)
-        return subprocess.call(sys.argv[2:], env=env)
+    args = sys.argv[1:]
+    env = dict(os.environ)
+    if args[0] == "--preload":
+        # a sanitizer's runtime wants to be the first
+        first = env.get("TEST_PRELOAD_FIRST", "")
+        env["LD_PRELOAD"] = (first + " " + args[1]).strip()
+        args = args[2:]
+    with Broker(args[0]) as directory:
+        env["HVSOCKET_RUNTIME_DIR"] = directory
+        return subprocess.call(args[1:], env=env)
 
 
 if __name__ == "__main__":
