@@ -32,7 +32,7 @@ def until(what, function, timeout=WAIT_S):
 
 def listens(path):
     """Does a socket listen at this path? Asked without connecting to it."""
-    with open("/proc/net/unix") as f:
+    with open("/proc/net/unix", errors="replace") as f:
         for line in f:
             words = line.split()
             if len(words) == 8 and words[7] == path:
