@@ -137,7 +137,7 @@ DEFINE_GUID(HV_GUID_VSOCK_TEMPLATE, 0x00000000, 0xfacb, 0x11e6, 0xbd, 0x58,
 extern "C" {
 #endif
 
-/* ---- Types -----------------------------------------------------------------*/
+/* ---- Types -------------------------------------------------------- */
 
 #ifndef HVSOCKET_WINSOCK_NO_TYPES
 typedef uint8_t BYTE;
@@ -230,7 +230,7 @@ typedef struct hvs_ws_fd_set {
 #define IsEqualGUID(a, b) (!memcmp(&(a), &(b), sizeof(GUID)))
 #endif
 
-/* ---- Error numbers ----------------------------------------------------------*/
+/* ---- Error numbers ------------------------------------------------ */
 
 #define WSAEINTR 10004
 #define WSAEBADF 10009
@@ -299,7 +299,7 @@ HVS_PUBLIC int hvs_wsa_to_errno(int error);
  */
 HVS_PUBLIC const char *hvs_wsa_strerror(int error);
 
-/* ---- Functions ----------------------------------------------------------------
+/* ---- Functions ----------------------------------------------------
  *
  * Each does what the WinSock function of its name does, for sockets of any
  * family. All may be called from any thread, and borrow what they are given.
@@ -406,7 +406,7 @@ static inline void hvs_ws_fd_clr(SOCKET s, hvs_ws_fd_set *set)
 }
 #endif
 
-/* ---- WinSock's names ---------------------------------------------------------*/
+/* ---- WinSock's names ---------------------------------------------- */
 
 #ifndef HVSOCKET_WINSOCK_NO_NAMES
 

@@ -78,7 +78,8 @@ static int set_linger(SOCKET s, const void *val, int len)
 	if (len < (int)sizeof(linger))
 		return ws_fail_wsa(WSAEFAULT);
 	memcpy(&linger, val, sizeof(linger));
-	if (sys_setsockopt(s, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
+	if (sys_setsockopt(s, SOL_SOCKET, SO_LINGER, &linger,
+			   sizeof(linger)) < 0)
 		return ws_fail(errno);
 	return 0;
 }

@@ -5,6 +5,9 @@
 # is a failure.
 #
 #	test-cross.sh SOURCE-DIRECTORY
+#
+# report() calls the other functions:
+# shellcheck disable=SC2317
 set -eu
 top=$1
 dir=$(mktemp -d)
@@ -27,6 +30,14 @@ report()
 	fi
 }
 
+# compile COMPILER ARGUMENTS... - with every warning an error
+compile()
+{
+	compiler=$1
+	shift
+	"$compiler" -Wall -Wextra -Wpedantic -Werror "-I$top/include" "$@"
+}
+
 # A PE program: "MZ", and its header where that says.
 is_windows()
 {
@@ -34,11 +45,11 @@ is_windows()
 		x86_64-w64-mingw32-objdump -p "$1" | grep -q WS2_32.dll
 }
 
-flags="-Wall -Wextra -Wpedantic -Werror -I$top/include"
-for sdk in "" -DHVSOCKET_WINSOCK_NO_SDK; do
+for sdk in WITH_SDK NO_SDK; do
 	for name in hvecho-server hvecho-client; do
-		report "$name for Windows $sdk" x86_64-w64-mingw32-gcc \
-			-std=c17 $flags $sdk "$top/examples/$name.c" \
+		report "$name for Windows, $sdk" \
+			compile x86_64-w64-mingw32-gcc -std=c17 \
+			"-DHVSOCKET_WINSOCK_$sdk" "$top/examples/$name.c" \
 			-o "$dir/$name.exe" -lws2_32
 		report "$name.exe is a program for Windows" \
 			is_windows "$dir/$name.exe"
@@ -80,16 +91,16 @@ typedef char info_size[sizeof(HVSOCKET_ADDRESS_INFO) == 52 ? 1 : -1];
 typedef char error_size[sizeof(DWORD) == 4 && sizeof(ULONG) == 4 ? 1 : -1];
 EOF
 report "the numbers on Windows" \
-	x86_64-w64-mingw32-gcc $flags -c "$dir/numbers.c" -o "$dir/o"
+	compile x86_64-w64-mingw32-gcc -c "$dir/numbers.c" -o "$dir/o"
 report "the numbers on Windows without its hvsocket.h" \
-	x86_64-w64-mingw32-gcc $flags -DHVSOCKET_WINSOCK_NO_SDK \
+	compile x86_64-w64-mingw32-gcc -DHVSOCKET_WINSOCK_NO_SDK \
 	-c "$dir/numbers.c" -o "$dir/o"
 for std in c99 c11 c17; do
 	report "the same numbers here, $std" \
-		gcc -std=$std $flags -c "$dir/numbers.c" -o "$dir/o"
+		compile gcc "-std=$std" -c "$dir/numbers.c" -o "$dir/o"
 done
 for std in c++98 c++11 c++17; do
-	report "the same numbers here, $std" g++ -std=$std $flags \
+	report "the same numbers here, $std" compile g++ "-std=$std" \
 		-Wno-long-long -x c++ -c "$dir/numbers.c" -o "$dir/o"
 done
 
@@ -112,6 +123,6 @@ int use(void)
 #endif
 EOF
 report "types without names leave libc's alone" \
-	gcc -std=c17 $flags -c "$dir/apart.c" -o "$dir/o"
+	compile gcc -std=c17 -c "$dir/apart.c" -o "$dir/o"
 echo "1..$n"
 exit $failed
