@@ -3,6 +3,7 @@
 #include "base/ev.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ struct later {
 struct ev {
 	int epfd;
 	bool quit;
-	unsigned int spin_us;
+	unsigned int spin_us, spin_misses, spin_skip;
 	bool had_events;
 
 	struct epoll_event batch[BATCH];
@@ -243,18 +244,46 @@ static int timeout_until(const struct ev *ev, int timeout_ms)
 	return (int)ms;
 }
 
+/* Spinning that has not paid so often in a row is left out so often. */
+#define SPIN_MISSES 4
+#define SPIN_SKIP 16
+
+/*
+ * Being put to sleep and woken takes longer than most events take to come
+ * while somebody is at work with us. Others may run meanwhile.
+ */
+static int spin(struct ev *ev)
+{
+	uint64_t end = ev_now_ns() + ev->spin_us * 1000u;
+	int n;
+
+	do {
+		n = epoll_wait(ev->epfd, ev->batch, BATCH, 0);
+		if (n) {
+			ev->spin_misses = 0;
+			return n;
+		}
+		sched_yield();
+	} while (ev_now_ns() < end);
+	if (++ev->spin_misses >= SPIN_MISSES) {
+		ev->spin_misses = SPIN_MISSES;
+		ev->spin_skip = SPIN_SKIP;
+	}
+	return 0;
+}
+
 static int wait_events(struct ev *ev, int timeout_ms)
 {
-	uint64_t end;
 	int n;
 
 	if (ev->spin_us && ev->had_events && timeout_ms != 0) {
-		end = ev_now_ns() + ev->spin_us * 1000u;
-		do {
-			n = epoll_wait(ev->epfd, ev->batch, BATCH, 0);
+		if (ev->spin_skip) {
+			ev->spin_skip--;
+		} else {
+			n = spin(ev);
 			if (n)
 				return n;
-		} while (ev_now_ns() < end);
+		}
 	}
 	return epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
 }

@@ -72,7 +72,8 @@ void ev_later(struct ev *ev, ev_free_fn fn, void *p);
 uint64_t ev_now_ns(void);
 
 /** ev_spin() - before sleeping, look for events for this long (microseconds)
- * without sleeping, if the last batch had events; 0: never (the default) */
+ * without sleeping, letting others run, if the last batch had events and if it
+ * has lately paid; 0: never (the default) */
 void ev_spin(struct ev *ev, unsigned int us);
 
 #endif /* BASE_EV_H */

@@ -67,9 +67,9 @@ void attempts_wake(struct broker *b);
 void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		    const char *text);
 
-/** attempt_start() - run a heap-allocated or stack attempt; a stack one is
- * copied if it has to wait. Consumes @proto->fd. */
-void attempt_start(const struct attempt *proto);
+/** attempt_start() - run an attempt on the stack, which is copied if it has to
+ * wait. Consumes @a->fd. */
+void attempt_start(struct attempt *a);
 
 /** attempt_timeout_ns() - a request's limit as a deadline from now */
 uint64_t attempt_deadline(uint32_t timeout_ms);

@@ -7,6 +7,7 @@
  * nobody is served much more than another.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@
 #include "broker/offload.h"
 #include "broker/transport.h"
 
-#define FRAMES_PER_TURN 4
+#define FRAMES_PER_TURN 16
 
 void verdict_init(struct verdict *v)
 {
@@ -246,11 +247,17 @@ static void on_client(struct ev_io *io, uint32_t events)
 {
 	struct client *c = container_of(io, struct client, io);
 
-	/* A program that connects in a loop has often sent its next request
-	 * by the time its reply is out: that saves the wait for events. */
-	for (int budget = FRAMES_PER_TURN; budget; budget--)
+	/*
+	 * A program that connects in a loop sends its next request as soon as
+	 * it gets to run. Letting it, and looking again, costs less than a
+	 * wait for events: a tenth of a connect where both share a CPU, and
+	 * nothing that matters where they do not.
+	 */
+	for (int budget = FRAMES_PER_TURN; budget; budget--) {
 		if (!receive(c, events))
 			return;
+		sched_yield();
+	}
 }
 
 /* ---- Life -----------------------------------------------------------------*/

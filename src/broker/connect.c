@@ -203,11 +203,9 @@ void attempt_run(struct attempt *a, bool heap)
 		connect_local(a, heap, &v);
 }
 
-void attempt_start(const struct attempt *proto)
+void attempt_start(struct attempt *a)
 {
-	struct attempt a = *proto;
-
-	attempt_run(&a, false);
+	attempt_run(a, false);
 }
 
 static int connect_check(const struct msg_connect *m, const char **ret_why)

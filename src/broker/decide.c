@@ -88,9 +88,12 @@ bool decide_is_policy(uint32_t reason)
 static bool service_in_force(const struct world *w, const struct effective *e,
 			     const GUID *id, bool up, struct verdict *v)
 {
-	char text[128];
+	char text[128] = "";
 
-	service_text(w, id, text, sizeof(text));
+	/* No text is made where nobody reads it. */
+	if (v->explain || (up && !is_registered(e)) ||
+	    e->policy == POLICY_DISABLED)
+		service_text(w, id, text, sizeof(text));
 	if (up && !is_registered(e)) {
 		rule_is(v, "an unregistered service may not talk to partitions");
 		fix_is(v, "register it: hvctl service add NAME --id GUID (or --port N)");
@@ -324,43 +327,56 @@ struct search {
 	char text[400], rule[200], fix[300];
 };
 
-/* Is this listener to be heard? Remembers the first reason why not. */
+/* A wildcard listener that the rules do not let match this caller. */
+static void not_matched(struct search *s, const struct listener *l)
+{
+	char name[128];
+
+	if (s->reason)
+		return; /* the first refusal is the answer */
+	service_text(s->w, s->service, name, sizeof(name));
+	s->reason = HVS_REASON_WILDCARD;
+	snprintf(s->text, sizeof(s->text),
+		 "the listener of service %s is bound to %s, which %s does not let match partition \"%.64s\"",
+		 name, guid_special_name(&l->name.vmid), s->e->wildcard_from,
+		 s->caller->name);
+	snprintf(s->rule, sizeof(s->rule), "AllowWildcardBinds=no in %s",
+		 s->e->wildcard_from);
+	snprintf(s->fix, sizeof(s->fix),
+		 "bind the exact VmId, or set AllowWildcardBinds=yes");
+}
+
+/* A listener whose owner may not bind the service. */
+static void not_entitled(struct search *s, const struct listener *l,
+			 bool wildcard)
+{
+	char name[128];
+
+	if (s->reason)
+		return;
+	service_text(s->w, s->service, name, sizeof(name));
+	s->reason = wildcard ? HVS_REASON_WILDCARD : HVS_REASON_BIND_DENIED;
+	snprintf(s->text, sizeof(s->text),
+		 "the listener of service %s belongs to uid %u, which may not bind it",
+		 name, l->name.uid);
+	snprintf(s->rule, sizeof(s->rule), "Bind= in %s",
+		 s->e->bind_from ? s->e->bind_from : "the built-in default");
+	snprintf(s->fix, sizeof(s->fix),
+		 "add user:%u to Bind= of service %s", l->name.uid, name);
+}
+
+/* Is this listener to be heard? */
 static bool heard(struct search *s, const struct listener *l, bool wildcard)
 {
 	struct caller owner = listener_owner(l);
-	char name[128];
 
-	service_text(s->w, s->service, name, sizeof(name));
 	if (s->up && wildcard && !s->e->wildcard) {
-		if (!s->reason) {
-			s->reason = HVS_REASON_WILDCARD;
-			snprintf(s->text, sizeof(s->text),
-				 "the listener of service %s is bound to %s, which %s does not let match partition \"%.64s\"",
-				 name, guid_special_name(&l->name.vmid),
-				 s->e->wildcard_from, s->caller->name);
-			snprintf(s->rule, sizeof(s->rule),
-				 "AllowWildcardBinds=no in %s",
-				 s->e->wildcard_from);
-			snprintf(s->fix, sizeof(s->fix),
-				 "bind the exact VmId, or set AllowWildcardBinds=yes");
-		}
+		not_matched(s, l);
 		return false;
 	}
-	if ((s->up || s->caller == s->target) &&
-	    is_registered(s->e) && !may_bind(s->w, s->e, &owner)) {
-		if (!s->reason) {
-			s->reason = wildcard ? HVS_REASON_WILDCARD :
-					       HVS_REASON_BIND_DENIED;
-			snprintf(s->text, sizeof(s->text),
-				 "the listener of service %s belongs to uid %u, which may not bind it",
-				 name, l->name.uid);
-			snprintf(s->rule, sizeof(s->rule), "Bind= in %s",
-				 s->e->bind_from ? s->e->bind_from :
-						   "the built-in default");
-			snprintf(s->fix, sizeof(s->fix),
-				 "add user:%u to Bind= of service %s",
-				 l->name.uid, name);
-		}
+	if ((s->up || s->caller == s->target) && is_registered(s->e) &&
+	    !may_bind(s->w, s->e, &owner)) {
+		not_entitled(s, l, wildcard);
 		return false;
 	}
 	return true;
@@ -452,10 +468,10 @@ static void find_listener(const struct world *w, const struct caller *c,
 	enum attached a;
 	char name[128];
 
-	service_text(w, s->service, name, sizeof(name));
 	if (!service_in_force(w, s->e, s->service, s->up, v))
 		return;
 	if (s->e->connect && !acl_allows(w, s->e->connect, c)) {
+		service_text(w, s->service, name, sizeof(name));
 		rule_is(v, "Connect= in %s", s->e->connect_from);
 		if (c->uid == NAME_UID_NONE) {
 			fix_is(v, "add partition:%s to Connect= of service %s",
