@@ -67,13 +67,13 @@ char *service_name_clean(const char *name, char *out)
 	memmove(out, out + n, strlen(out + n) + 1);
 	/* A number or a word: made a name by what it is called. */
 	if (*out && name_check("", out, 0, &e) < 0) {
-		n = strlen(out);
-		if (n + 8 < SERVICE_NAME_SIZE) {
-			memmove(out + 8, out, n + 1);
-			memcpy(out, "service ", 8);
-		} else {
+		char copy[SERVICE_NAME_SIZE];
+
+		strcpy(copy, out);
+		n = (size_t)snprintf(out, SERVICE_NAME_SIZE, "service %s",
+				     copy);
+		if (n >= SERVICE_NAME_SIZE)
 			*out = '\0';
-		}
 	}
 	return out;
 }

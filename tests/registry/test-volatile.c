@@ -443,7 +443,7 @@ static bool own_mounts(void)
 		snprintf(map, sizeof(map), "%u %u 1\n", gid, gid);
 		write_proc("/proc/self/gid_map", map);
 	}
-	return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
 START_TEST(full_disk)
@@ -578,6 +578,9 @@ START_TEST(one_system_call)
 	int status;
 	pid_t pid;
 
+	/* valgrind makes system calls of its own: nothing to count there. */
+	if (preload && strstr(preload, "vgpreload"))
+		return;
 	registry_refresh(p.r);
 	empty = reads_so_far();
 	empty = reads_so_far() - empty;
@@ -587,10 +590,7 @@ START_TEST(one_system_call)
 	looked = reads_so_far() - looked;
 	ck_assert_uint_eq(looked - empty, LOOKS);
 
-	/* And nothing but read(): strict mode kills for any other. valgrind
-	 * makes system calls of its own there. */
-	if (preload && strstr(preload, "vgpreload"))
-		return;
+	/* And nothing but read(): strict mode kills for any other. */
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
