@@ -67,15 +67,36 @@ static int meet(struct attempt *a, const struct verdict *v, const char **ret_why
 	return 0;
 }
 
-/* Fills the send buffer with one system call. Return: bytes */
-static uint64_t fill(int fd)
+static const uint8_t zeros[65536];
+
+/* Messages: one system call each, and none larger than the buffer. */
+static uint64_t fill_messages(int fd)
 {
-	static const uint8_t zeros[65536];
+	size_t size = sizeof(zeros);
+	uint64_t sum = 0;
+	ssize_t n;
+
+	for (;;) {
+		n = send(fd, zeros, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0)
+			sum += (uint64_t)n;
+		else if (errno == EMSGSIZE && size > 1)
+			size /= 2;
+		else
+			return sum;
+	}
+}
+
+/* Fills the send buffer; a stream's with one system call. Return: bytes */
+static uint64_t fill(int fd, int type)
+{
 	struct iovec iov[256];
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 256 };
 	uint64_t sum = 0;
 	ssize_t n;
 
+	if (type == SOCK_SEQPACKET)
+		return fill_messages(fd);
 	for (int i = 0; i < 256; i++) {
 		iov[i].iov_base = (void *)(uintptr_t)zeros;
 		iov[i].iov_len = sizeof(zeros);
@@ -109,7 +130,7 @@ static void park(struct attempt *a, const struct verdict *v)
 			       HVS_REASON_BROKER_FAILED, why);
 		return;
 	}
-	transport_parked(a->via, a->token, fill(a->fd));
+	transport_parked(a->via, a->token, fill(a->fd, a->type));
 	sock_close(a->b, a->fd);
 	a->fd = -1;
 	a->parked = true;
