@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 # winsock.h and the examples that use it build for Windows, and the header
 # alone builds here in every language it promises. A compiler that is missing

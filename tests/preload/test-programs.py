@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Programs that nobody recompiled, and the examples, against a broker.
 
-    test-programs.py HVSOCKETD PRELOAD EXAMPLES-DIRECTORY [TEST...]
+    test-programs.py HVSOCKETD PRELOAD EXAMPLES-DIRECTORY WINSOCK-PARKED [TEST...]
 
 Stock socat, perl and python3 under the preload library; TAP. A program that
 is missing is a failure. Every wait is for an event (a line, an exit).
@@ -18,8 +18,9 @@ import time
 import traceback
 
 from broker import Broker
+from guest import Guest
 
-HVSOCKETD, PRELOAD, EXAMPLES = sys.argv[1:4]
+HVSOCKETD, PRELOAD, EXAMPLES, WINSOCK_PARKED = sys.argv[1:5]
 FIRST = os.environ.get("TEST_PRELOAD_FIRST", "")
 LOOPBACK = "9761e1e056dd104a91955ee7a155a838"
 TEMPLATE = "cbfae611bd5864006a7986d3"
@@ -255,6 +256,79 @@ def test_python():
              "the client")
 
 
+# A non-blocking connect to a guest that takes its time.
+PARKED_CLIENT = r"""
+import ctypes, errno, os, select, socket, struct, sys
+SO_ERROR, SOL_OURS = socket.SO_ERROR, 0x4856
+libc = ctypes.CDLL(None, use_errno=True)
+s = socket.socket(34, int(sys.argv[2]) | socket.SOCK_NONBLOCK, 1)
+a = struct.pack("HH", 34, 0) + bytes.fromhex(sys.argv[1]) + bytes.fromhex(
+    "07000000cbfae611bd5864006a7986d3")
+def call(f, *args):
+    return 0 if f(s.fileno(), *args) == 0 else ctypes.get_errno()
+def peer():
+    got, size = ctypes.create_string_buffer(36), ctypes.c_uint(36)
+    return call(libc.getpeername, got, ctypes.byref(size)), got.raw
+poll = select.epoll()
+r = call(libc.connect, a, 36)
+assert r == errno.EINPROGRESS, os.strerror(r)
+poll.register(s, select.EPOLLOUT)
+early = poll.poll(0)
+assert early == [], early
+assert call(libc.connect, a, 36) == errno.EALREADY
+assert peer()[0] == errno.ENOTCONN
+assert s.getsockopt(socket.SOL_SOCKET, SO_ERROR) == 0
+print("waiting", flush=True)
+assert len(poll.poll(30)) == 1
+e = s.getsockopt(socket.SOL_SOCKET, SO_ERROR)
+assert s.getsockopt(socket.SOL_SOCKET, SO_ERROR) == 0, "once is enough"
+if e:
+    print("failed", e, flush=True)
+else:
+    assert peer() == (0, a)
+    s.setblocking(True)
+    s.sendall(b"hello")
+    print("connected", flush=True)
+"""
+
+
+def outcome(guest, command, preload, **answer):
+    with Server(*command, ready="waiting\n", preload=preload) as s:
+        guest.opened()
+        guest.answer(**answer)
+        if not answer:
+            same(guest.connection.recv(100), b"hello", "what it sent")
+        status = s.status()
+        s.seen += s.p.stdout.read()
+        same((status, s.p.stderr.read()), (0, b""), "the client")
+        return s.seen.decode().split("\n")[1]
+
+
+def parked(guest, command, preload, number):
+    same(outcome(guest, command, preload), "connected", "taken")
+    for error, reason in (111, 6), (110, 11), (112, 10):
+        same(outcome(guest, command, preload, error=error, reason=reason),
+             f"failed {number(error)}", "refused")
+
+
+def test_connect_in_progress():
+    """SO_ERROR has the true errno after a connect has failed."""
+    with Guest(os.environ["HVSOCKET_RUNTIME_DIR"], "plain") as g:
+        for kind in "1", "3", "5":
+            try:
+                parked(g, [sys.executable, "-c", PARKED_CLIENT, g.vmid.hex(),
+                           kind], True, lambda e: e)
+            except Failure as e:
+                raise Failure(f"type {kind}: {e}")
+
+
+def test_connect_in_progress_winsock():
+    numbers = {111: 10061, 110: 10060, 112: 10064}
+    with Guest(os.environ["HVSOCKET_RUNTIME_DIR"], "winsock") as g:
+        for preload in False, True:
+            parked(g, [WINSOCK_PARKED, g.vmid.hex()], preload, numbers.get)
+
+
 # ---- Strangers ------------------------------------------------------------------
 
 TCP = r"""
@@ -394,7 +468,7 @@ def test_programs_of_the_library_under_the_preload():
 
 def main():
     tests = [(k, v) for k, v in globals().items() if k.startswith("test_")]
-    chosen = sys.argv[4:]
+    chosen = sys.argv[5:]
     failed = 0
     missing = [p for p in ("socat", "perl", "strace") if not shutil.which(p)]
     print(f"1..{len(tests)}", flush=True)
