@@ -4,15 +4,15 @@
 
 #include "broker/broker.h"
 
-static struct account *account_get(struct broker *b, bool is_partition,
+static const GUID no_partition;
+
+static struct account *account_get(struct broker *b, enum account_kind kind,
 				   uint32_t uid, const GUID *partition)
 {
-	struct account *a, key = { .key = { .is_partition = is_partition } };
+	struct account *a, key = { .key = { .kind = kind,
+					    .uid = uid,
+					    .partition = *partition } };
 
-	if (is_partition)
-		key.key.partition = *partition;
-	else
-		key.key.uid = uid;
 	HASH_FIND(hh, b->accounts, &key.key, sizeof(key.key), a);
 	if (!a) {
 		a = calloc(1, sizeof(*a));
@@ -27,12 +27,18 @@ static struct account *account_get(struct broker *b, bool is_partition,
 
 struct account *account_of_user(struct broker *b, uint32_t uid)
 {
-	return account_get(b, false, uid, NULL);
+	return account_get(b, ACCOUNT_USER, uid, &no_partition);
 }
 
 struct account *account_of_partition(struct broker *b, const GUID *partition)
 {
-	return account_get(b, true, 0, partition);
+	return account_get(b, ACCOUNT_PARTITION, 0, partition);
+}
+
+struct account *account_of_pair(struct broker *b, uint32_t uid,
+				const GUID *partition)
+{
+	return account_get(b, ACCOUNT_PAIR, uid, partition);
 }
 
 struct account *account_unref(struct broker *b, struct account *a)

@@ -44,13 +44,14 @@ void attempt_end(struct attempt *a, bool heap)
 	if (a->state == ATTEMPT_OPEN)
 		DL_DELETE2(a->via->opens, a, open_prev, open_next);
 	if (a->queued)
-		LL_DELETE2(a->accounts[0]->slow_queue, a, slow_next);
+		LL_DELETE2(a->pair->slow_queue, a, slow_next);
 	for (int i = 0; i < 2; i++) {
 		if (a->accounts[i]) {
 			a->accounts[i]->pending--;
 			account_unref(b, a->accounts[i]);
 		}
 	}
+	account_unref(b, a->pair);
 	ev_later(b->ev, attempt_free, a);
 }
 
@@ -183,6 +184,8 @@ struct attempt *attempt_wait(struct attempt *a, bool heap,
 		user->refs++;
 		w->accounts[0] = user;
 		w->accounts[1] = part;
+		w->pair = c->pair;
+		w->pair->refs++;
 		user->pending++;
 		part->pending++;
 		DL_APPEND2(c->attempts, w, prev, next);

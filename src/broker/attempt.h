@@ -42,6 +42,7 @@ struct attempt {
 	uint32_t tries;
 	struct ev_timer timer;
 	struct account *accounts[2]; /* charged while it waits */
+	struct account *pair; /* whose slow connects it counts among */
 	struct transport *via; /* ATTEMPT_OPEN */
 	uint32_t open_serial;
 	struct offload_connect job; /* ATTEMPT_SLOW */

@@ -42,17 +42,19 @@ struct limits {
 	uint32_t clients; /* control connections per user */
 };
 
-/* What a user or a partition holds. */
+/* What a user, a partition, or a user in a partition holds. */
+enum account_kind { ACCOUNT_USER, ACCOUNT_PARTITION, ACCOUNT_PAIR };
+
 struct account {
 	struct {
-		uint32_t is_partition;
+		uint32_t kind;
 		uint32_t uid;
 		GUID partition;
 	} key;
 	UT_hash_handle hh;
 	uint32_t refs; /* clients and listeners that point here */
 	uint32_t listeners, pending, volatiles, clients;
-	/* connects that the kernel may block: offload.h */
+	/* of a pair: connects that the kernel may block (slow.c) */
 	uint32_t slow_running;
 	uint64_t slow_until_ns; /* caught clearing O_NONBLOCK until then */
 	struct attempt *slow_queue;
@@ -89,6 +91,7 @@ struct client {
 	bool hello, dead, eof;
 	bool broken; /* cannot be sent to: dropped when the batch is over */
 	struct account *account; /* of the user */
+	struct account *pair; /* of the user in this partition */
 	struct listener *listeners; /* bound over this connection */
 	struct attempt *attempts;
 	struct held *held; /* registrations that end with it */
@@ -182,6 +185,8 @@ uint64_t broker_token(void);
 
 struct account *account_of_user(struct broker *b, uint32_t uid);
 struct account *account_of_partition(struct broker *b, const GUID *partition);
+struct account *account_of_pair(struct broker *b, uint32_t uid,
+				const GUID *partition);
 /* Return: NULL. The account goes with its last reference. */
 struct account *account_unref(struct broker *b, struct account *a);
 

@@ -318,11 +318,13 @@ void client_new(struct door *d, int fd)
 		client_free(c);
 		return;
 	}
-	if (c->account->clients >= b->limits.clients ||
+	c->pair = account_of_pair(b, c->uid, &d->partition);
+	if (!c->pair || c->account->clients >= b->limits.clients ||
 	    ev_io_start(b->ev, &c->io, fd, EPOLLIN, on_client) < 0) {
 		log_limited(&c->account->log_limit, LOG_WARN_,
 			    "uid %u has %u control connections: one more is refused",
 			    c->uid, c->account->clients);
+		account_unref(b, c->pair);
 		account_unref(b, c->account);
 		close(fd);
 		client_free(c);
@@ -356,6 +358,7 @@ void client_drop(struct client *c)
 	c->account->clients--;
 	bind_owner_gone(c);
 	held_end(c);
+	c->pair = account_unref(b, c->pair);
 	c->account = account_unref(b, c->account);
 	/* There may be frames with descriptors in its queue. */
 	if (c->eof)

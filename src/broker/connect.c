@@ -131,7 +131,7 @@ void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 {
 	struct broker *b = a->b;
-	struct account *user = a->client->account;
+	struct account *pair = a->client->pair;
 	struct sockaddr_un sa;
 	socklen_t len;
 	const char *why;
@@ -149,20 +149,20 @@ static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 		return;
 	}
 	err = connect_target_address(v, &sa, &len);
-	if (!err && user->slow_until_ns && a->request == MSG_CONNECT) {
-		if (user->slow_until_ns > ev_now_ns()) {
+	if (!err && pair->slow_until_ns && a->request == MSG_CONNECT) {
+		if (pair->slow_until_ns > ev_now_ns()) {
 			attempt_slow(a, heap, &sa, len);
 			return;
 		}
-		user->slow_until_ns = 0;
+		pair->slow_until_ns = 0;
 	}
 	if (!err && connect(a->fd, (struct sockaddr *)&sa, len) < 0)
 		err = errno;
 	if (err == EINTR) {
-		log_limited(&user->log_limit, LOG_WARN_,
+		log_limited(&pair->log_limit, LOG_WARN_,
 			    "uid %u (pid %d) clears O_NONBLOCK during connects: served slowly for %d s",
 			    a->uid, a->client->pid, SLOW_FOR_S);
-		user->slow_until_ns = ev_now_ns() +
+		pair->slow_until_ns = ev_now_ns() +
 				      SLOW_FOR_S * (uint64_t)1000000000;
 		attempt_slow(a, heap, &sa, len);
 		return;

@@ -3,7 +3,7 @@
  * slow.c - connects of users who were caught clearing O_NONBLOCK
  *
  * A worker thread makes the connect() (offload.h), at most two at a time for a
- * user; the rest of them queue at the user's account.
+ * user in a partition; the rest queue at the pair's account.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,19 +20,19 @@
 #define SLOW_PER_USER 2
 #define SLOW_MS 250 /* one try of a worker */
 
-static void slow_next(struct account *user);
+static void slow_next(struct account *pair);
 
 static void slow_done(struct offload_connect *job)
 {
 	struct attempt *a = container_of(job, struct attempt, job);
-	struct account *user = a->accounts[0];
+	struct account *pair = a->pair;
 	struct broker *b = a->b;
 	struct client *c = a->client;
 	struct verdict v;
 	int err = job->error == EINTR ? EAGAIN : job->error;
 
-	user->slow_running--;
-	user->refs++; /* beyond the attempt */
+	pair->slow_running--;
+	pair->refs++; /* beyond the attempt */
 	if (!c) {
 		attempt_end(a, true);
 	} else {
@@ -49,8 +49,8 @@ static void slow_done(struct offload_connect *job)
 		else
 			attempt_connected(a, true, &v, err, false);
 	}
-	slow_next(user);
-	account_unref(b, user);
+	slow_next(pair);
+	account_unref(b, pair);
 }
 
 static void slow_start(struct attempt *a)
@@ -64,17 +64,17 @@ static void slow_start(struct attempt *a)
 	a->job.timeout_ms = left < SLOW_MS ? left : SLOW_MS;
 	a->job.fd = a->fd;
 	a->job.done = slow_done;
-	a->accounts[0]->slow_running++;
+	a->pair->slow_running++;
 	offload_connect(a->b->offload, &a->job);
 }
 
-static void slow_next(struct account *user)
+static void slow_next(struct account *pair)
 {
-	struct attempt *a = user->slow_queue;
+	struct attempt *a = pair->slow_queue;
 
-	if (!a || user->slow_running >= SLOW_PER_USER)
+	if (!a || pair->slow_running >= SLOW_PER_USER)
 		return;
-	LL_DELETE2(user->slow_queue, a, slow_next);
+	LL_DELETE2(pair->slow_queue, a, slow_next);
 	a->queued = false;
 	slow_start(a);
 }
@@ -88,9 +88,9 @@ void attempt_slow(struct attempt *a, bool heap,
 		return;
 	w->job.addr = *addr;
 	w->job.len = len;
-	if (w->accounts[0]->slow_running >= SLOW_PER_USER) {
+	if (w->pair->slow_running >= SLOW_PER_USER) {
 		w->queued = true;
-		LL_APPEND2(w->accounts[0]->slow_queue, w, slow_next);
+		LL_APPEND2(w->pair->slow_queue, w, slow_next);
 		return;
 	}
 	slow_start(w);
