@@ -15,19 +15,22 @@
 
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t more;
-	bool running, can_guard;
+	pthread_cond_t more, started;
+	bool running, can_guard, up;
 	unsigned int first, count;
 	int fds[QUEUE];
 } closer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.more = PTHREAD_COND_INITIALIZER,
+	.started = PTHREAD_COND_INITIALIZER,
 };
 
 static void *run(void *arg)
 {
 	(void)arg;
 	pthread_mutex_lock(&closer.lock);
+	closer.up = true;
+	pthread_cond_signal(&closer.started);
 	for (;;) {
 		int fd;
 
@@ -75,6 +78,11 @@ int closer_start(void)
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	closer.running = r == 0;
+	/* the C library's part of its start needs calls that a sandbox denies */
+	pthread_mutex_lock(&closer.lock);
+	while (closer.running && !closer.up)
+		pthread_cond_wait(&closer.started, &closer.lock);
+	pthread_mutex_unlock(&closer.lock);
 	return -r;
 }
 

@@ -169,7 +169,7 @@ bool relay_probe(struct relay *r)
 	 * (on message sockets it would be a message) */
 	if (r->broken)
 		return false;
-	if (r->fd >= 0 &&
+	if (r->fd >= 0 && !r->shut &&
 	    send(r->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
 	    errno == EPIPE)
 		(void)give_up(r, -EPIPE);
@@ -180,8 +180,10 @@ void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading)
 {
 	if (r->fd < 0)
 		return;
-	if (no_more_data)
+	if (no_more_data) {
+		r->shut = true;
 		(void)shutdown(r->fd, SHUT_WR);
+	}
 	if (no_more_reading)
 		(void)shutdown(r->fd, SHUT_RD);
 }

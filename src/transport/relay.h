@@ -19,6 +19,7 @@
 struct relay {
 	int fd; /* -1: none yet, all is held; or closed */
 	bool broken; /* nobody reads any more */
+	bool shut; /* we have said that no more comes */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
 	uint64_t to_guest, from_guest; /* bytes moved */
@@ -37,7 +38,8 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n);
 ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);
 /** relay_flush() - write what is held. Return: as relay_push() */
 ssize_t relay_flush(struct relay *r);
-/** relay_probe() - does somebody read? Sends nothing. */
+/** relay_probe() - does somebody read? Sends nothing. Cannot tell (true) after
+ * relay_shut(): EPOLLHUP then says that both directions are over */
 bool relay_probe(struct relay *r);
 void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading);
 

@@ -31,6 +31,7 @@ struct session {
 	struct sessions *ss;
 	enum session_state state;
 	bool has_token, from_host;
+	bool owes_reply; /* to OPEN, and to this broker */
 	uint64_t token;
 	uint32_t serial; /* of DIAL (0: not sent), or of OPEN */
 	uint32_t uid;
@@ -135,21 +136,50 @@ static void abort_guest(struct session *s)
 		s->ss->ops->abort(s->ss->ctx, conn);
 }
 
+static void notice_live(struct session *s)
+{
+	const struct msg_live live = {
+		.token = s->token,
+		.type = SOCK_STREAM,
+		.direction = s->from_host,
+		.uid = s->uid,
+		.service = s->service,
+		.source = s->source,
+	};
+
+	link_notice_live(s->ss->link, &live);
+}
+
 static void closed(struct session *s)
 {
 	link_notice_closed(s->ss->link, s->token, s->relay.to_guest,
 			   s->relay.from_guest);
 }
 
+/* The answer to OPEN. A later broker did not ask: it is told what lives. */
+static void reply(struct session *s, uint32_t reason, const char *why)
+{
+	if (s->owes_reply)
+		link_reply(s->ss->link, s->serial, reason, why);
+	else if (reason == HVS_REASON_NONE)
+		notice_live(s);
+	s->owes_reply = false;
+}
+
 /* OPEN fails: the broker is told why, the guest reset if it has an end. */
 static void refuse(struct session *s, uint32_t reason, const char *why)
 {
-	link_reply(s->ss->link, s->serial, reason, why);
+	reply(s, reason, why);
 	abort_guest(s);
 	finish(s);
 }
 
 /* ---- the socket */
+
+static bool nobody_reads(struct relay *r, uint32_t events)
+{
+	return r->shut ? events & EPOLLHUP : !relay_probe(r);
+}
 
 static void on_socket(struct ev_io *io, uint32_t events)
 {
@@ -165,7 +195,8 @@ static void on_socket(struct ev_io *io, uint32_t events)
 	}
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		/* a program that stopped reading makes no event but this one */
-		if (!s->relay.broken && !relay_probe(&s->relay) && s->conn)
+		if (!s->relay.broken && nobody_reads(&s->relay, events) &&
+		    s->conn)
 			ops->unread(s->ss->ctx, s->conn);
 		if (s->conn && s->relay.held_len)
 			ops->writable(s->ss->ctx, s->conn);
@@ -237,7 +268,7 @@ static void unpark(struct session *s)
 	}
 	s->waiting = -1;
 	ev_io_stop(&s->io);
-	link_reply(s->ss->link, s->serial, HVS_REASON_NONE, "");
+	reply(s, HVS_REASON_NONE, "");
 	go_live(s, fd);
 }
 
@@ -298,6 +329,7 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 		return;
 	}
 	s->serial = serial;
+	s->owes_reply = true;
 	s->from_host = true;
 	s->parked = m->flags & OPEN_PARKED;
 	s->uid = m->uid;
@@ -370,7 +402,7 @@ static void on_counters(void *ctx, uint32_t serial)
 	struct session *s;
 
 	LIST_FOREACH(s, &ss->all, all) {
-		if (s->state != S_LIVE || b->len + 24 > sizeof(b->data))
+		if (s->state != S_LIVE || b->len + 24 > b->size)
 			continue;
 		msg_put_u64(b, s->token);
 		msg_put_u64(b, s->relay.to_guest);
@@ -427,18 +459,9 @@ static void on_attached(void *ctx)
 
 	link_notice_state(ss->link, ss->running);
 	for (s = LIST_FIRST(&ss->all); s; s = next) {
-		const struct msg_live live = {
-			.token = s->token,
-			.type = SOCK_STREAM,
-			.direction = s->from_host,
-			.uid = s->uid,
-			.service = s->service,
-			.source = s->source,
-		};
-
 		next = LIST_NEXT(s, all);
 		if (s->state == S_LIVE)
-			link_notice_live(ss->link, &live);
+			notice_live(s);
 		else if (s->state == S_DIALLING && !s->serial)
 			send_dial(s);
 	}
@@ -452,6 +475,7 @@ static void on_lost(void *ctx)
 
 	for (s = LIST_FIRST(&ss->all); s; s = next) {
 		next = LIST_NEXT(s, all);
+		s->owes_reply = false;
 		if (s->state == S_DIALLING) {
 			s->serial = 0; /* again, when there is a broker */
 			continue;
@@ -524,7 +548,7 @@ void session_answered(struct session *s, bool accepted)
 	if (s->parked)
 		unpark(s);
 	else
-		link_reply(s->ss->link, s->serial, HVS_REASON_NONE, "");
+		reply(s, HVS_REASON_NONE, "");
 }
 
 ssize_t session_pull(struct session *s, const struct iovec *iov,

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rig.h - the program under test between a synthetic guest and a stand-in
+ * broker, in one loop
+ *
+ * The guest's connections follow Linux's rules for credit; programs' ends are
+ * non-blocking sockets. Both sides send a pattern that depends on stream and
+ * offset, and check each byte that they get.
+ */
+#ifndef TEST_VHOST_USER_RIG_H
+#define TEST_VHOST_USER_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "broker.h"
+#include "driver.h"
+
+#define RIG_ENDS 300
+#define RIG_LIMIT_MS 20000
+
+/* A connection as the guest has it. */
+struct guest_end {
+	bool used;
+	uint32_t port, host_port;
+	uint32_t seed; /* of its pattern */
+	bool open, reset; /* RESPONSE, RST seen */
+	bool asked; /* REQUEST seen, not answered */
+	uint32_t peer_shut; /* flags of SHUTDOWN seen */
+	uint32_t shut; /* flags sent */
+	uint32_t buf_alloc, peer_alloc, peer_fwd;
+	uint64_t sent, to_send; /* bytes */
+	uint32_t chunk; /* of a packet */
+	uint64_t received, fwd; /* fwd: consumed */
+	bool stalled; /* reads nothing */
+	unsigned int packets_unread, packets_most;
+	uint32_t told_fwd;
+	uint64_t credit_packets; /* CREDIT_UPDATE seen */
+};
+
+/* A program's end. */
+struct prog_end {
+	int fd; /* -1 */
+	uint32_t seed;
+	uint64_t sent, to_send, received;
+	uint32_t chunk;
+	bool eof, stalled;
+	int error; /* of read */
+	bool shut_when_sent, shut;
+};
+
+struct rig {
+	char dir[64];
+	pid_t child;
+	int child_in; /* listening socket, --fd */
+	struct fb b;
+	struct drv d;
+	struct guest_end guest[RIG_ENDS];
+	struct prog_end prog[RIG_ENDS];
+	uint64_t rst_unknown; /* RSTs for no connection of ours */
+	bool no_auto; /* packets for the guest are only counted */
+	unsigned int packets;
+	struct vsock_header last;
+};
+
+typedef bool (*rig_fn)(struct rig *r, void *arg);
+
+/** rig_start() - broker, program, VMM, guest: up to "running" */
+struct rig *rig_start(void);
+/** rig_start_with() - the same with this driver set-up */
+struct rig *rig_start_with(void (*setup)(struct drv *d));
+/** rig_launch() - broker and program only */
+struct rig *rig_launch(void);
+/** rig_front_end() - connect to the program as a VMM */
+int rig_front_end(struct rig *r);
+/** rig_end() - SIGTERM; it must end with exit code 0 */
+void rig_end(struct rig *r);
+
+/** rig_wait() - work until @fn is true; the test fails after RIG_LIMIT_MS */
+void rig_wait(struct rig *r, rig_fn fn, void *arg, const char *what);
+/** rig_settle() - work until all that was sent is answered: a REQUEST to a
+ * refused port has gone round */
+void rig_settle(struct rig *r);
+/** rig_step() - work once, waiting at most @ms */
+void rig_step(struct rig *r, int ms);
+
+/** rig_connect() - guest connects to host @host_port; the i-th end */
+void rig_connect(struct rig *r, int i, uint32_t port, uint32_t host_port);
+/** rig_connected() - both: connected and accepted, with a program's end */
+void rig_connected(struct rig *r, int i, uint32_t port, uint32_t host_port);
+/** rig_packet() - one packet of the guest's i-th connection */
+void rig_packet(struct rig *r, int i, enum vsock_op op, uint32_t flags);
+/** rig_header() - such a header */
+struct vsock_header rig_header(const struct guest_end *g, enum vsock_op op);
+void rig_put(struct rig *r, const struct vsock_header *h, const void *payload);
+
+uint8_t rig_byte(uint32_t seed, uint64_t at);
+
+bool rig_idle_state(struct rig *r, void *running); /* b.state == *running */
+
+#endif /* TEST_VHOST_USER_RIG_H */
