@@ -111,10 +111,12 @@ class Stack:
         self.broker.kill()
         self.broker.wait()
 
+    def transport_command(self):
+        return [self.transport_program, "--partition", self.name,
+                "--socket-path", self.device]
+
     def start_transport(self):
-        self.transport = self.spawn(
-            [self.transport_program, "--partition", self.name,
-             "--socket-path", self.device])
+        self.transport = self.spawn(self.transport_command())
         until("hvsocket-vhost-user listens", lambda: self.alive(
             self.transport) and listens(self.device))
 
@@ -137,9 +139,13 @@ class Stack:
         return r.stdout
 
     def __enter__(self):
-        self.start_broker()
-        self.start_transport()
-        self.start_guest()
+        try:
+            self.start_broker()
+            self.start_transport()
+            self.start_guest()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
