@@ -229,9 +229,6 @@ void client_reply_empty(struct client *c, uint16_t type, uint32_t serial);
 	uint8_t name##_bytes[bytes];         \
 	struct msg_buf name = msg_buf(name##_bytes, sizeof(name##_bytes))
 
-/** verdict_init() - before decide_*(); much cheaper than zeroing it all */
-void verdict_init(struct verdict *v);
-
 /* One received frame and its descriptors; handlers take with frame_take_fd(). */
 struct frame {
 	const uint8_t *p;

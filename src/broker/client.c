@@ -24,22 +24,6 @@
 
 #define FRAMES_PER_TURN 16
 
-void verdict_init(struct verdict *v)
-{
-	v->reason = 0;
-	v->error = 0;
-	v->text[0] = '\0';
-	v->service = guid_zero;
-	v->target = NULL;
-	v->peer = guid_zero;
-	v->relayed = false;
-	v->listener = NULL;
-	v->unix_target = NULL;
-	v->disabled = false;
-	v->explain = false;
-	v->rule[0] = v->fix[0] = v->steps[0] = '\0';
-}
-
 int frame_take_fd(struct frame *f, int i)
 {
 	int fd = f->fds[i];

@@ -10,64 +10,13 @@
  */
 #include "broker/decide.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/guid.h"
 #include "broker/listeners.h"
 #include "broker/rules.h"
-#include "proto/message.h"
-
-void refuse(struct verdict *v, uint32_t reason, const char *fmt, ...)
-{
-	va_list ap;
-
-	v->reason = reason;
-	v->error = reason_errno(reason);
-	va_start(ap, fmt);
-	vsnprintf(v->text, sizeof(v->text), fmt, ap);
-	va_end(ap);
-}
-
-static void step(struct verdict *v, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void step(struct verdict *v, const char *fmt, ...)
-{
-	size_t n;
-	va_list ap;
-
-	if (!v->explain)
-		return;
-	n = strlen(v->steps);
-	va_start(ap, fmt);
-	vsnprintf(v->steps + n, sizeof(v->steps) - n - 1, fmt, ap);
-	va_end(ap);
-	n = strlen(v->steps);
-	if (n + 1 < sizeof(v->steps)) {
-		v->steps[n] = '\n';
-		v->steps[n + 1] = '\0';
-	}
-}
-
-static void note(struct verdict *v, char *where, size_t size, const char *fmt,
-		 ...) __attribute__((format(printf, 4, 5)));
-
-static void note(struct verdict *v, char *where, size_t size, const char *fmt,
-		 ...)
-{
-	va_list ap;
-
-	if (!v->explain)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(where, size, fmt, ap);
-	va_end(ap);
-}
-
-#define rule_is(v, ...) note(v, (v)->rule, sizeof((v)->rule), __VA_ARGS__)
-#define fix_is(v, ...) note(v, (v)->fix, sizeof((v)->fix), __VA_ARGS__)
+#include "broker/verdict.h"
 
 bool decide_is_policy(uint32_t reason)
 {
@@ -85,7 +34,7 @@ bool decide_is_policy(uint32_t reason)
 }
 
 /* Registered, enabled? Sets the refusal. @up: the caller is below the target */
-static bool service_in_force(const struct world *w, const struct effective *e,
+bool decide_in_force(const struct world *w, const struct effective *e,
 			     const GUID *id, bool up, struct verdict *v)
 {
 	char text[128] = "";
@@ -102,7 +51,7 @@ static bool service_in_force(const struct world *w, const struct effective *e,
 		return false;
 	}
 	if (e->service)
-		step(v, "service %s is registered in %s", text,
+		verdict_step(v, "service %s is registered in %s", text,
 		     e->service->path ? e->service->path : "memory");
 	if (e->policy == POLICY_DISABLED) {
 		rule_is(v, "Policy=disabled in %s", e->policy_from);
@@ -111,121 +60,8 @@ static bool service_in_force(const struct world *w, const struct effective *e,
 		       text, e->policy_from);
 		return false;
 	}
-	step(v, "it is enabled by %s", e->policy_from);
+	verdict_step(v, "it is enabled by %s", e->policy_from);
 	return true;
-}
-
-/* ---- Bind ----------------------------------------------------------------*/
-
-static bool bind_target(const struct world *w, const struct partition *me,
-			const SOCKADDR_HV *addr, const struct partition **ret,
-			struct verdict *v)
-{
-	const struct partition *p;
-	char g[GUID_TEXT_SIZE];
-
-	*ret = NULL;
-	if (guid_equal(&addr->VmId, &guid_broadcast)) {
-		refuse(v, HVS_REASON_NOT_A_DESTINATION,
-		       "BROADCAST is for datagrams, which are not carried");
-		return false;
-	}
-	if (guid_equal(&addr->VmId, &guid_parent) &&
-	    me->kind == PARTITION_HOST) {
-		refuse(v, HVS_REASON_NOT_A_DESTINATION,
-		       "PARENT: a physical host has no parent");
-		return false;
-	}
-	if (guid_equal(&addr->VmId, &guid_silohost) &&
-	    me->kind != PARTITION_CONTAINER) {
-		refuse(v, HVS_REASON_NOT_A_DESTINATION,
-		       "SILOHOST: \"%s\" is not a container", me->name);
-		return false;
-	}
-	if (guid_special_name(&addr->VmId))
-		return true;
-	p = registry_partition(w->registry, &addr->VmId);
-	if (!p) {
-		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
-		       "no partition has the VmId %s",
-		       guid_format(&addr->VmId, g));
-		return false;
-	}
-	if (!is_below(w, p, me)) {
-		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
-		       "partition \"%s\" is not below \"%s\"", p->name,
-		       me->name);
-		return false;
-	}
-	*ret = p;
-	return true;
-}
-
-void decide_bind(const struct world *w, const struct caller *c,
-		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v)
-{
-	const struct partition *me, *exact;
-	struct effective e;
-	const struct listener *l;
-	char text[128];
-	bool children, allowed;
-
-	v->reason = 0;
-	v->error = 0;
-	me = registry_partition(w->registry, &c->partition);
-	if (!me) {
-		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
-		       "the caller's partition has been removed");
-		return;
-	}
-	if (!bind_target(w, me, addr, &exact, v)) {
-		rule_is(v, "the address rules");
-		return;
-	}
-	children = guid_equal(&addr->VmId, &guid_children);
-	e = effective_rules(w, exact ? exact : me, &addr->ServiceId);
-	v->service = e.service ? e.service->id : addr->ServiceId;
-	service_text(w, &v->service, text, sizeof(text));
-
-	/* Whoever is to be heard by VMs has to be registered. WILDCARD is
-	 * loopback too, which needs no registration. */
-	if ((exact || children) && !is_registered(&e)) {
-		service_in_force(w, &e, &v->service, true, v);
-		return;
-	}
-	/* As on Windows: with an exact VmId a rule is told at once, with a
-	 * wildcard the bind works and the listener is not matched. Rules are
-	 * for the parent's processes; a child listens as it likes. */
-	allowed = !is_registered(&e) || may_bind(w, &e, c);
-	if (!allowed && exact) {
-		rule_is(v, "Bind= in %s",
-			e.bind_from ? e.bind_from : "the built-in default");
-		fix_is(v, "add user:%u to Bind= of service %s", c->uid, text);
-		refuse(v, HVS_REASON_BIND_DENIED,
-		       "uid %u may not bind service %s", c->uid, text);
-		return;
-	}
-	if (exact && e.policy == POLICY_DISABLED)
-		v->disabled = true;
-
-	for (l = w->find(w->arg, &c->partition, &addr->VmId, &v->service, type);
-	     l; l = l->same) {
-		struct caller owner = listener_owner(l);
-		bool theirs = !is_registered(&e) ||
-			      may_bind(w, &e, &owner);
-
-		if (l->name.uid != c->uid && allowed && !theirs)
-			continue; /* a squatter */
-		v->listener = l;
-		rule_is(v, "one listener for an address");
-		refuse(v, HVS_REASON_ADDRESS_TAKEN,
-		       "service %s is already bound there by uid %u", text,
-		       l->name.uid);
-		return;
-	}
-	rule_is(v, "%s", is_registered(&e) ?
-				 "the service's rules" :
-				 "loopback and listening for the parent need no registration");
 }
 
 /* ---- Connect -------------------------------------------------------------*/
@@ -468,7 +304,7 @@ static void find_listener(const struct world *w, const struct caller *c,
 	enum attached a;
 	char name[128];
 
-	if (!service_in_force(w, s->e, s->service, s->up, v))
+	if (!decide_in_force(w, s->e, s->service, s->up, v))
 		return;
 	if (s->e->connect && !acl_allows(w, s->e->connect, c)) {
 		service_text(w, s->service, name, sizeof(name));
@@ -488,13 +324,13 @@ static void find_listener(const struct world *w, const struct caller *c,
 		}
 		return;
 	}
-	step(v, "\"%s\" may connect (%s)", s->caller->name,
+	verdict_step(v, "\"%s\" may connect (%s)", s->caller->name,
 	     s->e->connect ? s->e->connect_from : "no rule says otherwise");
 	v->listener = most_specific(s, r);
 	if (v->listener) {
 		const char *word = guid_special_name(&v->listener->name.vmid);
 
-		step(v, "a listener of uid %u, bound to %s, hears it",
+		verdict_step(v, "a listener of uid %u, bound to %s, hears it",
 		     v->listener->name.uid, word ? word : "the exact VmId");
 		rule_is(v, "%s", is_registered(s->e) ?
 					 "the service's rules" :
@@ -505,7 +341,7 @@ static void find_listener(const struct world *w, const struct caller *c,
 	    target->kind == PARTITION_HOST) {
 		v->unix_target = s->e->service->target;
 		rule_is(v, "Target= of the service's file");
-		step(v, "it is served by the daemon at %s", v->unix_target);
+		verdict_step(v, "it is served by the daemon at %s", v->unix_target);
 		return;
 	}
 	a = target->kind == PARTITION_HOST ? ATTACHED_LOCAL :
@@ -513,7 +349,7 @@ static void find_listener(const struct world *w, const struct caller *c,
 	if (a == ATTACHED_TRANSPORT && !s->reason) {
 		v->relayed = true;
 		rule_is(v, "the guest decides");
-		step(v, "the guest of \"%s\" is asked", target->name);
+		verdict_step(v, "the guest of \"%s\" is asked", target->name);
 		return;
 	}
 	no_listener(s, a);
@@ -539,7 +375,7 @@ void decide_connect(const struct world *w, const struct caller *c,
 	if (!connect_target(w, me, &dest->VmId, passthru, &target, v))
 		return;
 	v->target = target;
-	step(v, "\"%s\" asks for partition \"%s\"", me->name, target->name);
+	verdict_step(v, "\"%s\" asks for partition \"%s\"", me->name, target->name);
 	if (!me->enabled || !target->enabled) {
 		const struct partition *off = me->enabled ? target : me;
 

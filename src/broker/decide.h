@@ -75,6 +75,9 @@ struct verdict {
 	char steps[VERDICT_STEPS]; /* sentences, each ended by a newline */
 };
 
+/** verdict_init() - before decide_*(); much cheaper than zeroing it all */
+void verdict_init(struct verdict *v);
+
 /** decide_bind() - may @c bind @addr (ServiceId not zero)? */
 void decide_bind(const struct world *w, const struct caller *c,
 		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v);

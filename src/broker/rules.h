@@ -64,4 +64,9 @@ bool is_registered(const struct effective *e);
 /** listener_owner() - who bound it (borrows its groups) */
 struct caller listener_owner(const struct listener *l);
 
+/** decide_in_force() - registered (where it has to be: @up, the caller is below
+ * the target) and enabled? False: refused in @v. (In decide.c.) */
+bool decide_in_force(const struct world *w, const struct effective *e,
+		     const GUID *id, bool up, struct verdict *v);
+
 #endif /* BROKER_RULES_H */

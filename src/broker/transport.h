@@ -39,6 +39,9 @@ const char *transport_kind_name(uint16_t kind);
 
 struct transport *transport_find(const struct broker *b, const GUID *partition);
 
+/** transport_unmake_partition() - one that was made for a transport */
+void transport_unmake_partition(struct broker *b, const GUID *vmid);
+
 /** transport_gone() - its client is being dropped */
 void transport_gone(struct client *c);
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* decide-bind.c - may this bind? See decide.h */
+#include "broker/decide.h"
+
+#include <stdio.h>
+
+#include "base/guid.h"
+#include "broker/listeners.h"
+#include "broker/rules.h"
+#include "broker/verdict.h"
+
+static bool bind_target(const struct world *w, const struct partition *me,
+			const SOCKADDR_HV *addr, const struct partition **ret,
+			struct verdict *v)
+{
+	const struct partition *p;
+	char g[GUID_TEXT_SIZE];
+
+	*ret = NULL;
+	if (guid_equal(&addr->VmId, &guid_broadcast)) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "BROADCAST is for datagrams, which are not carried");
+		return false;
+	}
+	if (guid_equal(&addr->VmId, &guid_parent) &&
+	    me->kind == PARTITION_HOST) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "PARENT: a physical host has no parent");
+		return false;
+	}
+	if (guid_equal(&addr->VmId, &guid_silohost) &&
+	    me->kind != PARTITION_CONTAINER) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "SILOHOST: \"%s\" is not a container", me->name);
+		return false;
+	}
+	if (guid_special_name(&addr->VmId))
+		return true;
+	p = registry_partition(w->registry, &addr->VmId);
+	if (!p) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "no partition has the VmId %s",
+		       guid_format(&addr->VmId, g));
+		return false;
+	}
+	if (!is_below(w, p, me)) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "partition \"%s\" is not below \"%s\"", p->name,
+		       me->name);
+		return false;
+	}
+	*ret = p;
+	return true;
+}
+
+void decide_bind(const struct world *w, const struct caller *c,
+		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v)
+{
+	const struct partition *me, *exact;
+	struct effective e;
+	const struct listener *l;
+	char text[128];
+	bool children, allowed;
+
+	v->reason = 0;
+	v->error = 0;
+	me = registry_partition(w->registry, &c->partition);
+	if (!me) {
+		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+		       "the caller's partition has been removed");
+		return;
+	}
+	if (!bind_target(w, me, addr, &exact, v)) {
+		rule_is(v, "the address rules");
+		return;
+	}
+	children = guid_equal(&addr->VmId, &guid_children);
+	e = effective_rules(w, exact ? exact : me, &addr->ServiceId);
+	v->service = e.service ? e.service->id : addr->ServiceId;
+	service_text(w, &v->service, text, sizeof(text));
+
+	/* Whoever is to be heard by VMs has to be registered. WILDCARD is
+	 * loopback too, which needs no registration. */
+	if ((exact || children) && !is_registered(&e)) {
+		decide_in_force(w, &e, &v->service, true, v);
+		return;
+	}
+	/* As on Windows: with an exact VmId a rule is told at once, with a
+	 * wildcard the bind works and the listener is not matched. Rules are
+	 * for the parent's processes; a child listens as it likes. */
+	allowed = !is_registered(&e) || may_bind(w, &e, c);
+	if (!allowed && exact) {
+		rule_is(v, "Bind= in %s",
+			e.bind_from ? e.bind_from : "the built-in default");
+		fix_is(v, "add user:%u to Bind= of service %s", c->uid, text);
+		refuse(v, HVS_REASON_BIND_DENIED,
+		       "uid %u may not bind service %s", c->uid, text);
+		return;
+	}
+	if (exact && e.policy == POLICY_DISABLED)
+		v->disabled = true;
+
+	for (l = w->find(w->arg, &c->partition, &addr->VmId, &v->service, type);
+	     l; l = l->same) {
+		struct caller owner = listener_owner(l);
+		bool theirs = !is_registered(&e) ||
+			      may_bind(w, &e, &owner);
+
+		if (l->name.uid != c->uid && allowed && !theirs)
+			continue; /* a squatter */
+		v->listener = l;
+		rule_is(v, "one listener for an address");
+		refuse(v, HVS_REASON_ADDRESS_TAKEN,
+		       "service %s is already bound there by uid %u", text,
+		       l->name.uid);
+		return;
+	}
+	rule_is(v, "%s", is_registered(&e) ?
+				 "the service's rules" :
+				 "loopback and listening for the parent need no registration");
+}
