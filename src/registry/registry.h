@@ -161,7 +161,8 @@ const struct partition *registry_partition_by_name(const struct registry *r,
 size_t registry_service_count(const struct registry *r);
 size_t registry_partition_count(const struct registry *r); /* with the host */
 
-/** registry_each_*() - call @fn for each, in order of names, until it is not 0 */
+/** registry_each_*() - call @fn for each, in order of names, until it is
+ * not 0, and return that */
 int registry_each_service(const struct registry *r,
 			  int (*fn)(const struct service *s, void *arg),
 			  void *arg);
@@ -169,7 +170,9 @@ int registry_each_partition(const struct registry *r,
 			    int (*fn)(const struct partition *p, void *arg),
 			    void *arg);
 
-/** partition_rules() - @p's table entry for a service, or NULL */
+/** partition_rules() - @p's table entry for a service (by any of its ids, also
+ * one that is not registered), or NULL. Entries of one service under two
+ * spellings: Policy=disabled, until the file is repaired. */
 const struct rules *partition_rules(const struct partition *p, const GUID *id);
 
 /* What volatile objects are made of. Texts are as in a file. */
@@ -194,17 +197,25 @@ struct partition_draft {
 #define REGISTRY_WHY 400
 
 /** registry_add_service() - a volatile registration, written to the volatile
- * directory. Return: 0; -EINVAL, -EEXIST, -ENOSPC and other errno. */
+ * directory. A lease is the process' by pid, start time and boot. Return: 0;
+ * -EINVAL; -EEXIST (id, port or name is another's); -EPERM (Target= of a user
+ * who may not); -ESRCH (the lease's process is gone); -EOPNOTSUPP (no volatile
+ * directory); -ENOSPC and other errno of the file system, with nothing
+ * changed. */
 int registry_add_service(struct registry *r, const struct service_draft *d,
 			 const struct service **ret, char *why, size_t size);
 
-/** registry_set_service() - change the members of @d that are not NULL */
+/** registry_set_service() - change the members of @d that are not NULL; owner
+ * and lease stay. -EPERM for a permanent one, -EINVAL for another id or port */
 int registry_set_service(struct registry *r, const GUID *id,
 			 const struct service_draft *d, char *why,
 			 size_t size);
 /** registry_remove_service() - volatile ones only: else -EPERM; -ENOENT */
 int registry_remove_service(struct registry *r, const GUID *id, char *why,
 			    size_t size);
+
+/* Partitions likewise. registry_set_partition() always takes @d->disabled; a
+ * parent must be in force. Children of a removed one go out of force. */
 int registry_add_partition(struct registry *r, const struct partition_draft *d,
 			   const struct partition **ret, char *why,
 			   size_t size);

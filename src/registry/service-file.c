@@ -242,8 +242,8 @@ static int build_id(const struct service_text *t, struct service *s,
 				  "%u", of_id, s->port);
 	if (of_id == UINT32_MAX)
 		return parse_fail(e, t->line[SERVICE_ID],
-				  "ServiceId= is that of port 4294967295, which "
-				  "means any");
+				  "ServiceId= is that of port 4294967295, "
+				  "which means any");
 	s->has_port = true;
 	s->port = of_id;
 	return 0;

@@ -72,7 +72,8 @@ int name_check(const char *what, const char *name, unsigned int line,
 	quote(name, q);
 	if (!utf8_printable(name, len))
 		return parse_fail(e, line,
-				  "%s %s has control characters or is not UTF-8",
+				  "%s %s has control characters or is not "
+				  "UTF-8",
 				  what, q);
 	bad = strpbrk(name, ":/;\"");
 	if (bad)

@@ -129,7 +129,8 @@ void write_file_tidy(const char *dir, time_t age)
 		if (strncmp(e->d_name, WRITE_FILE_TEMPORARY,
 			    strlen(WRITE_FILE_TEMPORARY)) != 0)
 			continue;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		if (fstatat(dirfd(d), e->d_name, &st,
+			    AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode) && st.st_mtime <= time(NULL) - age)
 			unlinkat(dirfd(d), e->d_name, 0);
 	}

@@ -347,7 +347,8 @@ START_TEST(live_half_written)
 	snprintf(path, sizeof(path), "%s/services.d", p.high);
 	ck_assert_int_eq(chdir(path), 0);
 	ck_assert_int_eq(rename("one.conf", "one.conf~"), 0);
-	put_plain(&p, "high/services.d/one.conf", SERVICE_A "MaxConnections=9\n");
+	put_plain(&p, "high/services.d/one.conf",
+		  SERVICE_A "MaxConnections=9\n");
 	ck_assert_int_eq(unlink("one.conf~"), 0);
 	ck_assert(registry_refresh(p.r));
 	ck_assert_uint_eq(service(&p, "one")->max_connections, 9);
@@ -602,8 +603,8 @@ START_TEST(many)
 	for (unsigned int i = 0; i < MANY_PARTITIONS; i++) {
 		snprintf(file, sizeof(file), "low/partitions.d/p%u.conf", i);
 		snprintf(text, sizeof(text), "[Partition]\nVmId=%08x"
-			 "-2222-4222-8222-222222222222\n[Service service number "
-			 "%u]\nPolicy=enabled\n", i, i);
+			 "-2222-4222-8222-222222222222\n[Service service "
+			 "number %u]\nPolicy=enabled\n", i, i);
 		put_plain(&p, file, text);
 	}
 	start = seconds();

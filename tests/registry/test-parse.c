@@ -131,8 +131,10 @@ static const struct {
 	{ S ID "Target=unix:@x\n", 0,
 	  "3: Target=\"unix:@x\" is not unix: and an absolute path" },
 	/* names */
-	{ S ID "ElementName=a:b\n", 0, "3: ElementName \"a:b\" has a ':' in it" },
-	{ S ID "ElementName=a/b\n", 0, "3: ElementName \"a/b\" has a '/' in it" },
+	{ S ID "ElementName=a:b\n", 0,
+	  "3: ElementName \"a:b\" has a ':' in it" },
+	{ S ID "ElementName=a/b\n", 0,
+	  "3: ElementName \"a/b\" has a '/' in it" },
 	{ S ID "ElementName=5000\n", 0, "3: ElementName \"5000\" is a number" },
 	{ S ID "ElementName=0x1F\n", 0, "3: ElementName \"0x1F\" is a number" },
 	{ S ID "ElementName={" GUID_B "}\n", 0,
@@ -267,10 +269,10 @@ START_TEST(service_lengths)
 
 	/* The longest line, and one more byte. */
 	n = snprintf(text, sizeof(text), S ID "#%.*s\n", INI_LINE - 1,
-		     "--------------------------------------------------------"
-		     "--------------------------------------------------------"
-		     "--------------------------------------------------------"
-		     "--------------------------------------------------------");
+		     "----------------------------------------------------"
+		     "----------------------------------------------------"
+		     "----------------------------------------------------"
+		     "----------------------------------------------------");
 	ck_assert_int_eq(read_service(text, (size_t)n, false, &s, &e), 0);
 	service_fini(&s);
 	text[n - 1] = '-';
@@ -377,7 +379,7 @@ START_TEST(service_names)
 }
 END_TEST
 
-/* ---- Partitions ------------------------------------------------------------*/
+/* ---- Partitions -------------------------------------------------------- */
 
 #define P "[Partition]\n"
 #define VM "VmId=" GUID_A "\n"
@@ -408,7 +410,8 @@ static const struct {
 	{ P VM "Name=a\n b\n", "4: Name= cannot go on in a second line" },
 	{ P VM "[Default]\n", "3: unknown section \"Default\"" },
 	{ P VM "[Defaults]\n[Defaults]\n", "4: [Defaults] stands there twice" },
-	{ P VM "[Defaults]\nName=x\n", "4: unknown key \"Name\" in [Defaults]" },
+	{ P VM "[Defaults]\nName=x\n",
+	  "4: unknown key \"Name\" in [Defaults]" },
 	{ P VM "[Defaults]\nPolicy=no\n[Service 1]\n",
 	  "4: Policy=\"no\" is not enabled, disabled or default" },
 	{ P VM "[Service]\n", "3: unknown section \"Service\"" },

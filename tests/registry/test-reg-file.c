@@ -61,8 +61,8 @@ static const struct {
 	{ V5 KEY "\\" GUID_A "]\r\n\"ElementName\"=\"a\"\r\n"
 	  "\"ElementName\"=-\r\n", "3 11 -\n" },
 	/* values over several lines, in front of what counts */
-	{ V5 "[x]\r\n\"b\"=hex:00,01,\\\r\n  02,03,\\\r\n  04\r\n\"s\"=\"two\r\n"
-	  "lines\"\r\n" KEY "\\" GUID_A "]\r\n", "9 11 -\n" },
+	{ V5 "[x]\r\n\"b\"=hex:00,01,\\\r\n  02,03,\\\r\n  04\r\n\"s\"="
+	  "\"two\r\nlines\"\r\n" KEY "\\" GUID_A "]\r\n", "9 11 -\n" },
 	{ "", "!1: does not begin with \"Windows Registry Editor Version "
 	  "5.00\" or \"REGEDIT4\"" },
 	{ "[Service]\n", "!1: does not begin with \"Windows Registry Editor "
@@ -81,7 +81,8 @@ static const struct {
 	  "!4: not a list of bytes" },
 	{ V5 KEY "\\" GUID_A "]\r\n\"ElementName\"=hex(1):00,d8\r\n",
 	  "!4: ElementName is not UTF-16" },
-	{ V5 KEY "\\" GUID_A "]\r\n\"ElementName\"=hex(1):41,00,00,00,42,00\r\n",
+	{ V5 KEY "\\" GUID_A "]\r\n"
+	  "\"ElementName\"=hex(1):41,00,00,00,42,00\r\n",
 	  "!4: ElementName has a zero in it" },
 	{ "REGEDIT4\n" KEY "\\" GUID_A "]\n\"ElementName\"=\"\xe4\"\n",
 	  "!3: ElementName is not UTF-8 (save the file as Unicode)" },

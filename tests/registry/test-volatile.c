@@ -365,8 +365,8 @@ START_TEST(partitions)
 	ck_assert_int_eq(registry_remove_partition(p.r, &a, why, sizeof(why)),
 			 0);
 	ck_assert_ptr_null(partition(&p, "web 2"));
-	has_problem(&p, ":5: there is no partition \"WEB 1\" in force to be the "
-		    "parent");
+	has_problem(&p, ":5: there is no partition \"WEB 1\" in force to be "
+		    "the parent");
 	ck_assert_int_eq(registry_remove_partition(p.r, &b, why, sizeof(why)),
 			 0);
 	no_problems(&p);
