@@ -21,7 +21,8 @@
  * takes a DWORD of milliseconds. So include it last, and do not mix both
  * conventions in one file; or define HVSOCKET_WINSOCK_NO_NAMES first, and only
  * types, WSA numbers and hvs_ws_* are defined. Sockets of other families work
- * through it too.
+ * through it too. HVSOCKET_WINSOCK_NO_TYPES leaves out BYTE, DWORD, BOOL and
+ * their like, for programs that have them from elsewhere.
  *
  * What differs from Windows:
  *   - a SOCKET is a file descriptor: an int, and INVALID_SOCKET is -1;

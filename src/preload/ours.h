@@ -19,6 +19,10 @@
  * SOCK_SEQPACKET). Keeps errno. */
 void ours_mark(int fd, int type);
 
+/** ours_exempt() - is this one of the project's own daemons, for which the
+ * library does nothing? */
+bool ours_exempt(void);
+
 /** ours() - is it? Keeps errno. */
 bool ours(int fd);
 

@@ -99,7 +99,7 @@ int pre_socket(int domain, int type, int protocol)
 {
 	int fd;
 
-	if (domain != AF_HYPERV || !claimed(type, protocol))
+	if (domain != AF_HYPERV || !claimed(type, protocol) || ours_exempt())
 		return next_socket(domain, type, protocol);
 	fd = hvs_socket(domain, type, protocol);
 	if (fd >= 0) {

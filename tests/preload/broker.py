@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """A broker of one's own, in a directory of its own, for as long as a command.
 
-    broker.py [--preload LIBRARY] HVSOCKETD COMMAND [ARGUMENT...]
+    broker.py [--preload LIBRARY | --preload-all LIBRARY]
+        HVSOCKETD COMMAND [ARGUMENT...]
 
 Starts HVSOCKETD in a new directory, waits until it is ready, runs the command
 with HVSOCKET_RUNTIME_DIR set to it, ends the broker by its process id and
@@ -19,13 +20,16 @@ import tempfile
 
 
 class Broker:
-    def __init__(self, program):
+    def __init__(self, program, preload=None):
         self.program = program
+        self.preload = preload
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="hvs-test-")
         env = dict(os.environ)
         env.pop("LD_PRELOAD", None)
+        if self.preload:
+            env["LD_PRELOAD"] = self.preload
         ready, told = os.pipe()
         # an own process group: ^C is for the command
         self.proc = subprocess.Popen(
@@ -60,12 +64,15 @@ class Broker:
 def main():
     args = sys.argv[1:]
     env = dict(os.environ)
-    if args[0] == "--preload":
+    everywhere = None
+    if args[0].startswith("--preload"):
         # a sanitizer's runtime wants to be the first
         first = env.get("TEST_PRELOAD_FIRST", "")
         env["LD_PRELOAD"] = (first + " " + args[1]).strip()
+        if args[0] == "--preload-all":
+            everywhere = env["LD_PRELOAD"]
         args = args[2:]
-    with Broker(args[0]) as directory:
+    with Broker(args[0], everywhere) as directory:
         env["HVSOCKET_RUNTIME_DIR"] = directory
         return subprocess.call(args[1:], env=env)
 
