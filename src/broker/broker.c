@@ -322,6 +322,7 @@ int broker_new(struct ev *ev, const struct broker_options *o,
 	b->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	b->started = time(NULL);
 	b->profile = o->profile ? o->profile : "default";
+	b->everybody = o->everybody;
 	b->limits = o->limits;
 	if (!b->limits.listeners)
 		b->limits.listeners = 16384;

@@ -125,6 +125,7 @@ struct broker {
 	char *services_dir, *partitions_dir; /* where permanent files go */
 	uint32_t admin_gid; /* UINT32_MAX: no such group */
 	const char *profile;
+	bool everybody;
 	GUID epoch;
 	int64_t started; /* unix time */
 	int lock_fd;
@@ -155,6 +156,7 @@ struct broker_options {
 	size_t ndirs;
 	const char *profile;
 	struct limits limits; /* members that are 0: the defaults */
+	bool everybody; /* any user may connect to the host's door */
 	int control_fd; /* a listening control socket handed over, or -1 */
 };
 

@@ -172,6 +172,18 @@ static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 
 /* ---- The way of an attempt ----------------------------------------------------*/
 
+/* MaxConnections= of the service. */
+static void within_limit(const struct broker *b, struct verdict *v)
+{
+	const struct service *s = registry_service(b->registry, &v->service);
+
+	if (s && s->max_connections &&
+	    transport_count_of(b, &s->id) >= s->max_connections)
+		refuse(v, HVS_REASON_QUOTA,
+		       "service \"%.100s\" has its %u relayed connections (MaxConnections=)",
+		       s->name, s->max_connections);
+}
+
 void attempt_run(struct attempt *a, bool heap)
 {
 	struct broker *b = a->b;
@@ -195,6 +207,8 @@ void attempt_run(struct attempt *a, bool heap)
 	verdict_init(&v);
 	decide_connect(&b->world, &caller, &a->dest, a->type,
 		       a->flags & CONNECT_PASSTHRU, &v);
+	if (!v.reason && (v.relayed || a->request == MSG_DIAL))
+		within_limit(b, &v);
 	if (v.reason)
 		attempt_refused(a, heap, (uint32_t)v.error, v.reason, v.text);
 	else if (v.relayed)

@@ -142,9 +142,8 @@ static struct door *door_add(struct broker *b, const GUID *partition, int fd)
 	return d;
 }
 
-/* Makes @path a listening socket that everyone whom the directory lets in may
- * connect to. */
-static int listen_at(const char *path)
+/* Makes @path a listening socket. */
+static int listen_at(const char *path, mode_t mode)
 {
 	cleanup_close_ int fd = -1;
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -159,7 +158,7 @@ static int listen_at(const char *path)
 	if (bind(fd, (struct sockaddr *)&sa,
 		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1)) <
 		    0 ||
-	    chmod(path, 0666) < 0 || listen(fd, 4096) < 0)
+	    chmod(path, mode) < 0 || listen(fd, 4096) < 0)
 		return -errno;
 	return fd_take(&fd);
 }
@@ -193,7 +192,9 @@ static int open_door(const struct partition *p, void *arg)
 		(void)chmod(path, 0755); /* whatever the umask */
 		strcat(path, "/control");
 	}
-	fd = listen_at(path);
+	/* A partition's is for everyone whom its directory is mounted for. */
+	fd = listen_at(path, p->kind != PARTITION_HOST || b->everybody ? 0666 :
+									 0600);
 	if (fd < 0) {
 		log_err("partition %s: control socket %s: %s", p->name, path,
 			strerror(-fd));

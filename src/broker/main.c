@@ -2,6 +2,7 @@
 /* main.c - hvsocketd: options, signals, readiness; the rest is broker.c */
 #include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +250,16 @@ static void raise_nofile(void)
 	}
 }
 
+/* The system's broker runs as a user of its own, never as root. */
+static bool is_system_user(void)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	return getpwnam_r("hvsocket", &pw, buf, sizeof(buf), &found) == 0 &&
+	       found && pw.pw_uid == geteuid();
+}
+
 static int inherited_socket(void)
 {
 #if HAVE_LIBSYSTEMD
@@ -291,6 +302,8 @@ int main(int argc, char **argv)
 	int r;
 
 	parse(argc, argv);
+	if (!arg.system)
+		arg.system = is_system_user();
 	umask(0077);
 	raise_nofile();
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -313,6 +326,8 @@ int main(int argc, char **argv)
 	o.ndirs = arg.ndirs ? arg.ndirs : paths.ndirs;
 	o.profile = arg.profile;
 	o.limits = arg.limits;
+	/* A user's broker is for that user; run by root it is for all. */
+	o.everybody = arg.system || geteuid() == 0;
 	o.control_fd = inherited_socket();
 
 	r = ev_new(&signals.ev);

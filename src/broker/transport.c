@@ -101,6 +101,22 @@ int transport_relays(struct transport *t, const struct relayed *proto)
 	return 0;
 }
 
+size_t transport_count_of(const struct broker *b, const GUID *service)
+{
+	const struct service *s, *want = registry_service(b->registry, service);
+	const struct transport *t;
+	const struct relayed *r;
+	size_t n = 0;
+
+	for (t = b->transports; want && t; t = t->hh.next) {
+		for (r = t->relayed; r; r = r->hh.next) {
+			s = registry_service(b->registry, &r->service);
+			n += s == want;
+		}
+	}
+	return n;
+}
+
 static struct relayed *relayed_find(struct transport *t, uint64_t token)
 {
 	struct relayed *r;

@@ -57,6 +57,9 @@ void transport_close(struct transport *t, uint64_t token, uint32_t reason);
 
 /** transport_relays() - note a connection. Return: 0 or -ENOMEM */
 int transport_relays(struct transport *t, const struct relayed *r);
+/** transport_count_of() - relayed connections of a service, of all guests */
+size_t transport_count_of(const struct broker *b, const GUID *service);
+
 void transport_forget(struct transport *t, uint64_t token);
 
 /** transport_ask_counters() - the answer updates what is known of bytes */
