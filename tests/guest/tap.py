@@ -55,8 +55,13 @@ def main(module, make):
 
 
 def complain():
-    for line in traceback.format_exc().splitlines():
-        print("# " + line)
+    note(traceback.format_exc())
+
+
+def note(text):
+    """To where meson shows it when the test has failed."""
+    for line in text.splitlines():
+        print("# " + line, file=sys.stderr, flush=True)
 
 
 def run(number, name, function, fixture):
@@ -65,10 +70,10 @@ def run(number, name, function, fixture):
         function(fixture)
         word = "ok"
     except Exception:
+        note("%s:" % name)
         complain()
         if hasattr(fixture, "diagnose"):
-            for line in fixture.diagnose().splitlines():
-                print("# " + line)
+            note(fixture.diagnose())
         word = "not ok"
     print("%s %d - %s (%.2f s)" % (word, number, name[5:].replace("_", " "),
                                    time.monotonic() - start), flush=True)

@@ -180,9 +180,17 @@ def test_python_compiles():
 
 def test_manuals():
     pages = [p for p in FILES if re.match(r"docs/man/.*\.[1-8]$", p)]
-    if pages:
+    whole = []
+    for path in pages:
+        m = re.match(r"\.so man\d/(\S+)\n$", FILES[path])
+        if not m:
+            whole.append(path)
+        elif "docs/man/" + m.group(1) not in whole + pages:
+            yield "%s: another name of %s, which is not there" % (
+                path, m.group(1))
+    if whole:
         yield from run(["mandoc", "-T", "lint", "-W", "warning"] +
-                       pages).splitlines()
+                       whole).splitlines()
 
 
 def include_flags():
@@ -229,7 +237,8 @@ def main():
     for i, (name, function) in enumerate(tests, 1):
         found = list(function())
         for line in found:
-            print("# " + line.replace("\n", "\n# "))
+            # meson shows standard error when a test has failed.
+            print("# " + line.replace("\n", "\n# "), file=sys.stderr)
         bad += bool(found)
         print("%s %d - %s" % ("not ok" if found else "ok", i,
                               name[5:].replace("_", " ")), flush=True)
