@@ -17,11 +17,15 @@
  *   - it may be called from any thread, and from a forked child;
  *   - it never prints, never exits, starts no thread, installs no handler, and
  *     never raises SIGPIPE;
+ *   - it is not a cancellation point, and only hvs_connect() and hvs_dial()
+ *     are ended by a signal (one whose handler was installed without
+ *     SA_RESTART);
  *   - it sleeps only for the broker's answer, which is immediate, except where
  *     "Blocks" is said.
  *
  * Errors which every call that asks the broker can give, besides its own:
- * ENETDOWN (no broker answers: reason "no broker"), ENOMEM, EMFILE, ENFILE,
+ * ENETDOWN (no broker answers: reason "no broker"), ETIMEDOUT (it does not
+ * answer in time), EPROTO (its answer makes no sense), ENOMEM, EMFILE, ENFILE,
  * ETOOMANYREFS (too many descriptors in flight: RLIMIT_NOFILE).
  */
 #ifndef HVSOCKET_H
@@ -147,10 +151,10 @@ HVS_PUBLIC int hvs_socket(int af, int type, int protocol);
  * @fd:		a socket of hvs_socket(), not bound and not connected
  * @addr:	VmId: whom to hear (hvsocket(7), "Addresses"); ServiceId: the
  *		service; both zero: decided by hvs_listen() or hvs_connect()
- * @len:	sizeof(SOCKADDR_HV)
+ * @len:	sizeof(SOCKADDR_HV), exactly
  *
- * Return: 0 or -1. Errors: EINVAL (@len is short, Reserved is not 0, already
- * bound), EAFNOSUPPORT (Family), EACCES (not registered, bind denied),
+ * Return: 0 or -1. Errors: EINVAL (@len, Reserved is not 0, already bound),
+ * EFAULT, EAFNOSUPPORT (Family), EACCES (not registered, bind denied),
  * EADDRINUSE, EADDRNOTAVAIL (PARENT where there is none, and addresses that
  * cannot be bound), EHOSTUNREACH (VmId unknown), ENOBUFS (over quota),
  * ENOTSOCK, EBADF.
@@ -194,7 +198,9 @@ HVS_PUBLIC int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags);
  * With O_NONBLOCK a connect within the host is decided at once; one to a
  * guest gives EINPROGRESS and completes by POLLOUT on this descriptor, after
  * which hvs_getsockopt(HVSOCKET_ERROR) says how. The socket stays usable for
- * another try after a failure, except after EINPROGRESS.
+ * another try after a failure, except after EINPROGRESS: from then on
+ * ECONNABORTED, once the error itself has been read. While the call lasts a
+ * blocking @fd has O_NONBLOCK, for everyone who shares it.
  *
  * Return: 0 or -1. Errors: EINPROGRESS; EALREADY (one is in progress);
  * EISCONN; EINVAL (@len, Reserved, the socket is bound to a service, or the
@@ -244,7 +250,8 @@ HVS_PUBLIC int hvs_getpeername(int fd, SOCKADDR_HV *addr, socklen_t *len);
  *					refused: no guest here has VTL 2
  *	HVSOCKET_WAIT_LISTENER		(SOL_HVSOCKET only) uint32_t 0 or 1:
  *					a blocking connect waits until there
- *					is a listener or the timeout passes
+ *					is a listener or the timeout passes;
+ *					no effect on O_NONBLOCK sockets
  *	HVSOCKET_ERROR			(SOL_HVSOCKET only, read only) int:
  *					SO_ERROR, with the true errno after a
  *					non-blocking connect failed
@@ -302,7 +309,8 @@ struct hvs_reason {
 /**
  * hvs_reason() - why the last call on this socket failed
  * @fd:		the socket; or -1: the last failed hvs_* call of this thread
- * @reason:	filled in; code HVS_REASON_NONE if nothing failed
+ * @reason:	filled in; code HVS_REASON_NONE if nothing failed, or where
+ *		errno says all there is (@fd -1: text is then errno's)
  *
  * After a non-blocking connect has failed this asks the broker for its reason.
  * Return: 0 or -1. Errors: EBADF, ENOTSOCK.
