@@ -327,9 +327,8 @@ int unit_claim(struct registry *r, struct unit *u)
 
 const struct unit *unit_rival(const struct registry *r, const struct unit *u,
 			      const struct unit *ignore, bool files_only,
-			      const char **ret)
+			      char *what)
 {
-	static _Thread_local char text[QUOTE_SIZE + 32];
 	struct key keys[KEYS_MAX];
 	size_t n = unit_keys(u, keys);
 	const struct claim *c;
@@ -342,8 +341,7 @@ const struct unit *unit_rival(const struct registry *r, const struct unit *u,
 			if (x == u || x == ignore ||
 			    (files_only && x->is_volatile))
 				continue;
-			describe(u, &keys[i], text, sizeof(text));
-			*ret = text;
+			describe(u, &keys[i], what, RIVAL_SIZE);
 			return x;
 		}
 	}
@@ -356,12 +354,12 @@ const struct unit *unit_rival(const struct registry *r, const struct unit *u,
 static void judge(struct registry *r, struct unit *u)
 {
 	const struct unit *rival;
-	const char *what;
+	char what[RIVAL_SIZE];
 
 	problems_clear(&u->state);
 	if (!u->parsed)
 		return;
-	rival = unit_rival(r, u, NULL, !u->is_volatile, &what);
+	rival = unit_rival(r, u, NULL, !u->is_volatile, what);
 	u->conflict = rival != NULL;
 	if (rival && u->is_volatile)
 		problem_add(&u->state, unit_path(u), 0,

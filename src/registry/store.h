@@ -127,11 +127,12 @@ void unit_clear(struct registry *r, struct unit *u);
 void unit_remove(struct registry *r, struct unit *u);
 /** unit_claim() - the object was put in: claim its keys. 0 or -ENOMEM */
 int unit_claim(struct registry *r, struct unit *u);
-/** unit_rival() - another unit that claims a key of @u; @ret says which key.
- * @ignore does not count. With @files_only volatile ones do not. */
+#define RIVAL_SIZE (QUOTE_SIZE + 32)
+/** unit_rival() - another unit that claims a key of @u; @what[RIVAL_SIZE] says
+ * which key. @ignore does not count. With @files_only volatile ones do not. */
 const struct unit *unit_rival(const struct registry *r, const struct unit *u,
 			      const struct unit *ignore, bool files_only,
-			      const char **ret);
+			      char *what);
 
 enum claim_type {
 	CLAIM_SERVICE_ID = 'i',

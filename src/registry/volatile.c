@@ -79,9 +79,9 @@ int volatile_rival(const struct registry *r, const struct unit *u,
 		       const struct unit *old, char *why, size_t size)
 {
 	const struct unit *rival;
-	const char *what;
+	char what[RIVAL_SIZE];
 
-	rival = unit_rival(r, u, old, false, &what);
+	rival = unit_rival(r, u, old, false, what);
 	if (!rival)
 		return 0;
 	if (rival->is_volatile)

@@ -2,6 +2,7 @@
 /* test.c - see test.h */
 #include "test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -153,6 +154,23 @@ void no_problems(const struct place *p)
 	if (n)
 		dump_problems(p);
 	ck_assert_uint_eq(n, 0);
+}
+
+size_t files_in(const char *dir, const char *sub)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	size_t n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, sub);
+	d = opendir(path);
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d)))
+		n += strcmp(e->d_name, ".") != 0 &&
+		     strcmp(e->d_name, "..") != 0;
+	closedir(d);
+	return n;
 }
 
 int run_suite(Suite *s)

@@ -39,6 +39,9 @@ void has_problem(const struct place *p, const char *text);
 void no_problems(const struct place *p);
 void dump_problems(const struct place *p);
 
+/* how many files (and directories) are in DIR/SUB */
+size_t files_in(const char *dir, const char *sub);
+
 /* one suite as a program: TAP by Check's environment */
 int run_suite(Suite *s);
 
