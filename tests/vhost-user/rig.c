@@ -18,6 +18,7 @@
 #include "transport/vhost-user/message.h"
 
 #define PACKET_COST 576u
+#define SETTLE_PORT 0xfffffff0u
 
 static uint64_t now_ms(void)
 {
@@ -107,7 +108,9 @@ static void on_packet(void *ctx, const struct vsock_header *h,
 		return;
 	g = find(r, h);
 	if (!g) {
-		if (h->op == VSOCK_OP_RST)
+		if (h->op == VSOCK_OP_RST && h->dst_port == SETTLE_PORT)
+			r->settled++;
+		else if (h->op == VSOCK_OP_RST)
 			r->rst_unknown++;
 		return;
 	}
@@ -301,18 +304,18 @@ bool rig_idle_state(struct rig *r, void *running)
 
 static bool settled(struct rig *r, void *arg)
 {
-	return r->rst_unknown > *(uint64_t *)arg;
+	return r->settled > *(unsigned int *)arg;
 }
 
 void rig_settle(struct rig *r)
 {
 	const struct vsock_header h = { .src_cid = DRV_CID,
 					.dst_cid = 2,
-					.src_port = 0xfffffff0,
+					.src_port = SETTLE_PORT,
 					.dst_port = 0xfffffff1,
 					.type = 77,
 					.op = VSOCK_OP_RW };
-	uint64_t before = r->rst_unknown;
+	unsigned int before = r->settled;
 
 	rig_put(r, &h, NULL);
 	rig_wait(r, settled, &before, "a reset for an unknown type");

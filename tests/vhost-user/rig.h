@@ -59,6 +59,7 @@ struct rig {
 	struct guest_end guest[RIG_ENDS];
 	struct prog_end prog[RIG_ENDS];
 	uint64_t rst_unknown; /* RSTs for no connection of ours */
+	unsigned int settled; /* answers for rig_settle() */
 	bool no_auto; /* packets for the guest are only counted */
 	unsigned int packets;
 	struct vsock_header last;
@@ -79,8 +80,8 @@ void rig_end(struct rig *r);
 
 /** rig_wait() - work until @fn is true; the test fails after RIG_LIMIT_MS */
 void rig_wait(struct rig *r, rig_fn fn, void *arg, const char *what);
-/** rig_settle() - work until all that was sent is answered: a REQUEST to a
- * refused port has gone round */
+/** rig_settle() - work until all that was sent is answered: a packet of an
+ * unknown type has gone round behind it */
 void rig_settle(struct rig *r);
 /** rig_step() - work once, waiting at most @ms */
 void rig_step(struct rig *r, int ms);
