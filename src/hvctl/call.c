@@ -217,7 +217,9 @@ static int reply_json(const uint8_t *buf, size_t len, uint16_t flags, int fd,
 			return r;
 		text = big;
 	}
-	*ret = json_loadb(text, len, JSON_ALLOW_NUL, NULL);
+	/* "wait" has nothing to say */
+	*ret = len ? json_loadb(text, len, JSON_ALLOW_NUL, NULL)
+		   : json_object();
 	return json_is_object(*ret) ? 0 : -EPROTO;
 }
 

@@ -5,7 +5,9 @@
  * A thread for each direction, with blocking calls: stdin and stdout may be
  * shared with other programs, which O_NONBLOCK would surprise. The end of
  * stdin is SHUT_WR, a stdout that is gone is SHUT_RD, and the other direction
- * goes on; a peer that has closed altogether ends both.
+ * goes on; a peer that has closed altogether ends both. No splice(2): while it
+ * waits for a socket it holds the lock of the pipe, and with it whoever reads
+ * what is already there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <hvsocket.h>
@@ -32,16 +33,8 @@
 
 struct nc {
 	int sock;
-	bool raw;
 	int error; /* of stdin to socket: a positive errno */
 };
-
-static bool is_pipe(int fd)
-{
-	struct stat st;
-
-	return !fstat(fd, &st) && S_ISFIFO(st.st_mode);
-}
 
 /* Wait for stdin. False: the peer has closed altogether. */
 static bool wait_input(const struct nc *nc)
@@ -76,25 +69,13 @@ static int send_all(int sock, const char *buf, size_t len)
 static int input(struct nc *nc)
 {
 	cleanup_free_ char *buf = malloc(CHUNK);
-	bool splicing = !nc->raw && is_pipe(STDIN_FILENO);
-	ssize_t n;
 	int r;
 
 	if (!buf)
 		return -ENOMEM;
 	while (wait_input(nc)) {
-		if (splicing) {
-			n = splice(STDIN_FILENO, NULL, nc->sock, NULL, CHUNK,
-				   SPLICE_F_MOVE);
-			if (n > 0)
-				continue;
-			if (n < 0 && errno == EINVAL) {
-				splicing = false;
-				continue;
-			}
-		} else {
-			n = read(STDIN_FILENO, buf, CHUNK);
-		}
+		ssize_t n = read(STDIN_FILENO, buf, CHUNK);
+
 		if (n == 0)
 			return 0;
 		if (n < 0 && errno == EINTR)
@@ -108,12 +89,24 @@ static int input(struct nc *nc)
 	return 0;
 }
 
+/* Whoever is at the other end of it shall see that it is over. */
+static void end_stdio(int fd)
+{
+	cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0)
+		dup2(null, fd);
+	else
+		close(fd);
+}
+
 static void *input_thread(void *p)
 {
 	struct nc *nc = p;
 
 	nc->error = -input(nc);
 	shutdown(nc->sock, SHUT_WR);
+	end_stdio(STDIN_FILENO);
 	return NULL;
 }
 
@@ -133,30 +126,15 @@ static int write_all(const char *buf, size_t len)
 }
 
 /* Socket to stdout. @ret_out: the error was stdout's. */
-static int output(const struct nc *nc, bool may_splice, bool *ret_out)
+static int output(const struct nc *nc, bool *ret_out)
 {
 	cleanup_free_ char *buf = malloc(CHUNK);
-	bool splicing = may_splice && is_pipe(STDOUT_FILENO);
 	struct fdmsg m;
 	int r;
 
 	*ret_out = false;
 	if (!buf)
 		return -ENOMEM;
-	while (splicing) {
-		ssize_t n = splice(nc->sock, NULL, STDOUT_FILENO, NULL, CHUNK,
-				   SPLICE_F_MOVE);
-
-		if (n == 0)
-			return 0;
-		if (n > 0 || errno == EINTR)
-			continue;
-		if (errno != EINVAL && errno != EAGAIN) {
-			*ret_out = errno == EPIPE;
-			return -errno;
-		}
-		splicing = false;
-	}
 	for (;;) {
 		r = fdmsg_recv(nc->sock, buf, CHUNK, 0, &m);
 		if (r == -EINTR)
@@ -175,34 +153,23 @@ static int output(const struct nc *nc, bool may_splice, bool *ret_out)
 	}
 }
 
-/* Whoever reads our stdout shall see its end, while stdin goes on. */
-static void end_stdout(void)
+static int converse(int sock, const char *about)
 {
-	cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	if (null >= 0)
-		dup2(null, STDOUT_FILENO);
-	else
-		close(STDOUT_FILENO);
-}
-
-static int converse(int sock, bool raw, const char *about)
-{
-	struct nc nc = { .sock = sock, .raw = raw };
-	bool guarded = relay_guard(sock);
+	struct nc nc = { .sock = sock };
 	bool out_failed;
 	pthread_t t;
 	int r;
 
+	relay_guard(sock);
 	r = pthread_create(&t, NULL, input_thread, &nc);
 	if (r)
 		return complain("nc: %s", strerror(r));
-	r = output(&nc, guarded && !raw, &out_failed);
+	r = output(&nc, &out_failed);
 	if (out_failed)
 		shutdown(sock, SHUT_RD);
 	else if (r)
 		shutdown(sock, SHUT_RDWR); /* ends the thread as well */
-	end_stdout();
+	end_stdio(STDOUT_FILENO);
 	pthread_join(t, NULL);
 	if (out_failed && r != -EPIPE)
 		return complain("nc: standard output: %s", strerror(-r));
@@ -267,7 +234,7 @@ int cmd_nc(struct ctl *c, const struct args *a)
 		fd = take_one(c, address, raw, args_has(a, "verbose"));
 		if (fd < 0)
 			return 1;
-		return converse(fd, raw, address);
+		return converse(fd, address);
 	}
 	fd = hvs_dial(address, ms,
 		      (raw ? HVS_DIAL_RAW : 0) |
@@ -276,5 +243,5 @@ int cmd_nc(struct ctl *c, const struct args *a)
 		return say_failed(c, address, -1, errno);
 	if (args_has(a, "verbose"))
 		say_peer("connected to", fd);
-	return converse(fd, raw, address);
+	return converse(fd, address);
 }

@@ -143,7 +143,8 @@ static int listen_tcp(const struct endpoint *e)
 	return r ? r : -EADDRNOTAVAIL;
 }
 
-/* A socket file without a listener answers a connect with ECONNREFUSED. */
+/* A connect of another type is never accepted: EPROTOTYPE where somebody
+ * listens, ECONNREFUSED where nobody does. */
 static int unix_is_dead(const struct sockaddr_un *sa)
 {
 	cleanup_close_ int fd = -1;
@@ -151,7 +152,7 @@ static int unix_is_dead(const struct sockaddr_un *sa)
 
 	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return fd >= 0 &&
 	       connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 &&
 	       errno == ECONNREFUSED;
