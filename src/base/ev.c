@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/yielder.h"
+
 #define BATCH 64
 
 struct later {
@@ -18,7 +20,8 @@ struct later {
 struct ev {
 	int epfd;
 	bool quit;
-	unsigned int spin_us, spin_misses, spin_skip;
+	bool eager;
+	struct yielder yielder;
 	bool had_events;
 
 	struct epoll_event batch[BATCH];
@@ -244,46 +247,30 @@ static int timeout_until(const struct ev *ev, int timeout_ms)
 	return (int)ms;
 }
 
-/* Spinning that has not paid so often in a row is left out so often. */
-#define SPIN_MISSES 4
-#define SPIN_SKIP 16
-
-/*
- * Being put to sleep and woken takes longer than most events take to come
- * while somebody is at work with us. Others may run meanwhile.
- */
-static int spin(struct ev *ev)
+/* Looks for events for a while without sleeping, letting others run. */
+static int look(struct ev *ev)
 {
-	uint64_t end = ev_now_ns() + ev->spin_us * 1000u;
 	int n;
 
 	do {
 		n = epoll_wait(ev->epfd, ev->batch, BATCH, 0);
-		if (n) {
-			ev->spin_misses = 0;
-			return n;
-		}
+		if (n)
+			break;
 		sched_yield();
-	} while (ev_now_ns() < end);
-	if (++ev->spin_misses >= SPIN_MISSES) {
-		ev->spin_misses = SPIN_MISSES;
-		ev->spin_skip = SPIN_SKIP;
-	}
-	return 0;
+	} while (yielder_in_time(&ev->yielder));
+	yielder_judge(&ev->yielder, n != 0);
+	return n;
 }
 
 static int wait_events(struct ev *ev, int timeout_ms)
 {
 	int n;
 
-	if (ev->spin_us && ev->had_events && timeout_ms != 0) {
-		if (ev->spin_skip) {
-			ev->spin_skip--;
-		} else {
-			n = spin(ev);
-			if (n)
-				return n;
-		}
+	if (ev->eager && ev->had_events && timeout_ms != 0 &&
+	    yielder_try(&ev->yielder)) {
+		n = look(ev);
+		if (n)
+			return n;
 	}
 	return epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
 }
@@ -324,7 +311,7 @@ void ev_quit(struct ev *ev)
 	ev->quit = true;
 }
 
-void ev_spin(struct ev *ev, unsigned int us)
+void ev_eager(struct ev *ev, bool eager)
 {
-	ev->spin_us = us;
+	ev->eager = eager;
 }

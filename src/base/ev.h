@@ -71,9 +71,8 @@ void ev_later(struct ev *ev, ev_free_fn fn, void *p);
 /** ev_now_ns() - CLOCK_MONOTONIC */
 uint64_t ev_now_ns(void);
 
-/** ev_spin() - before sleeping, look for events for this long (microseconds)
- * without sleeping, letting others run, if the last batch had events and if it
- * has lately paid; 0: never (the default) */
-void ev_spin(struct ev *ev, unsigned int us);
+/** ev_eager() - after a batch of events look for more for a while before
+ * sleeping, as long as that pays (yielder.h). Off at first. */
+void ev_eager(struct ev *ev, bool eager);
 
 #endif /* BASE_EV_H */

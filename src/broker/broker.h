@@ -24,6 +24,7 @@
 
 #include "base/ev.h"
 #include "base/log.h"
+#include "base/yielder.h"
 #include "broker/decide.h"
 #include "broker/guard.h"
 #include "broker/listeners.h"
@@ -140,6 +141,7 @@ struct broker {
 	struct outcome *outcomes;
 
 	struct guard guard;
+	struct yielder yielder; /* client.c */
 	struct offload *offload;
 
 	struct counter *service_counters, *partition_counters;

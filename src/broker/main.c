@@ -72,7 +72,6 @@ static const struct option options[] = {
 };
 
 #define DIRS_MAX 16
-#define SPIN_US 40 /* ev_spin(): about a sleep and a wake-up */
 
 static struct {
 	bool system;
@@ -337,7 +336,7 @@ int main(int argc, char **argv)
 		r = broker_new(signals.ev, &o, &b);
 	if (r == 0) {
 		signals.broker = b;
-		ev_spin(signals.ev, SPIN_US);
+		ev_eager(signals.ev, true);
 		ready();
 		r = ev_run(signals.ev);
 	}

@@ -22,6 +22,7 @@
 
 #include "base/bytes.h"
 #include "base/fdmsg.h"
+#include "base/yielder.h"
 #include "lib/pool.h"
 #include "lib/reason.h"
 #include "lib/state.h"
@@ -165,42 +166,24 @@ static enum outcome refused_hello(struct call *c, struct conn *conn)
 
 /*
  * A broker that is awake answers within a few microseconds, and being put to
- * sleep and woken takes many times that (57 against 3 where it was measured).
- * So the reply is looked for a while before sleeping. Where that has not paid
- * several times in a row (one processor, a busy machine, a guest that takes
- * its time) it is tried only now and then.
+ * sleep and woken takes many times that (57 against 3 where it was measured):
+ * so the reply is looked for a while before sleeping, as long as that pays.
  */
-#define SPIN_NS 50000
-#define SPIN_MISSES 4
-#define SPIN_RETRY 16
-
-static ssize_t spin(struct call *c, struct conn *conn)
+static ssize_t look(struct call *c, struct conn *conn)
 {
-	struct timespec ts;
-	long long end;
 	ssize_t n;
 
-	if (conn->spin_skip) {
-		conn->spin_skip--;
+	if (!yielder_try(&conn->yielder))
 		return -1;
-	}
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	end = ts.tv_sec * 1000000000LL + ts.tv_nsec + SPIN_NS;
 	do {
 		n = recv(conn->fd, c->reply, sizeof(c->reply), MSG_DONTWAIT);
-		if (n >= 0 || errno != EAGAIN) {
-			conn->spin_misses = 0;
-			return n;
-		}
+		if (n >= 0 || errno != EAGAIN)
+			break;
 		/* On one processor this lets the broker answer at once. */
 		sched_yield();
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-	} while (ts.tv_sec * 1000000000LL + ts.tv_nsec < end);
-	if (conn->spin_misses < SPIN_MISSES)
-		conn->spin_misses++;
-	else
-		conn->spin_skip = SPIN_RETRY;
-	return -1;
+	} while (yielder_in_time(&conn->yielder));
+	yielder_judge(&conn->yielder, n >= 0);
+	return n;
 }
 
 /* One frame; longer ones are cut, which only a sentence can be. */
@@ -210,7 +193,7 @@ static enum outcome receive(struct call *c, struct conn *conn,
 	ssize_t n;
 	int error;
 
-	n = spin(c, conn);
+	n = look(c, conn);
 	if (n > 0) {
 		c->reply_len = (size_t)n;
 		return REPLY;

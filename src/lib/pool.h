@@ -23,6 +23,8 @@
 
 #include <hvsocket.h>
 
+#include "base/yielder.h"
+
 /* Idle connections kept that carried no bind; and all that are kept. */
 #define POOL_IDLE 4
 #define POOL_SLOTS 64
@@ -42,7 +44,7 @@ struct conn {
 	bool hello; /* HELLO's reply has come */
 	uint32_t serial;
 	int timeout_ms; /* SO_RCVTIMEO now */
-	unsigned int spin_misses, spin_skip; /* call.c */
+	struct yielder yielder; /* call.c */
 	unsigned int env; /* generation of the environment it was made in */
 	uint64_t used; /* when it was given back, in gives */
 	GUID partition;
