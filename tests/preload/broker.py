@@ -26,26 +26,33 @@ class Broker:
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="hvs-test-")
+        try:
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.dir, ignore_errors=True)
+            raise
+        return self.dir + "/run"
+
+    def start(self):
         env = dict(os.environ)
         env.pop("LD_PRELOAD", None)
         if self.preload:
             env["LD_PRELOAD"] = self.preload
         ready, told = os.pipe()
         # an own process group: ^C is for the command
-        self.proc = subprocess.Popen(
-            [self.program, "--runtime-dir", self.dir + "/run",
-             "--config-dir", self.dir + "/config",
-             "--ready-fd", str(told)],
-            env=env, stdin=subprocess.DEVNULL, start_new_session=True,
-            pass_fds=[told])
-        os.close(told)
         with os.fdopen(ready, "rb") as f:
+            try:
+                self.proc = subprocess.Popen(
+                    [self.program, "--runtime-dir", self.dir + "/run",
+                     "--config-dir", self.dir + "/config",
+                     "--ready-fd", str(told)],
+                    env=env, stdin=subprocess.DEVNULL,
+                    start_new_session=True, pass_fds=[told])
+            finally:
+                os.close(told)
             byte = f.read(1)
         if not byte:
-            status = self.proc.wait()
-            shutil.rmtree(self.dir, ignore_errors=True)
-            raise RuntimeError(f"the broker ended: status {status}")
-        return self.dir + "/run"
+            raise RuntimeError(f"the broker ended: {self.proc.wait()}")
 
     def __exit__(self, *exc):
         ended = self.proc.poll()
