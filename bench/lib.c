@@ -136,7 +136,7 @@ void bench_number(const char *name, const char *unit, double value)
 	bench_row(name, unit, value, NULL, 0, 0, 0, NULL);
 }
 
-/* ---- The broker ---------------------------------------------------------------*/
+/* ---- The broker ----------------------------------------------------------*/
 
 static void launch(struct bench_broker *b, const char *hvsocketd)
 {

@@ -44,7 +44,7 @@ bool bench_close(void);
 double now_s(void);
 _Noreturn void die(const char *what);
 
-/* ---- A broker of our own ----------------------------------------------------*/
+/* ---- A broker of our own -------------------------------------------------*/
 
 struct bench_broker {
 	char dir[64]; /* HVSOCKET_RUNTIME_DIR is dir/run */

@@ -36,7 +36,7 @@
 #include <sys/socket.h>
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "hvsocket addresses are little-endian in memory: big-endian hosts are not supported"
+#error "hvsocket addresses are little-endian: no big-endian hosts"
 #endif
 
 #ifdef __cplusplus
@@ -130,7 +130,7 @@ HVS_PUBLIC extern const GUID HV_GUID_SILOHOST;
 /* A ServiceId whose Data1 is an AF_VSOCK port. */
 HVS_PUBLIC extern const GUID HV_GUID_VSOCK_TEMPLATE;
 
-/* ---- Sockets ---------------------------------------------------------------*/
+/* ---- Sockets -------------------------------------------------------------*/
 
 /**
  * hvs_socket() - make a Hyper-V socket
@@ -395,7 +395,7 @@ HVS_PUBLIC int hvs_address_parse(const char *text, SOCKADDR_HV *addr);
 HVS_PUBLIC int hvs_address_format(const SOCKADDR_HV *addr, char *text,
 				  size_t size, unsigned int flags);
 
-/* ---- In one call ---------------------------------------------------------- */
+/* ---- In one call ---------------------------------------------------------*/
 
 #define HVS_DIAL_RAW		1u	/* type RAW instead of STREAM */
 #define HVS_DIAL_NONBLOCK	2u	/* O_NONBLOCK afterwards */

@@ -25,6 +25,9 @@ bool log_enabled(enum log_level level)
 }
 
 static void log_vmsg(enum log_level level, const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+
+static void log_vmsg(enum log_level level, const char *fmt, va_list ap)
 {
 	static const int priority[] = { 3, 4, 6, 7 };
 	char line[2048];

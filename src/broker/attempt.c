@@ -19,7 +19,7 @@ uint64_t attempt_deadline(uint32_t timeout_ms)
 	return ev_now_ns() + timeout_ms * (uint64_t)1000000;
 }
 
-/* ---- The end of an attempt -------------------------------------------------*/
+/* ---- The end of an attempt -----------------------------------------------*/
 
 static void attempt_free(void *p)
 {
@@ -146,7 +146,7 @@ void attempts_cancel(struct client *c)
 	}
 }
 
-/* ---- Waiting ----------------------------------------------------------------*/
+/* ---- Waiting -------------------------------------------------------------*/
 
 /* Makes @a wait in @state; a stack attempt moves to the heap. Return: where it
  * now is, or NULL: it was refused. */

@@ -214,6 +214,7 @@ void request_bind(struct client *c, struct frame *f)
 {
 	struct broker *b = c->b;
 	struct caller caller = client_caller(c);
+	const struct service *s;
 	struct listener_name name;
 	struct sock_info info;
 	struct msg_bind m;
@@ -242,14 +243,14 @@ void request_bind(struct client *c, struct frame *f)
 		.uid = c->uid,
 		.gid = c->gid,
 	};
+	s = registry_service(b->registry, &name.service);
 	verdict_init(&v);
 	if (info.name.kind == NAME_LISTENER) {
 		/* asked for "any number" before the broker died? */
 		if (guid_is_zero(&name.service))
 			name.service = info.name.listener.service;
-		else if (registry_service(b->registry, &name.service))
-			name.service =
-				registry_service(b->registry, &name.service)->id;
+		else if (s)
+			name.service = s->id;
 	} else if (guid_is_zero(&name.service)) {
 		name.service = unused_service(b, &name.partition, &name.vmid,
 					      name.type);

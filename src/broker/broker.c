@@ -37,7 +37,7 @@ uint64_t broker_token(void)
 	return pool[at];
 }
 
-/* ---- The world -------------------------------------------------------------*/
+/* ---- The world -----------------------------------------------------------*/
 
 static const struct listener *world_find(const void *arg, const GUID *partition,
 					 const GUID *vmid, const GUID *service,
@@ -107,7 +107,7 @@ static void on_expire(struct ev_timer *t)
 	(void)ev_timer_start(b->ev, t, EXPIRE_MS, on_expire);
 }
 
-/* ---- Counters ----------------------------------------------------------------*/
+/* ---- Counters ------------------------------------------------------------*/
 
 static void count(struct counter **table, const GUID *id, uint32_t reason)
 {
@@ -154,7 +154,7 @@ static void counters_free(struct counter **table)
 	}
 }
 
-/* ---- The runtime directory -----------------------------------------------------*/
+/* ---- The runtime directory -----------------------------------------------*/
 
 static int make_directory(const char *path, mode_t mode)
 {
@@ -218,7 +218,7 @@ static int take_directory(struct broker *b)
 	return 0;
 }
 
-/* ---- Life ---------------------------------------------------------------------*/
+/* ---- Life ----------------------------------------------------------------*/
 
 static int copy_dirs(struct broker *b, const struct broker_options *o)
 {

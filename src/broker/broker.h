@@ -233,7 +233,8 @@ void client_reply_empty(struct client *c, uint16_t type, uint32_t serial);
 	uint8_t name##_bytes[bytes];         \
 	struct msg_buf name = msg_buf(name##_bytes, sizeof(name##_bytes))
 
-/* One received frame and its descriptors; handlers take with frame_take_fd(). */
+/* One received frame and its descriptors, of which a handler takes what it
+ * keeps with frame_take_fd(). */
 struct frame {
 	const uint8_t *p;
 	size_t len;
@@ -243,7 +244,7 @@ struct frame {
 };
 int frame_take_fd(struct frame *f, int i);
 
-/* ---- socket.c ---------------------------------------------------------------*/
+/* ---- socket.c ------------------------------------------------------------*/
 
 /* What a received descriptor is. */
 struct sock_info {
@@ -266,7 +267,7 @@ void sock_close(struct broker *b, int fd);
  * sentence */
 int address_check(const SOCKADDR_HV *a, const char **ret_why);
 
-/* ---- bind.c, connect.c, query.c, transport.c, manage.c: requests -----------*/
+/* ---- bind.c, connect.c, query.c, transport.c, manage.c: requests ---------*/
 
 void request_bind(struct client *c, struct frame *f);
 void request_listen(struct client *c, struct frame *f);

@@ -170,7 +170,7 @@ static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 	attempt_connected(a, heap, v, err, true);
 }
 
-/* ---- The way of an attempt ----------------------------------------------------*/
+/* ---- The way of an attempt -----------------------------------------------*/
 
 /* MaxConnections= of the service. */
 static void within_limit(const struct broker *b, struct verdict *v)

@@ -341,7 +341,8 @@ static void find_listener(const struct world *w, const struct caller *c,
 	    target->kind == PARTITION_HOST) {
 		v->unix_target = s->e->service->target;
 		rule_is(v, "Target= of the service's file");
-		verdict_step(v, "it is served by the daemon at %s", v->unix_target);
+		verdict_step(v, "it is served by the daemon at %s",
+			     v->unix_target);
 		return;
 	}
 	a = target->kind == PARTITION_HOST ? ATTACHED_LOCAL :
@@ -375,7 +376,8 @@ void decide_connect(const struct world *w, const struct caller *c,
 	if (!connect_target(w, me, &dest->VmId, passthru, &target, v))
 		return;
 	v->target = target;
-	verdict_step(v, "\"%s\" asks for partition \"%s\"", me->name, target->name);
+	verdict_step(v, "\"%s\" asks for partition \"%s\"", me->name,
+		     target->name);
 	if (!me->enabled || !target->enabled) {
 		const struct partition *off = me->enabled ? target : me;
 

@@ -48,7 +48,8 @@ void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
 }
 
 /* The socket is named and connected to the guest's rendezvous. */
-static int meet(struct attempt *a, const struct verdict *v, const char **ret_why)
+static int meet(struct attempt *a, const struct verdict *v,
+		const char **ret_why)
 {
 	struct rendezvous_name n = { .type = a->type,
 				     .partition = v->target->vmid };

@@ -43,7 +43,8 @@ static json_t *service_json(struct broker *b, const struct service *s)
 						"enabled"));
 	set_acl(o, "bind", &s->rules.bind);
 	set_acl(o, "connect", &s->rules.connect);
-	json_object_set_new(o, "wildcard", json_boolean(s->rules.wildcard != 0));
+	json_object_set_new(o, "wildcard",
+			    json_boolean(s->rules.wildcard != 0));
 	if (s->target)
 		json_object_set_new(o, "target", json_string(s->target));
 	if (s->max_connections)
@@ -96,7 +97,7 @@ json_t *manage_service_show(struct call *c)
 	return s ? service_json(c->b, s) : NULL;
 }
 
-/* ---- Leases -------------------------------------------------------------------*/
+/* ---- Leases --------------------------------------------------------------*/
 
 struct lease {
 	struct broker *b;
@@ -220,7 +221,7 @@ static int count_owned(const struct service *s, void *arg)
 	return 0;
 }
 
-/* ---- Changes --------------------------------------------------------------------*/
+/* ---- Changes -------------------------------------------------------------*/
 
 static bool parse_id_port(struct call *c, const char *id, json_t *port,
 			  GUID *ret_id, uint32_t *ret_port)

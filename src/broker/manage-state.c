@@ -13,7 +13,7 @@
 #include "broker/transport.h"
 #include "config.h"
 
-/* ---- status -----------------------------------------------------------------*/
+/* ---- status --------------------------------------------------------------*/
 
 static json_t *problems_json(const struct broker *b)
 {
@@ -84,7 +84,8 @@ static void status_all(struct broker *b, json_t *o)
 						json_null());
 	json_object_set_new(
 		o, "partitions",
-		json_integer((json_int_t)registry_partition_count(b->registry)));
+		json_integer(
+			(json_int_t)registry_partition_count(b->registry)));
 	json_object_set_new(
 		o, "services",
 		json_integer((json_int_t)registry_service_count(b->registry)));
@@ -124,7 +125,7 @@ json_t *manage_status(struct call *c)
 	return o;
 }
 
-/* ---- listeners ---------------------------------------------------------------*/
+/* ---- listeners -----------------------------------------------------------*/
 
 struct cover {
 	struct broker *b;
@@ -204,7 +205,7 @@ json_t *manage_listeners(struct call *c)
 	return json_pack("{s:o}", "listeners", a);
 }
 
-/* ---- connections ---------------------------------------------------------------*/
+/* ---- connections ---------------------------------------------------------*/
 
 struct connections {
 	struct broker *b;
@@ -314,7 +315,7 @@ json_t *manage_connections(struct call *c)
 	return json_pack("{s:o}", "connections", all.array);
 }
 
-/* ---- names, wait, reload ---------------------------------------------------------*/
+/* ---- names, wait, reload -------------------------------------------------*/
 
 static int add_partition_name(const struct partition *p, void *arg)
 {

@@ -43,7 +43,7 @@ static const struct {
 	{ "reload", manage_reload, CHANGER },
 };
 
-/* ---- Helpers ----------------------------------------------------------------*/
+/* ---- Helpers -------------------------------------------------------------*/
 
 bool unpack(struct call *c, const char *fmt, ...)
 {
@@ -87,10 +87,12 @@ json_t *refused_json(const uint64_t *refused)
 {
 	json_t *o = json_object();
 
-	for (uint32_t i = 1; i < REASON_COUNT; i++)
-		if (refused[i])
-			json_object_set_new(o, reason_name(i),
-					    json_integer((json_int_t)refused[i]));
+	for (uint32_t i = 1; i < REASON_COUNT; i++) {
+		json_int_t n = (json_int_t)refused[i];
+
+		if (n)
+			json_object_set_new(o, reason_name(i), json_integer(n));
+	}
 	return o;
 }
 
@@ -157,7 +159,7 @@ bool parse_address(struct call *c, const GUID *from, const char *text,
 	return true;
 }
 
-/* ---- Replies ----------------------------------------------------------------*/
+/* ---- Replies -------------------------------------------------------------*/
 
 /* The text in a sealed memfd. Return: descriptor or -errno */
 static int text_file(const char *text, size_t len)
@@ -225,7 +227,8 @@ static json_t *run(struct call *c, const char *method)
 			       method);
 			return NULL;
 		}
-		if (methods[i].who == CHANGER && !client_may_change(c->client)) {
+		if (methods[i].who == CHANGER &&
+		    !client_may_change(c->client)) {
 			refuse(c->v, HVS_REASON_NOT_PERMITTED,
 			       "uid %u may not call %s on this broker",
 			       c->client->uid, method);

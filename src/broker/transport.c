@@ -84,7 +84,7 @@ void transport_gone(struct client *c)
 	free(t);
 }
 
-/* ---- What it relays ----------------------------------------------------------*/
+/* ---- What it relays ------------------------------------------------------*/
 
 int transport_relays(struct transport *t, const struct relayed *proto)
 {
@@ -135,7 +135,7 @@ void transport_forget(struct transport *t, uint64_t token)
 	}
 }
 
-/* ---- To the transport ---------------------------------------------------------*/
+/* ---- To the transport ----------------------------------------------------*/
 
 int transport_open(struct transport *t, struct attempt *a)
 {
@@ -186,7 +186,7 @@ void transport_ask_counters(struct broker *b, const struct transport *t)
 	client_send(own->client, &m, NULL, 0);
 }
 
-/* ---- From the transport --------------------------------------------------------*/
+/* ---- From the transport --------------------------------------------------*/
 
 static void on_open_reply(struct transport *t, struct frame *f)
 {
@@ -356,7 +356,7 @@ void transport_frame(struct client *c, struct frame *f)
 	}
 }
 
-/* ---- Policy changed -------------------------------------------------------------*/
+/* ---- Policy changed ------------------------------------------------------*/
 
 /* Would this connection be allowed now? */
 static bool still_allowed(struct broker *b, const struct transport *t,
