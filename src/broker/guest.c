@@ -189,8 +189,8 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 
 	if (a->parked) {
 		/* The client may be gone; the socket is the transport's. */
-		attempt_outcome(a, error ? RESULT_FAILED : RESULT_CONNECTED, error,
-			    reason, text);
+		attempt_outcome(a, error ? RESULT_FAILED : RESULT_CONNECTED,
+				error, reason, text);
 		broker_count(b, &a->dest.ServiceId, &a->partition,
 			     &a->via->partition, reason);
 		if (error)
