@@ -213,8 +213,8 @@ static bool do_connect(struct broker *br, int client,
 	sh->flags = m->flags;
 	sh->nonblock = !!(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	if (m->flags & CONNECT_HIGH_VTL) {
-		refuse(client, h, EINVAL, HVS_REASON_BAD_REQUEST,
-		       "no partition here has VTL 2");
+		refuse(client, h, ECONNREFUSED, HVS_REASON_NO_LISTENER,
+		       "no guest here has VTL 2");
 		return true;
 	}
 	error = connect_it(br, fd, m, parked);

@@ -188,9 +188,12 @@ START_TEST(user_broker)
 	char dir[64], link[96];
 	char name[32];
 
-	/* where the system has a broker, that one is asked: not this test */
-	ck_assert_msg(access("/run/hvsocket/control", F_OK) < 0,
-		      "a system broker is running");
+	/* where the system has a broker, that one is asked, and no other */
+	if (access("/run/hvsocket/control", F_OK) == 0) {
+		fprintf(stderr, "the system has a broker: the user's is not "
+				"asked here, and not tested\n");
+		return;
+	}
 	strcpy(dir, "/tmp/hvs-user-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(unsetenv("HVSOCKET_RUNTIME_DIR"), 0);
