@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* move.c - 4 MB each way through the program, for test-zero-copy.py */
+#include <check.h>
+#include <stdlib.h>
+
+#include "rig.h"
+
+#define BYTES 4000000u
+
+static bool arrived(struct rig *r, void *arg)
+{
+	(void)arg;
+	return r->prog[0].received == BYTES && r->guest[0].received == BYTES;
+}
+
+START_TEST(test_move)
+{
+	struct rig *r = rig_start();
+
+	rig_connected(r, 0, 1025, 5000);
+	r->guest[0].to_send = r->prog[0].to_send = BYTES;
+	rig_wait(r, arrived, NULL, "all bytes");
+	rig_end(r);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("move");
+	TCase *t = tcase_create("move");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(t, 100);
+	tcase_add_test(t, test_move);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
