@@ -116,8 +116,10 @@ int cmd_wait(struct ctl *c, const struct args *a)
 		if (left > WAIT_SLICE_MS)
 			left = WAIT_SLICE_MS;
 		if (!call(c, CALL_SELF,
-			  json_pack("{s:s, s:s, s:I}", "method", "wait", "to",
-				    to, "timeout_ms", (json_int_t)left),
+			  json_pack("{s:s, s:s, s:s, s:I}", "method", "wait",
+				    "to", to, "type",
+				    args_has(a, "raw") ? "raw" : "stream",
+				    "timeout_ms", (json_int_t)left),
 			  &reply, &err))
 			return 0;
 		if (err.error != ETIMEDOUT || now_ms() >= end)

@@ -168,13 +168,14 @@ static int listen_unix(const struct endpoint *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa));
-	if (r < 0 && errno == EADDRINUSE && unix_is_dead(&sa)) {
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+	if (r == -EADDRINUSE && unix_is_dead(&sa)) {
 		unlink(sa.sun_path);
-		r = bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+		r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno
+								     : 0;
 	}
-	if (r < 0)
-		return -errno;
+	if (r)
+		return r;
 	if (listen(fd, BACKLOG) < 0)
 		return -errno;
 	return fd_take(&fd);

@@ -84,6 +84,7 @@ static const struct opt opts_explain[] = {
 };
 
 static const struct opt opts_wait[] = {
+	{ .name = "raw", .help = "type RAW instead of STREAM" },
 	{ .name = "timeout", .letter = 't', .arg = "SECONDS",
 	  .help = "give up (default: never)" },
 	OPT_END,
@@ -187,7 +188,7 @@ const struct verb verbs[] = {
 	  "start a transport: vhost-user", opts_none, 1, 1,
 	  ARGS_REST_VERBATIM,
 	  "hvctl attach vhost-user --partition NAME --socket-path PATH" },
-	{ NULL, "wait", cmd_wait, "ADDRESS [--timeout SECONDS]",
+	{ NULL, "wait", cmd_wait, "[OPTION]... ADDRESS",
 	  "until a connect would find a listener", opts_wait, 1, 1,
 	  ARGS_REST_NONE, NULL },
 	{ NULL, "as", cmd_as, "[OPTION]... PARTITION -- COMMAND",

@@ -47,9 +47,12 @@ class Echo:
     @staticmethod
     def serve(conn):
         with conn:
-            data = read_all(conn)
-            conn.sendall(b"got " + data)
-            conn.shutdown(socket.SHUT_WR)
+            try:
+                data = read_all(conn)
+                conn.sendall(b"got " + data)
+                conn.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the client's own check tells
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -70,13 +73,19 @@ class Talk(Case):
         """hvctl nc -l, listening."""
         p = self.popen("nc", "-l", *options, address, stdin=subprocess.PIPE,
                        stdout=subprocess.PIPE, **more)
+        raw = [o for o in options if o == "--raw"]
         self.hvctl("wait", address.replace("wildcard", "host"), "--timeout",
-                   str(LIMIT))
+                   str(LIMIT), *raw)
         return p
 
     def dial(self, address, *options, **more):
         return self.popen("nc", *options, address, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, **more)
+
+    @staticmethod
+    def feed(p):
+        p.stdin.write(BIG)
+        p.stdin.close()
 
     def ended(self, *processes, code=0):
         for p in processes:
@@ -104,24 +113,22 @@ class Talk(Case):
         server.stdin.write(b"all I say")
         server.stdin.close()
         self.assertEqual(client.stdout.read(), b"all I say")
-        client.stdin.write(BIG)
-        client.stdin.close()
+        t = threading.Thread(target=self.feed, args=(client,))
+        t.start()
         self.assertEqual(digest(server.stdout.read()), digest(BIG))
+        t.join(LIMIT)
         self.ended(server, client)
 
     def test_much_at_once_in_both_directions(self):
         server = self.listen("host:talk")
         client = self.dial("host:talk")
 
-        def feed(p):
-            p.stdin.write(BIG)
-            p.stdin.close()
         got = {}
 
         def drain(name, p):
             got[name] = digest(p.stdout.read())
         threads = [threading.Thread(target=f, args=a) for f, a in (
-            (feed, (server,)), (feed, (client,)),
+            (self.feed, (server,)), (self.feed, (client,)),
             (drain, ("s", server)), (drain, ("c", client)))]
         for t in threads:
             t.start()
@@ -145,11 +152,8 @@ class Talk(Case):
         server = self.listen("host:talk")
         client = self.dial("host:talk")
         client.stdout.close()
-        server.stdin.write(BIG)
-        try:
-            server.stdin.close()
-        except BrokenPipeError:
-            pass
+        with self.assertRaises(BrokenPipeError):
+            server.stdin.write(BIG)
         client.stdin.write(b"still talking")
         client.stdin.close()
         self.assertEqual(server.stdout.read(), b"still talking")
@@ -220,7 +224,7 @@ class Talk(Case):
                                  stdin=subprocess.DEVNULL)
                       .replace("no answer", "no listener"))
         self.fails("nc", "nobody:idle", stdin=subprocess.DEVNULL)
-        self.fails("nc", "-l", "wildcard:" + "5" * 8)
+        self.fails("nc", "-l", "web9:talk")
         first = self.listen("host:idle")
         self.assertIn("(address taken", self.fails("nc", "-l", "host:idle"))
         first.kill()
@@ -302,7 +306,7 @@ class Talk(Case):
         log = front.stderr.read().decode()
         self.assertIn("connection 1: host:fwd2\n", log)
         self.assertIn("connection 1: ended, %d bytes to the target, %d "
-                      "bytes from it\n".replace("bytes from", "from")
+                      "from it\n"
                       % (len(BIG), len(BIG) + 4), log)
 
     def test_forward_server_ends_first(self):
