@@ -18,8 +18,7 @@ static void check(const struct vu_message *m, int nfds)
 	uint64_t end;
 
 	if (m->kind == VU_PAYLOAD_REGIONS) {
-		if (!m->u.regions.count ||
-		    m->u.regions.count > VU_REGIONS_MAX)
+		if (!m->u.regions.count || m->u.regions.count > VU_REGIONS_MAX)
 			abort();
 		if (m->header.request == VU_SET_MEM_TABLE &&
 		    (uint32_t)nfds != m->u.regions.count)
@@ -34,8 +33,7 @@ static void check(const struct vu_message *m, int nfds)
 				abort();
 		}
 	}
-	if (m->kind == VU_PAYLOAD_CONFIG &&
-	    m->u.config.size > VU_CONFIG_MAX)
+	if (m->kind == VU_PAYLOAD_CONFIG && m->u.config.size > VU_CONFIG_MAX)
 		abort();
 	if (m->kind == VU_PAYLOAD_VRING_FD &&
 	    m->u.vring_fd.has_fd != (nfds == 1))

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define RAM 0x40000u
 #define GPA 0x10000u
 #define NUM 16u
-#define RING_AT(i) ((i) * 0x1000u)
+#define RING_AT(i) ((i)*0x1000u)
 #define AVAIL_AT 0x400u
 #define USED_AT 0x800u
 #define TX_AT 0x4000u
@@ -71,7 +71,7 @@ static int dial(void *ctx, struct vsock_conn *c)
 	for (int i = 0; i < HOSTS; i++) {
 		if (f->hosts[i].conn)
 			continue;
-		f->hosts[i] = (struct host){ .conn = c, .dialling = true };
+		f->hosts[i] = (struct host) { .conn = c, .dialling = true };
 		vsock_set_host(c, &f->hosts[i]);
 		return 0;
 	}
@@ -230,7 +230,7 @@ static void rings(struct fuzz *f)
 	for (unsigned int i = 0; i < 2; i++) {
 		struct vu_ring *r = &f->d.rings[i];
 
-		r->q = (struct vqueue){
+		r->q = (struct vqueue) {
 			.num = NUM,
 			.event_idx = i == 0,
 			.indirect = true,
@@ -266,8 +266,9 @@ static void put_avail(struct fuzz *f, unsigned int ring, uint16_t head)
 
 static void good_packet(struct fuzz *f)
 {
-	static const uint32_t windows[] = { 0, 128, 4096, 262144, UINT32_MAX,
-					    0x80000000u, 65536, 1 };
+	static const uint32_t windows[] = { 0,	    128,	4096,
+					    262144, UINT32_MAX, 0x80000000u,
+					    65536,  1 };
 	unsigned int slot = f->avail[1] % NUM;
 	uint8_t kind = u8(f), port = u8(f), window = u8(f);
 	struct vsock_header h = {
@@ -325,7 +326,7 @@ static void host_event(struct fuzz *f)
 		if (what & 1 || vsock_open(v, VSOCK_STREAM, what >> 4,
 					   (what >> 2) & 3, h, &c) < 0)
 			return;
-		*h = (struct host){ .conn = c, .asked = true };
+		*h = (struct host) { .conn = c, .asked = true };
 		return;
 	}
 	switch (what % 6) {
@@ -387,7 +388,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.pump = &pump;
 	vu_device_init(&f.d, 3, &device_ops, &f);
 	f.d.gmem.count = 1;
-	f.d.gmem.at[0] = (struct gmem_region){
+	f.d.gmem.at[0] = (struct gmem_region) {
 		.r = { .gpa = GPA, .size = RAM, .uva = GPA },
 		.map = ram,
 		.map_len = RAM,

@@ -78,7 +78,8 @@ int closer_start(void)
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	closer.running = r == 0;
-	/* the C library's part of its start needs calls that a sandbox denies */
+	/* the C library's part of its start needs calls that a sandbox denies
+	 */
 	pthread_mutex_lock(&closer.lock);
 	while (closer.running && !closer.up)
 		pthread_cond_wait(&closer.started, &closer.lock);

@@ -51,7 +51,7 @@ struct link {
 	struct ev_io io;
 	int fd; /* -1 */
 	struct ev_io rendezvous_io;
-	int rendezvous; /* -1 */
+	int rendezvous;	       /* -1 */
 	struct ev_timer timer; /* retry, or limit for attaching */
 	uint64_t retry_ms;
 	struct log_limit limit;
@@ -72,7 +72,7 @@ static int set_place(struct link *l, const char *dir)
 	n = snprintf(l->place, sizeof(l->place), "%s/control", dir);
 	if (n < 0 || (size_t)n >= sizeof(l->place))
 		return -ENAMETOOLONG;
-	l->sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	l->sa = (struct sockaddr_un) { .sun_family = AF_UNIX };
 	if ((size_t)n < sizeof(l->sa.sun_path)) {
 		memcpy(l->sa.sun_path, l->place, (size_t)n + 1);
 	} else {
@@ -307,8 +307,7 @@ static void drain_rendezvous(struct link *l)
 			name_decode(&sa, len, &n);
 		else
 			n.kind = NAME_NONE;
-		if (n.kind == NAME_CONNECTOR &&
-		    n.connector.type == SOCK_STREAM)
+		if (n.kind == NAME_CONNECTOR && n.connector.type == SOCK_STREAM)
 			l->ops->arrived(l->ctx, fd, &n.connector);
 		else
 			closer_close_socket(fd);
@@ -395,8 +394,8 @@ void link_start(struct link *l)
 	char why[200];
 	int r = 0;
 
-	l->fd = socket(AF_UNIX,
-		       SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		       0);
 	if (l->fd < 0 ||
 	    connect(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0)
 		r = -errno;
@@ -551,8 +550,8 @@ static void read_frames(struct link *l)
 		}
 		r = -EPROTO;
 		if (!m.truncated && msg_header_decode(l->in, m.len, &h) == 0)
-			r = h.reply ? on_reply(l, &h, m.len, &m) :
-				      on_request(l, &h, m.len);
+			r = h.reply ? on_reply(l, &h, m.len, &m)
+				    : on_request(l, &h, m.len);
 		closer_close(m.fds, m.nfds);
 		if (r < 0) {
 			link_down(l, LINK_DOWN,

@@ -37,7 +37,7 @@ struct link_ops {
 
 struct link_config {
 	const char *partition; /* borrowed */
-	uint16_t kind; /* enum transport_kind */
+	uint16_t kind;	       /* enum transport_kind */
 };
 
 enum link_state {

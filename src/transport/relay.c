@@ -12,7 +12,7 @@
 
 void relay_init(struct relay *r)
 {
-	*r = (struct relay){ .fd = -1 };
+	*r = (struct relay) { .fd = -1 };
 }
 
 void relay_attach(struct relay *r, int fd)

@@ -17,9 +17,9 @@
 #include <sys/uio.h>
 
 struct relay {
-	int fd; /* -1: none yet, all is held; or closed */
-	bool broken; /* nobody reads any more */
-	bool shut; /* we have said that no more comes */
+	int fd;	       /* -1: none yet, all is held; or closed */
+	bool broken;   /* nobody reads any more */
+	bool shut;     /* we have said that no more comes */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
 	uint64_t to_guest, from_guest; /* bytes moved */

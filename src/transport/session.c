@@ -19,7 +19,7 @@
 
 enum session_state {
 	S_DIALLING, /* the broker is asked, or will be */
-	S_OPENING, /* the guest is asked */
+	S_OPENING,  /* the guest is asked */
 	S_ARRIVING, /* it has said yes: the socket, or the filler, is missing */
 	S_LIVE,
 	S_OVER,
@@ -73,8 +73,8 @@ static struct session *find(struct sessions *ss, uint64_t token)
 	struct session *s;
 
 	LIST_FOREACH(s, bucket(ss, token), bucket)
-		if (s->token == token)
-			return s;
+	if (s->token == token)
+		return s;
 	return NULL;
 }
 
@@ -239,8 +239,8 @@ static int discard(int fd, uint64_t n)
 
 	while (n) {
 		r = fdmsg_recv(fd, scratch,
-			       n < sizeof(scratch) ? (size_t)n :
-						     sizeof(scratch),
+			       n < sizeof(scratch) ? (size_t)n
+						   : sizeof(scratch),
 			       MSG_DONTWAIT, &m);
 		if (r == -EINTR)
 			continue;
@@ -401,7 +401,8 @@ static void on_counters(void *ctx, uint32_t serial)
 	struct msg_buf *b = link_counters_begin(ss->link, serial);
 	struct session *s;
 
-	LIST_FOREACH(s, &ss->all, all) {
+	LIST_FOREACH(s, &ss->all, all)
+	{
 		if (s->state != S_LIVE || b->len + 24 > b->size)
 			continue;
 		msg_put_u64(b, s->token);
@@ -430,8 +431,8 @@ static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
 
 	(void)reason;
 	LIST_FOREACH(s, &ss->all, all)
-		if (s->state == S_DIALLING && s->serial == serial)
-			break;
+	if (s->state == S_DIALLING && s->serial == serial)
+		break;
 	if (!s) {
 		/* the guest gave up */
 		if (fd >= 0) {
@@ -535,10 +536,11 @@ void session_answered(struct session *s, bool accepted)
 	if (!accepted) {
 		s->conn = NULL;
 		refuse(s,
-		       s->ss->running ? HVS_REASON_NO_LISTENER :
-					HVS_REASON_PARTITION_OFF,
-		       s->ss->running ? "nothing listens on that port in the guest" :
-					"the guest was reset");
+		       s->ss->running ? HVS_REASON_NO_LISTENER
+				      : HVS_REASON_PARTITION_OFF,
+		       s->ss->running
+			       ? "nothing listens on that port in the guest"
+			       : "the guest was reset");
 		return;
 	}
 	s->state = S_ARRIVING;
@@ -551,14 +553,12 @@ void session_answered(struct session *s, bool accepted)
 		reply(s, HVS_REASON_NONE, "");
 }
 
-ssize_t session_pull(struct session *s, const struct iovec *iov,
-		     unsigned int n)
+ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
 {
 	return relay_pull(&s->relay, iov, n);
 }
 
-ssize_t session_push(struct session *s, const struct iovec *iov,
-		     unsigned int n)
+ssize_t session_push(struct session *s, const struct iovec *iov, unsigned int n)
 {
 	return relay_push(&s->relay, iov, n);
 }

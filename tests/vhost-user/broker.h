@@ -29,7 +29,7 @@ struct fb_open {
 
 struct fb {
 	char dir[80];
-	int listener, conn; /* -1 */
+	int listener, conn;   /* -1 */
 	char rendezvous[108]; /* path, once attached */
 	bool attached;
 	char refuse[64]; /* refuse ATTACH with this */
@@ -37,7 +37,7 @@ struct fb {
 	unsigned int state_notices;
 	uint32_t serial;
 	uint64_t next_token;
-	GUID vmid; /* that ATTACH named last */
+	GUID vmid;		      /* that ATTACH named last */
 	struct fb_dial dials[FB_MAX]; /* not answered */
 	int ndials;
 	struct fb_open opens[FB_MAX];

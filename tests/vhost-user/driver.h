@@ -19,11 +19,10 @@
 
 /* Check notes every assertion that holds, with a system call; this one is for
  * what is asserted for each byte or packet. */
-#define must(cond)                                                     \
-	do {                                                           \
-		if (!(cond))                                           \
-			ck_abort_msg("%s:%d: %s", __FILE__, __LINE__,  \
-				     #cond);                           \
+#define must(cond)                                                            \
+	do {                                                                  \
+		if (!(cond))                                                  \
+			ck_abort_msg("%s:%d: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
 
 #define DRV_NUM 128u
@@ -48,9 +47,9 @@ struct drv {
 	int memfd;
 	uint8_t *ram;
 	struct drv_ring rings[DRV_RINGS];
-	uint64_t features; /* to negotiate, without bit 30 */
-	bool mem_slots; /* ADD_MEM_REG instead of SET_MEM_TABLE */
-	bool indirect; /* send packets through indirect tables */
+	uint64_t features;  /* to negotiate, without bit 30 */
+	bool mem_slots;	    /* ADD_MEM_REG instead of SET_MEM_TABLE */
+	bool indirect;	    /* send packets through indirect tables */
 	unsigned int split; /* cut the packet into this many descriptors */
 	unsigned int tx_free;
 	bool tx_busy[DRV_NUM];
@@ -104,8 +103,8 @@ bool drv_poll(struct drv *d);
 void drv_kick(struct drv *d, unsigned int i);
 
 /* for making rings by hand */
-void drv_put_desc(struct drv *d, uint64_t table, unsigned int at,
-		  uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
+void drv_put_desc(struct drv *d, uint64_t table, unsigned int at, uint64_t addr,
+		  uint32_t len, uint16_t flags, uint16_t next);
 void drv_put_avail(struct drv *d, unsigned int ring, uint16_t head);
 uint64_t drv_gpa(uint64_t off);
 uint64_t drv_tx_slot(unsigned int slot); /* offset of its buffer */

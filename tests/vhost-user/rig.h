@@ -24,16 +24,16 @@
 struct guest_end {
 	bool used;
 	uint32_t port, host_port;
-	uint32_t seed; /* of its pattern */
-	bool open, reset; /* RESPONSE, RST seen */
-	bool asked; /* REQUEST seen, not answered */
+	uint32_t seed;	    /* of its pattern */
+	bool open, reset;   /* RESPONSE, RST seen */
+	bool asked;	    /* REQUEST seen, not answered */
 	uint32_t peer_shut; /* flags of SHUTDOWN seen */
-	uint32_t shut; /* flags sent */
+	uint32_t shut;	    /* flags sent */
 	uint32_t buf_alloc, peer_alloc, peer_fwd;
 	uint64_t sent, to_send; /* bytes */
-	uint32_t chunk; /* of a packet */
+	uint32_t chunk;		/* of a packet */
 	uint64_t received, fwd; /* fwd: consumed */
-	bool stalled; /* reads nothing */
+	bool stalled;		/* reads nothing */
 	unsigned int packets_unread, packets_most;
 	uint32_t told_fwd;
 	uint64_t credit_packets; /* CREDIT_UPDATE seen */
@@ -60,7 +60,7 @@ struct rig {
 	struct prog_end prog[RIG_ENDS];
 	uint64_t rst_unknown; /* RSTs for no connection of ours */
 	unsigned int settled; /* answers for rig_settle() */
-	bool no_auto; /* packets for the guest are only counted */
+	bool no_auto;	      /* packets for the guest are only counted */
 	unsigned int packets;
 	struct vsock_header last;
 };

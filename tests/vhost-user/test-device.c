@@ -174,7 +174,7 @@ START_TEST(test_half_close_by_guest)
 	ck_assert_uint_eq(r->guest[0].peer_shut, 0);
 	close(r->prog[0].fd);
 	r->prog[0].fd = -1;
-	rig_wait(r, guest_got_shut, &(uint32_t){ 3 }, "both flags");
+	rig_wait(r, guest_got_shut, &(uint32_t) { 3 }, "both flags");
 	rig_packet(r, 0, VSOCK_OP_RST, 0);
 	rig_settle(r);
 	ck_assert_int_eq(r->b.nclosed, 1);
@@ -222,7 +222,7 @@ START_TEST(test_program_stops_reading)
 	rig_connected(r, 0, 1025, 5000);
 	ck_assert_int_eq(shutdown(r->prog[0].fd, SHUT_RD), 0);
 	r->prog[0].stalled = true;
-	rig_wait(r, guest_got_shut, &(uint32_t){ VSOCK_SHUT_RCV },
+	rig_wait(r, guest_got_shut, &(uint32_t) { VSOCK_SHUT_RCV },
 		 "SHUTDOWN with flag 1");
 	r->prog[0].to_send = 10000;
 	while (r->guest[0].received < 10000)
@@ -242,7 +242,7 @@ START_TEST(test_program_closes)
 		rig_step(r, 10);
 	close(r->prog[0].fd);
 	r->prog[0].fd = -1;
-	rig_wait(r, guest_got_shut, &(uint32_t){ 3 }, "both flags");
+	rig_wait(r, guest_got_shut, &(uint32_t) { 3 }, "both flags");
 	while (r->guest[0].received < 200000)
 		rig_step(r, 10);
 	if (_i) {
@@ -274,8 +274,8 @@ START_TEST(test_hundred)
 		ck_assert(guid_is_port(&r->b.dials[0].m.source, &port));
 		port -= 2000;
 		ck_assert_uint_lt(port, 100);
-		r->prog[port] = (struct prog_end){ .seed = port * 2 + 1,
-						   .chunk = 1000 + port * 97 };
+		r->prog[port] = (struct prog_end) { .seed = port * 2 + 1,
+						    .chunk = 1000 + port * 97 };
 		r->prog[port].fd = fb_dial_accept(&r->b, 0, &token);
 		r->prog[port].to_send = 20000 + port * 1001;
 		r->guest[port].to_send = 15000 + port * 999;
@@ -363,13 +363,12 @@ START_TEST(test_small_window)
 	struct vsock_header h;
 	int one = 1, zero = 0;
 
-	r->guest[0] = (struct guest_end){ .used = true,
-					  .port = 1025,
-					  .host_port = 5000,
-					  .chunk = 65536 };
+	r->guest[0] = (struct guest_end) {
+		.used = true, .port = 1025, .host_port = 5000, .chunk = 65536
+	};
 	rig_packet(r, 0, VSOCK_OP_REQUEST, 0);
 	rig_wait(r, dials, &one, "DIAL");
-	r->prog[0] = (struct prog_end){ .seed = 1, .chunk = 65536 };
+	r->prog[0] = (struct prog_end) { .seed = 1, .chunk = 65536 };
 	r->prog[0].fd = fb_dial_accept(&r->b, 0, NULL);
 	while (!r->guest[0].open)
 		rig_step(r, 10);
@@ -428,9 +427,8 @@ START_TEST(test_reset)
 	drv_stop(&r->d);
 	ck_assert_uint_ne(r->d.rings[0].base, 0);
 	if (_i == 1)
-		ck_assert_int_eq(drv_ack(&r->d, VU_RESET_DEVICE, NULL, 0, NULL,
-					 0),
-				 0);
+		ck_assert_int_eq(
+			drv_ack(&r->d, VU_RESET_DEVICE, NULL, 0, NULL, 0), 0);
 	drv_forget(&r->d);
 	memset(r->guest, 0, sizeof(r->guest));
 	if (_i == 2) {

@@ -61,12 +61,12 @@ static void guest_is_asked(struct rig *r, int i, uint32_t port)
 	r->last.op = 0;
 	rig_wait(r, asked, NULL, "REQUEST");
 	ck_assert_uint_eq(r->last.dst_port, port);
-	r->guest[i] = (struct guest_end){ .used = true,
-					  .port = port,
-					  .host_port = r->last.src_port,
-					  .seed = (uint32_t)i * 2,
-					  .buf_alloc = 262144,
-					  .chunk = 65536 };
+	r->guest[i] = (struct guest_end) { .used = true,
+					   .port = port,
+					   .host_port = r->last.src_port,
+					   .seed = (uint32_t)i * 2,
+					   .buf_alloc = 262144,
+					   .chunk = 65536 };
 }
 
 static void guest_says_yes(struct rig *r, int i)
@@ -78,9 +78,9 @@ static void guest_says_yes(struct rig *r, int i)
 
 static void program(struct rig *r, int i, int fd)
 {
-	r->prog[i] = (struct prog_end){ .fd = fd,
-					.seed = (uint32_t)i * 2 + 1,
-					.chunk = 65536 };
+	r->prog[i] = (struct prog_end) { .fd = fd,
+					 .seed = (uint32_t)i * 2 + 1,
+					 .chunk = 65536 };
 }
 
 static void both_ways(struct rig *r, int n)

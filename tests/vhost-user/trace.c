@@ -48,8 +48,8 @@ static void vectors(pid_t pid, uint64_t at, uint64_t n)
 {
 	struct iovec iov[1024];
 
-	if (n > 1024 || peek(pid, at, iov, n * sizeof(*iov)) !=
-				n * sizeof(*iov)) {
+	if (n > 1024 ||
+	    peek(pid, at, iov, n * sizeof(*iov)) != n * sizeof(*iov)) {
 		fprintf(out, " unreadable");
 		return;
 	}
@@ -84,11 +84,14 @@ static void returned(pid_t pid, const uint64_t nr, const uint64_t *a, int64_t r)
 		{ SYS_sendmsg, "sendmsg", MESSAGE },
 	};
 	static const uint64_t others[] = {
-		SYS_splice, SYS_sendfile, SYS_vmsplice, SYS_tee,
-		SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev,
-		SYS_preadv2, SYS_pwritev2, SYS_recvmmsg, SYS_sendmmsg,
+		SYS_splice,	      SYS_sendfile,
+		SYS_vmsplice,	      SYS_tee,
+		SYS_pread64,	      SYS_pwrite64,
+		SYS_preadv,	      SYS_pwritev,
+		SYS_preadv2,	      SYS_pwritev2,
+		SYS_recvmmsg,	      SYS_sendmmsg,
 		SYS_process_vm_readv, SYS_process_vm_writev,
-		SYS_copy_file_range, SYS_io_uring_setup,
+		SYS_copy_file_range,  SYS_io_uring_setup,
 	};
 
 	if (nr == SYS_mmap && (r > 0 || r < -4095))
@@ -177,8 +180,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &sa, NULL);
 	waitpid(child, &status, 0);
 	ptrace(PTRACE_SETOPTIONS, child, NULL,
-	       PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE |
-		       PTRACE_O_EXITKILL);
+	       PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
 	ptrace(PTRACE_SYSCALL, child, NULL, NULL);
 	for (;;) {
 		int sig = 0;

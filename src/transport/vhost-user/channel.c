@@ -11,7 +11,7 @@
 
 void vu_channel_init(struct vu_channel *ch, int fd)
 {
-	*ch = (struct vu_channel){ .fd = fd };
+	*ch = (struct vu_channel) { .fd = fd };
 }
 
 void vu_channel_next(struct vu_channel *ch)

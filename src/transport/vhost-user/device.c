@@ -17,8 +17,8 @@
 #define BIT(n) (1ull << (n))
 
 #define F_PROTOCOL BIT(30) /* vhost-user's own */
-#define FEATURES                                                       \
-	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |  \
+#define FEATURES                                                      \
+	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | \
 	 BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_IN_ORDER) | F_PROTOCOL)
 
 #define PF_MQ BIT(0)
@@ -129,7 +129,7 @@ static void ring_clear(struct vu_device *d, unsigned int i)
 	close_fd(&r->kick);
 	close_fd(&r->call);
 	close_fd(&r->err);
-	*r = (struct vu_ring){ .kick = -1, .call = -1, .err = -1 };
+	*r = (struct vu_ring) { .kick = -1, .call = -1, .err = -1 };
 }
 
 /* ---- forgetting */
@@ -142,8 +142,8 @@ void vu_device_init(struct vu_device *d, uint64_t guest_cid,
 	d->ops = ops;
 	d->ctx = ctx;
 	for (unsigned int i = 0; i < VU_RINGS; i++)
-		d->rings[i] = (struct vu_ring){ .kick = -1, .call = -1,
-						.err = -1 };
+		d->rings[i] =
+			(struct vu_ring) { .kick = -1, .call = -1, .err = -1 };
 }
 
 static bool touched(const struct vu_device *d)
@@ -241,9 +241,9 @@ static int set_addr(struct vu_device *d, const struct vu_message *m)
 	if (m->u.addr.flags)
 		return -EOPNOTSUPP; /* logging, which is not offered */
 	ring_stop(d, i);
-	r->at = (struct vring_map_at){ .desc = m->u.addr.desc,
-				       .avail = m->u.addr.avail,
-				       .used = m->u.addr.used };
+	r->at = (struct vring_map_at) { .desc = m->u.addr.desc,
+					.avail = m->u.addr.avail,
+					.used = m->u.addr.used };
 	r->has_addr = false;
 	/* With memory and size known it can be checked now, else at start. */
 	if (d->gmem.count && r->q.num)
@@ -305,9 +305,9 @@ static int set_vring_fd(struct vu_device *d, const struct vu_message *m,
 {
 	struct vu_ring *r = &d->rings[m->u.vring_fd.index];
 	bool kick = m->header.request == VU_SET_VRING_KICK;
-	int *to = kick				            ? &r->kick :
-		  m->header.request == VU_SET_VRING_CALL ? &r->call :
-							   &r->err;
+	int *to = kick					   ? &r->kick
+		  : m->header.request == VU_SET_VRING_CALL ? &r->call
+							   : &r->err;
 	int err;
 
 	if (m->u.vring_fd.has_fd) {

@@ -39,7 +39,7 @@ int gmem_add(struct gmem *g, const struct vu_region *r, int fd)
 	 * page; the length of what is unmapped must be.
 	 */
 	unit = st.st_blksize > 4096 ? (size_t)st.st_blksize : 4096;
-	new.map_len = (size_t)(r->offset + r->size + unit - 1) / unit * unit;
+	new.map_len = (size_t)(r->offset + r->size + unit - 1) / unit *unit;
 	map = mmap(NULL, new.map_len, PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (map == MAP_FAILED)
@@ -85,8 +85,8 @@ static struct gmem_region *find(struct gmem *g, uint64_t gpa)
 	unsigned int low = 0, high = g->count;
 
 	/* buffers sit close together */
-	if (g->last < g->count && gpa - g->at[g->last].r.gpa <
-					  g->at[g->last].r.size)
+	if (g->last < g->count &&
+	    gpa - g->at[g->last].r.gpa < g->at[g->last].r.size)
 		return &g->at[g->last];
 	while (low < high) {
 		unsigned int mid = (low + high) / 2;

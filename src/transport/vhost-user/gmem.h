@@ -27,7 +27,7 @@ struct gmem_region {
 
 struct gmem {
 	unsigned int count;
-	unsigned int last; /* hit */
+	unsigned int last;		   /* hit */
 	struct gmem_region at[GMEM_SLOTS]; /* by guest address */
 };
 

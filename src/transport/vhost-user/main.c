@@ -35,7 +35,8 @@ static bool arg_one_off;
 static bool arg_sandbox = true;
 
 static const char usage_text[] =
-	"Usage: hvsocket-vhost-user --partition NAME --socket-path PATH | --fd N\n"
+	"Usage: hvsocket-vhost-user --partition NAME --socket-path PATH | --fd "
+	"N\n"
 	"A vhost-user-vsock device that attaches a VM to hvsocketd.\n"
 	"\n"
 	"  --partition NAME     the VM's partition\n"
@@ -80,8 +81,18 @@ static bool parse_number(const char *text, uint64_t low, uint64_t high,
 /* Return: -1 to go on, else the exit code */
 static int parse_options(int argc, char **argv)
 {
-	enum { SOCKET = 256, FD, CAPS, PARTITION, CID, ONE, BOX, VERBOSE, HELP,
-	       VERSION };
+	enum {
+		SOCKET = 256,
+		FD,
+		CAPS,
+		PARTITION,
+		CID,
+		ONE,
+		BOX,
+		VERBOSE,
+		HELP,
+		VERSION
+	};
 	static const struct option options[] = {
 		{ "socket-path", required_argument, NULL, SOCKET },
 		{ "fd", required_argument, NULL, FD },
@@ -118,7 +129,8 @@ static int parse_options(int argc, char **argv)
 		case CID:
 			if (!parse_number(optarg, 3, UINT32_MAX - 1,
 					  &arg_guest_cid))
-				return fail("--guest-cid %s is not a guest's CID (3 to 4294967294)",
+				return fail("--guest-cid %s is not a guest's "
+					    "CID (3 to 4294967294)",
 					    optarg);
 			break;
 		case ONE:
@@ -154,7 +166,10 @@ static int parse_options(int argc, char **argv)
 	return -1;
 }
 
-/* A socket file without a listener is what an earlier process left. */
+/*
+ * A socket file without a listener is what an earlier process left. A connect
+ * of another type tells, and leaves nothing in the queue of a live one.
+ */
 static int remove_stale(const struct sockaddr_un *sa)
 {
 	cleanup_close_ int fd = -1;
@@ -164,11 +179,11 @@ static int remove_stale(const struct sockaddr_un *sa)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 ||
-	    errno == EAGAIN)
+	    errno == EPROTOTYPE)
 		return -EADDRINUSE;
 	if (errno != ECONNREFUSED)
 		return -errno;
@@ -193,8 +208,7 @@ static int listen_at(const char *path, int *ret)
 	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
 	if (r == -EADDRINUSE) {
 		r = remove_stale(&sa);
-		if (r == 0 &&
-		    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		if (r == 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 			r = -errno;
 	}
 	umask(mask);
@@ -268,17 +282,19 @@ static int serve(struct ev *ev, struct vm *vm)
 	} else {
 		listening = inherited(fd);
 		if (listening < 0)
-			return fail("--fd: not an AF_UNIX stream socket: %s", strerror(-listening));
+			return fail("--fd: not an AF_UNIX stream socket: %s",
+				    strerror(-listening));
 	}
+	log_info("partition \"%s\" attached at %s", vm_name(vm), vm_place(vm));
 	r = listening ? vm_listen(vm, fd) : vm_connected(vm, fd);
 	if (r < 0)
 		return fail("cannot wait for the VMM: %s", strerror(-r));
 	if (arg_sandbox) {
 		r = sandbox_enter(dir, &may_remove);
 		if (r < 0)
-			return fail("cannot enter the sandbox: %s", strerror(-r));
+			return fail("cannot enter the sandbox: %s",
+				    strerror(-r));
 	}
-	log_info("partition \"%s\" attached at %s", vm_name(vm), vm_place(vm));
 	r = ev_run(ev);
 	if (arg_socket_path && may_remove)
 		(void)unlink(arg_socket_path);
@@ -299,9 +315,9 @@ int main(int argc, char **argv)
 	r = parse_options(argc, argv);
 	if (r >= 0)
 		return r;
-	config = (struct vm_config){ .partition = arg_partition,
-				     .guest_cid = arg_guest_cid,
-				     .one_off = arg_one_off };
+	config = (struct vm_config) { .partition = arg_partition,
+				      .guest_cid = arg_guest_cid,
+				      .one_off = arg_one_off };
 	r = ev_new(&ev);
 	if (r == 0)
 		r = watch_signals(ev, &signal_io);

@@ -27,7 +27,7 @@ static const struct {
 	[VU_RESET_OWNER] = { "RESET_OWNER", VU_PAYLOAD_NONE, 0, 0, 0, 0,
 			     false },
 	[VU_SET_MEM_TABLE] = { "SET_MEM_TABLE", VU_PAYLOAD_REGIONS,
-			       8 + REGION_SIZE, 8 + REGION_SIZE * VU_REGIONS_MAX,
+			       8 + REGION_SIZE, 8 + REGION_SIZE *VU_REGIONS_MAX,
 			       1, VU_REGIONS_MAX, false },
 	[VU_SET_LOG_BASE] = { "SET_LOG_BASE", VU_PAYLOAD_LOG, 8, 16, 0, 1,
 			      false },
@@ -103,7 +103,7 @@ int vu_header_decode(const uint8_t p[VU_HEADER], struct vu_header *ret)
 
 static struct vu_region region_get(const uint8_t *p)
 {
-	return (struct vu_region){
+	return (struct vu_region) {
 		.gpa = le64_get(p),
 		.size = le64_get(p + 8),
 		.uva = le64_get(p + 16),
@@ -181,8 +181,8 @@ static int payload_decode(const struct vu_header *h, const uint8_t *p, int nfds,
 		m->u.config.offset = le32_get(p);
 		m->u.config.size = le32_get(p + 4);
 		m->u.config.flags = le32_get(p + 8);
-		return m->u.config.size == h->size - CONFIG_HEAD ? 0 :
-								   -EMSGSIZE;
+		return m->u.config.size == h->size - CONFIG_HEAD ? 0
+								 : -EMSGSIZE;
 	}
 	return -EINVAL;
 }
@@ -190,7 +190,7 @@ static int payload_decode(const struct vu_header *h, const uint8_t *p, int nfds,
 int vu_message_decode(const struct vu_header *h, const uint8_t *p, int nfds,
 		      struct vu_message *ret)
 {
-	*ret = (struct vu_message){ .header = *h };
+	*ret = (struct vu_message) { .header = *h };
 	if (!known(h->request))
 		return -EOPNOTSUPP;
 	ret->kind = requests[h->request].kind;

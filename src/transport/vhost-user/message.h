@@ -58,7 +58,7 @@ enum vu_payload {
 	VU_PAYLOAD_U64,
 	VU_PAYLOAD_STATE,
 	VU_PAYLOAD_ADDR,
-	VU_PAYLOAD_REGIONS, /* also a single one */
+	VU_PAYLOAD_REGIONS,  /* also a single one */
 	VU_PAYLOAD_VRING_FD, /* kick, call, err */
 	VU_PAYLOAD_CONFIG,
 	VU_PAYLOAD_LOG,

@@ -39,7 +39,7 @@ static int pump_rx(struct pump *p, bool *ret_starved)
 		if (r <= 0)
 			break;
 		p->heads[n] = c.head;
-		p->bufs[n++] = (struct vsock_buf){
+		p->bufs[n++] = (struct vsock_buf) {
 			.iov = p->iov + at + c.readable,
 			.n = c.writable,
 			.len = c.writable_len,

@@ -22,18 +22,39 @@
 
 static const int plain[] = {
 	/* descriptors that are there */
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(recvmsg),
-	SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(close),
-	SCMP_SYS(shutdown), SCMP_SYS(fstat), SCMP_SYS(epoll_wait),
-	SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(accept4),
-	SCMP_SYS(listen), SCMP_SYS(connect), SCMP_SYS(getpeername),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(writev),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(sendto),
+	SCMP_SYS(close),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(fstat),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(accept4),
+	SCMP_SYS(listen),
+	SCMP_SYS(connect),
+	SCMP_SYS(getpeername),
 	SCMP_SYS(getsockopt),
 	/* memory, time, threads that are there, the end */
-	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk),
-	SCMP_SYS(clock_gettime), SCMP_SYS(getrandom), SCMP_SYS(futex),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall),
-	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(exit),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(brk),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(futex),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
 };
 
@@ -112,8 +133,8 @@ static int landlock(const char *remove_in)
 	cleanup_close_ int ruleset = -1;
 	cleanup_close_ int dir = -1;
 
-	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr,
-			       sizeof(attr), 0);
+	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr),
+			       0);
 	if (ruleset < 0)
 		return -errno;
 	if (remove_in) {

@@ -67,8 +67,9 @@ static void linger(struct vm *vm)
 
 static void running(struct vm *vm)
 {
-	sessions_running(vm->sessions, vu_ring_live(&vm->device, VU_RX) &&
-					       vu_ring_live(&vm->device, VU_TX));
+	sessions_running(vm->sessions,
+			 vu_ring_live(&vm->device, VU_RX) &&
+				 vu_ring_live(&vm->device, VU_TX));
 }
 
 static void on_pump(struct ev_timer *t)
@@ -82,14 +83,16 @@ static void on_pump(struct ev_timer *t)
 	r = pump_run(&vm->pump, &ring);
 	vm->pumping = false;
 	if (gmem_lost()) {
-		log_err("the guest's memory was cut short: dropping the front-end");
+		log_err("the guest's memory was cut short: dropping the "
+			"front-end");
 		front_end_gone(vm);
 		return;
 	}
 	if (r < 0) {
 		vu_ring_broken(&vm->device, ring);
 		log_limited(&vm->broken, LOG_WARN_,
-			    "the guest's %s ring is malformed (%s): stopped until it is reset",
+			    "the guest's %s ring is malformed (%s): stopped "
+			    "until it is reset",
 			    ring == VU_RX ? "receive" : "transmit",
 			    strerror(-r));
 		running(vm);

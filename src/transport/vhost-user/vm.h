@@ -21,7 +21,8 @@ struct vm_config {
 	bool one_off; /* end with the first front-end */
 };
 
-/** vm_new() - finds the broker's place; @ret_why where it cannot. 0 or -errno */
+/** vm_new() - finds the broker's place; @ret_why where it cannot. 0 or -errno
+ */
 int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 	   const char **ret_why);
 struct vm *vm_free(struct vm *vm);

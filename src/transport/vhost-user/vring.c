@@ -141,16 +141,17 @@ static int add_buffer(struct gmem *g, struct vring_chain *c, struct iovec *iov,
 	return 0;
 }
 
-static int walk_indirect(struct vqueue *q, struct gmem *g, struct vring_chain *c,
-			 struct iovec *iov, const struct desc *table)
+static int walk_indirect(struct vqueue *q, struct gmem *g,
+			 struct vring_chain *c, struct iovec *iov,
+			 const struct desc *table)
 {
 	uint32_t count = table->len / DESC_SIZE, at = 0, seen = 0;
 	uint64_t addr;
 	struct desc d;
 	int r;
 
-	if (!q->indirect || table->flags & VRING_DESC_F_NEXT ||
-	    !table->len || table->len % DESC_SIZE || count > q->num)
+	if (!q->indirect || table->flags & VRING_DESC_F_NEXT || !table->len ||
+	    table->len % DESC_SIZE || count > q->num)
 		return -EINVAL;
 	do {
 		if (at >= count || seen++ == count)
@@ -205,9 +206,9 @@ int vring_take(struct vqueue *q, struct gmem *g, struct vring_chain *c,
 		return 0;
 	if (pending > q->num)
 		return broken(q, -EINVAL);
-	*c = (struct vring_chain){
-		.head = get16(q->avail, RING_ENTRIES +
-				2u * (q->last_avail & (q->num - 1))),
+	*c = (struct vring_chain) {
+		.head = get16(q->avail, RING_ENTRIES + 2u * (q->last_avail &
+							     (q->num - 1))),
 	};
 	r = walk(q, g, c, iov);
 	if (r < 0)

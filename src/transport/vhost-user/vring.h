@@ -27,8 +27,8 @@ struct vqueue {
 	bool event_idx, indirect;
 	bool broken;
 	uint8_t *desc, *avail, *used; /* NULL: no addresses */
-	uint16_t last_avail; /* next to take */
-	uint16_t used_idx; /* next to return */
+	uint16_t last_avail;	      /* next to take */
+	uint16_t used_idx;	      /* next to return */
 	uint16_t told_used; /* published, when the driver was last told */
 };
 

@@ -23,9 +23,9 @@ struct vsock_conn *conn_find(struct vsock *v, enum vsock_type type,
 	struct vsock_conn *c;
 
 	LIST_FOREACH(c, bucket_of(v, guest_port, host_port), bucket)
-		if (c->guest_port == guest_port && c->host_port == host_port &&
-		    c->type == type)
-			return c;
+	if (c->guest_port == guest_port && c->host_port == host_port &&
+	    c->type == type)
+		return c;
 	return NULL;
 }
 

@@ -11,10 +11,10 @@
 
 enum conn_state {
 	CONN_DIALLING, /* the guest's REQUEST, not answered */
-	CONN_ASKED, /* our REQUEST, not answered */
+	CONN_ASKED,    /* our REQUEST, not answered */
 	CONN_OPEN,
-	CONN_CLOSING, /* no host end; both flags sent; waits for RST */
-	CONN_DEAD, /* no host end; RST is to be sent */
+	CONN_CLOSING,  /* no host end; both flags sent; waits for RST */
+	CONN_DEAD,     /* no host end; RST is to be sent */
 	CONN_DRAINING, /* not in the table: the host end takes what is held */
 };
 
@@ -29,9 +29,9 @@ struct vsock_conn {
 	TAILQ_ENTRY(vsock_conn) all;
 	LIST_ENTRY(vsock_conn) bucket;
 	TAILQ_ENTRY(vsock_conn) control; /* pending != 0 */
-	TAILQ_ENTRY(vsock_conn) ready; /* is_ready */
-	TAILQ_ENTRY(vsock_conn) linger; /* CONN_CLOSING */
-	void *host; /* NULL: none (any more) */
+	TAILQ_ENTRY(vsock_conn) ready;	 /* is_ready */
+	TAILQ_ENTRY(vsock_conn) linger;	 /* CONN_CLOSING */
+	void *host;			 /* NULL: none (any more) */
 	enum conn_state state;
 	enum vsock_type type;
 	uint32_t guest_port, host_port;
@@ -41,12 +41,12 @@ struct vsock_conn {
 	bool is_ready;
 	bool blocked; /* readable, but no credit or too many packets */
 	bool shut_when_flushed;
-	bool unread; /* nobody reads what the guest sends */
+	bool unread;		       /* nobody reads what the guest sends */
 	uint8_t guest_shut, host_shut; /* VSOCK_SHUT_* */
 
 	/* to the guest */
 	uint32_t peer_buf_alloc, peer_fwd_cnt;
-	uint32_t sent; /* bytes, mod 2^32 */
+	uint32_t sent;	 /* bytes, mod 2^32 */
 	uint32_t *marks; /* sent after each packet that it has not consumed */
 	uint16_t mark_size, mark_first, mark_count;
 

@@ -65,9 +65,8 @@ uint32_t credit_free(const struct vsock_conn *c)
 {
 	uint32_t flying = c->sent - c->peer_fwd_cnt;
 	/* never further ahead than the counters can tell apart */
-	uint32_t window = c->peer_buf_alloc < INT32_MAX / 2 ?
-				  c->peer_buf_alloc :
-				  INT32_MAX / 2;
+	uint32_t window = c->peer_buf_alloc < INT32_MAX / 2 ? c->peer_buf_alloc
+							    : INT32_MAX / 2;
 
 	/* the guest may have made its buffer smaller than what is flying */
 	return window > flying ? window - flying : 0;
@@ -115,6 +114,5 @@ bool credit_due(const struct vsock_conn *c)
 	/* Linux uses at most its own buffer's size of ours. */
 	if (c->peer_buf_alloc < window)
 		window = c->peer_buf_alloc;
-	return untold >= 65536 || untold >= window / 4 ||
-	       seen + 65536 > window;
+	return untold >= 65536 || untold >= window / 4 || seen + 65536 > window;
 }

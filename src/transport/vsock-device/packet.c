@@ -9,7 +9,7 @@
 
 void vsock_header_decode(const uint8_t *p, struct vsock_header *ret)
 {
-	*ret = (struct vsock_header){
+	*ret = (struct vsock_header) {
 		.src_cid = le64_get(p),
 		.dst_cid = le64_get(p + 8),
 		.src_port = le32_get(p + 16),

@@ -23,9 +23,8 @@ static void put(struct vsock *v, struct vsock_buf *b,
 	v->stats.rx_packets++;
 }
 
-static void put_conn(struct vsock *v, struct vsock_conn *c,
-		     struct vsock_buf *b, enum vsock_op op, uint32_t len,
-		     uint32_t flags)
+static void put_conn(struct vsock *v, struct vsock_conn *c, struct vsock_buf *b,
+		     enum vsock_op op, uint32_t len, uint32_t flags)
 {
 	const struct vsock_header h = {
 		.src_cid = VSOCK_CID_HOST,

@@ -38,7 +38,7 @@ static void reply_rst(struct vsock *v, const struct vsock_header *h)
 	if (h->op == VSOCK_OP_RST || v->reply_count == VSOCK_REPLIES_MAX)
 		return;
 	i = (v->reply_first + v->reply_count++) % VSOCK_REPLIES_MAX;
-	v->replies[i] = (struct reply){
+	v->replies[i] = (struct reply) {
 		.cid = h->dst_cid,
 		.guest_port = h->src_port,
 		.host_port = h->dst_port,

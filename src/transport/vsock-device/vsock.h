@@ -44,7 +44,7 @@ struct vsock_conn;
 
 enum vsock_end {
 	VSOCK_END_CLOSED, /* in order: both sides shut */
-	VSOCK_END_RESET, /* by the guest, or it broke a rule */
+	VSOCK_END_RESET,  /* by the guest, or it broke a rule */
 	VSOCK_END_DEVICE, /* the device was reset */
 };
 
@@ -70,7 +70,8 @@ struct vsock_ops {
 	ssize_t (*flush)(void *host);
 	/* Bytes held */
 	size_t (*held)(void *host);
-	/* The guest will send no more (and nothing is held) / receive no more */
+	/* The guest will send no more (and nothing is held) / receive no more
+	 */
 	void (*shut)(void *host, bool no_more_data, bool no_more_reading);
 	/* The connection is over; @host is not used again. */
 	void (*ended)(void *host, enum vsock_end why);
@@ -81,14 +82,14 @@ struct vsock_ops {
 struct vsock_buf {
 	const struct iovec *iov; /* writable */
 	unsigned int n;
-	size_t len; /* of all of iov */
+	size_t len;  /* of all of iov */
 	size_t used; /* set by vsock_rx(): bytes written */
 };
 
 struct vsock_stats {
 	uint64_t tx_packets, rx_packets;
 	uint64_t tx_dropped; /* too short, foreign addresses */
-	uint64_t resets; /* connections that broke a rule */
+	uint64_t resets;     /* connections that broke a rule */
 	uint64_t over_quota;
 };
 

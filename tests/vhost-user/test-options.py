@@ -1,0 +1,287 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Options, conventions, the socket's file, the sandbox.
+
+usage: test-options.py PROGRAM MANIFEST
+"""
+import json
+import os
+import select
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, MANIFEST = sys.argv[1:3]
+LIMIT = 20
+SECCOMP = os.environ.get('VHOST_USER_SANDBOX', 'seccomp')
+
+
+def reply(kind, serial, payload=b'', error=0, reason=0):
+    return struct.pack('<HHIII', kind | 0x8000, 0, serial, error,
+                       reason) + payload
+
+
+class Broker:
+    """Enough of section 5 to be attached to."""
+
+    def __init__(self, directory, refuse=None):
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.directory = directory
+        # a path that is too long for an address goes by the directory
+        fd = os.open(directory, os.O_PATH)
+        self.listener.bind('/proc/self/fd/%d/control' % fd)
+        os.close(fd)
+        self.listener.listen(4)
+        self.listener.settimeout(LIMIT)
+        self.refuse = refuse
+
+    def serve_attach(self):
+        self.conn, _ = self.listener.accept()
+        self.conn.settimeout(LIMIT)
+        for _ in range(2):
+            frame, fds, _, _ = socket.recv_fds(self.conn, 65536, 8)
+            kind, _, serial = struct.unpack_from('<HHI', frame)
+            if kind == 1:
+                self.conn.send(reply(1, serial,
+                                     struct.pack('<II', 1, 65536) + bytes(32) +
+                                     b'host'))
+            elif kind == 16 and self.refuse:
+                self.conn.send(reply(16, serial, self.refuse, 16, 21))
+            else:
+                self.name = frame[32:]
+                # the transport calls listen(): it must have an address
+                s = socket.socket(fileno=fds.pop())
+                s.bind('')
+                s.close()
+                self.conn.send(reply(16, serial, bytes(16) + self.name))
+            for fd in fds:
+                os.close(fd)
+
+    def close(self):
+        self.listener.close()
+        if hasattr(self, 'conn'):
+            self.conn.close()
+
+
+def run(*args, **env):
+    return subprocess.run([PROGRAM, *args], capture_output=True, text=True,
+                          timeout=LIMIT, env=dict(os.environ, **env))
+
+
+class Options(unittest.TestCase):
+    def setUp(self):
+        self.tmp = tempfile.TemporaryDirectory(prefix='hvs-')
+        self.dir = self.tmp.name
+        self.processes = []
+
+    def tearDown(self):
+        for p in self.processes:
+            if p.poll() is None:
+                p.kill()
+            p.wait()
+            p.stderr.close()
+        self.tmp.cleanup()
+
+    def start(self, *args, broker, pass_fds=()):
+        p = subprocess.Popen(
+            [PROGRAM, '--partition', 'web1', '--sandbox', SECCOMP, *args],
+            stderr=subprocess.PIPE, text=True, pass_fds=pass_fds,
+            env=dict(os.environ, HVSOCKET_RUNTIME_DIR=broker.directory))
+        self.processes.append(p)
+        return p
+
+    def started(self, *args, broker=None, **kw):
+        broker = broker or Broker(self.dir)
+        self.addCleanup(broker.close)
+        p = self.start(*args, broker=broker, **kw)
+        broker.serve_attach()
+        self.assertIn('attached', self.line(p))
+        return p, broker
+
+    def line(self, p):
+        ready, _, _ = select.select([p.stderr], [], [], LIMIT)
+        self.assertTrue(ready, 'no message')
+        return p.stderr.readline()
+
+    def end(self, p, sig=signal.SIGTERM):
+        p.send_signal(sig)
+        self.assertEqual(p.wait(LIMIT), 0)
+
+    def queue_num(self, s):
+        s.settimeout(LIMIT)
+        s.send(struct.pack('<III', 17, 1, 0))
+        got = s.recv(20)
+        self.assertEqual(got, struct.pack('<IIIQ', 17, 5, 8, 3))
+
+    def connect(self, path):
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.connect(path)
+        return s
+
+    def test_information(self):
+        r = run('--print-capabilities')
+        self.assertEqual(r.returncode, 0)
+        self.assertEqual(json.loads(r.stdout), {'type': 'vsock'})
+        r = run('--help')
+        self.assertEqual(r.returncode, 0)
+        for option in ('--socket-path', '--fd', '--partition', '--guest-cid',
+                       '--one-off', '--print-capabilities', '--sandbox'):
+            self.assertIn(option, r.stdout)
+        r = run('--version')
+        self.assertRegex(r.stdout, r'^hvsocket-vhost-user \d+\.\d+')
+
+    def test_manifest(self):
+        with open(MANIFEST) as f:
+            m = json.load(f)
+        self.assertEqual(m['type'], 'vsock')
+        self.assertTrue(m['binary'].endswith('/hvsocket-vhost-user'))
+        self.assertTrue(m['description'])
+
+    def test_wrong_options(self):
+        for args, words in (
+                ((), '--partition'),
+                (('--partition', ''), '--partition'),
+                (('--partition', 'x' * 256), '255'),
+                (('--partition', 'a'), '--socket-path'),
+                (('--partition', 'a', '--fd', '3', '--socket-path', 'x'),
+                 '--socket-path'),
+                (('--fd', 'x'), '--fd x'),
+                (('--fd', '-1'), '--fd -1'),
+                (('--guest-cid', '2'), '--guest-cid 2'),
+                (('--guest-cid', '4294967295'), '4294967295'),
+                (('--guest-cid', '3x'), '3x'),
+                (('--sandbox', 'maybe'), 'maybe'),
+                (('--unheard-of',), 'unheard-of'),
+                (('more',), 'more')):
+            with self.subTest(args):
+                r = run(*args)
+                self.assertEqual(r.returncode, 1)
+                self.assertIn(words, r.stderr)
+                self.assertEqual(r.stdout, '')
+
+    def test_no_broker(self):
+        r = run('--partition', 'a', '--socket-path', self.dir + '/s',
+                HVSOCKET_RUNTIME_DIR=self.dir)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(self.dir + '/control', r.stderr)
+        self.assertIn('No such file', r.stderr)
+        self.assertFalse(os.path.exists(self.dir + '/s'))
+
+    def test_refused(self):
+        broker = Broker(self.dir, b'held by pid 7\x1b[31m')
+        self.addCleanup(broker.close)
+        p = self.start('--socket-path', self.dir + '/s', broker=broker)
+        broker.serve_attach()
+        self.assertEqual(p.wait(LIMIT), 1)
+        text = p.stderr.read()
+        self.assertIn('held by pid 7', text)
+        self.assertNotIn('\x1b', text)
+
+    def test_long_runtime_directory(self):
+        long = os.path.join(self.dir, 'x' * 150)
+        os.mkdir(long)
+        p, b = self.started('--socket-path', self.dir + '/s',
+                            broker=Broker(long))
+        self.assertEqual(b.name, b'web1')
+        self.end(p)
+
+    def test_socket_file(self):
+        path = self.dir + '/vm.sock'
+        # what an earlier process left
+        left = socket.socket(socket.AF_UNIX)
+        left.bind(path)
+        left.close()
+        p, broker = self.started('--socket-path', path)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        first = self.connect(path)
+        self.queue_num(first)
+        first.close()
+        # another one does not take it away
+        broker.close()
+        os.unlink(self.dir + '/control')
+        again = Broker(self.dir)
+        self.addCleanup(again.listener.close)
+        q = self.start('--socket-path', path, broker=again)
+        while q.poll() is None:
+            # (the first one comes back too)
+            ready, _, _ = select.select([again.listener], [], [], 0.1)
+            if ready:
+                again.serve_attach()
+                self.addCleanup(again.conn.close)
+        self.assertEqual(q.wait(LIMIT), 1)
+        self.assertIn('Address already in use', q.stderr.read())
+        self.queue_num(self.connect(path))
+        self.end(p)
+
+    def test_no_socket_there(self):
+        path = self.dir + '/file'
+        with open(path, 'w') as f:
+            f.write('precious')
+        broker = Broker(self.dir)
+        self.addCleanup(broker.close)
+        p = self.start('--socket-path', path, broker=broker)
+        broker.serve_attach()
+        self.assertEqual(p.wait(LIMIT), 1)
+        self.assertIn(path, p.stderr.read())
+        with open(path) as f:
+            self.assertEqual(f.read(), 'precious')
+
+    def test_front_end_again(self):
+        path = self.dir + '/s'
+        p, _ = self.started('--socket-path', path)
+        for _ in range(3):
+            s = self.connect(path)
+            self.queue_num(s)
+            s.close()
+        self.end(p, signal.SIGINT)
+
+    def test_one_off(self):
+        path = self.dir + '/s'
+        p, _ = self.started('--socket-path', path, '--one-off')
+        s = self.connect(path)
+        self.queue_num(s)
+        s.close()
+        self.assertEqual(p.wait(LIMIT), 0)
+
+    def test_connected_fd(self):
+        a, b = socket.socketpair()
+        self.addCleanup(a.close)
+        p, _ = self.started('--fd', str(b.fileno()), pass_fds=[b.fileno()])
+        b.close()
+        self.queue_num(a)
+        a.close()
+        self.assertEqual(p.wait(LIMIT), 0)
+
+    def test_fd_is_no_socket(self):
+        broker = Broker(self.dir)
+        self.addCleanup(broker.close)
+        r, w = os.pipe()
+        p = self.start('--fd', str(r), broker=broker, pass_fds=[r])
+        os.close(r)
+        os.close(w)
+        broker.serve_attach()
+        self.assertEqual(p.wait(LIMIT), 1)
+        self.assertIn('--fd', p.stderr.read())
+
+    @unittest.skipIf(SECCOMP == 'none', 'built with sanitizers')
+    def test_sandbox(self):
+        p, _ = self.started('--socket-path', self.dir + '/s')
+        self.queue_num(self.connect(self.dir + '/s'))
+        for task in os.listdir('/proc/%d/task' % p.pid):
+            with open('/proc/%d/task/%s/status' % (p.pid, task)) as f:
+                status = dict(x.split(':\t', 1) for x in f if ':\t' in x)
+            self.assertEqual(status['Seccomp'].strip(), '2')
+            self.assertEqual(status['NoNewPrivs'].strip(), '1')
+        # not dumpable: its files in /proc are root's
+        self.assertEqual(os.stat('/proc/%d/mem' % p.pid).st_uid, 0)
+        self.end(p)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1])
