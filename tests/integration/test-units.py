@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-TOP, BUILD, HVSOCKETD, HVCTL = sys.argv[1:5]
+TOP, BUILD, HVSOCKETD, HVCTL = map(os.path.abspath, sys.argv[1:5])
 LIMIT_S = 20
 
 

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-TOP, HVSOCKETD = sys.argv[1:3]
+TOP, HVSOCKETD = map(os.path.abspath, sys.argv[1:3])
 DIFFERS = []
 
 
