@@ -262,6 +262,10 @@ void request_bind(struct client *c, struct frame *f)
 
 		/* Every file of listeners/ was read back. A name that is not
 		 * in the table was made up in a directory of the caller's. */
+		if (l && !listener_alive(l)) {
+			bind_forget(b, l);
+			l = NULL;
+		}
 		if (l) {
 			own(c, l);
 			reply_bound(c, f->h.serial, &m.addr, false);

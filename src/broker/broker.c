@@ -353,6 +353,7 @@ struct broker *broker_free(struct broker *b)
 	doors_close(b);
 	ev_timer_stop(&b->sweep);
 	ev_timer_stop(&b->recheck);
+	leases_free(b);
 	b->offload = offload_free(b->offload);
 	/* files of listeners stay: the listeners do */
 	for (l = b->listeners.all; l; l = l->next)

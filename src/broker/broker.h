@@ -143,6 +143,7 @@ struct broker {
 	struct guard guard;
 	struct yielder yielder; /* client.c */
 	struct offload *offload;
+	struct lease *leases; /* processes whose end is awaited; by pid */
 
 	struct counter *service_counters, *partition_counters;
 	uint64_t opened, refused[REASON_COUNT];
@@ -278,6 +279,8 @@ void request_names(struct client *c, struct frame *f);
 void request_call(struct client *c, struct frame *f);
 /** held_end() - remove the registrations leased by this connection */
 void held_end(struct client *c);
+/** leases_free() - stop watching processes */
+void leases_free(struct broker *b);
 void request_attach(struct client *c, struct frame *f);
 void transport_frame(struct client *c, struct frame *f);
 

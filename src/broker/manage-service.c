@@ -102,6 +102,7 @@ json_t *manage_service_show(struct call *c)
 struct lease {
 	struct broker *b;
 	int32_t pid;
+	UT_hash_handle hh; /* one for a process, whatever it registers */
 	int fd;
 	struct ev_io io;
 };
@@ -112,6 +113,7 @@ static void on_owner(struct ev_io *io, uint32_t events)
 	struct broker *b = l->b;
 
 	(void)events;
+	HASH_DELETE(hh, b->leases, l);
 	ev_io_stop(&l->io);
 	close(l->fd);
 	if (registry_expire(b->registry, l->pid))
@@ -121,8 +123,12 @@ static void on_owner(struct ev_io *io, uint32_t events)
 
 void lease_watch(struct broker *b, int32_t pid)
 {
-	struct lease *l = calloc(1, sizeof(*l));
+	struct lease *l;
 
+	HASH_FIND(hh, b->leases, &pid, sizeof(pid), l);
+	if (l)
+		return;
+	l = calloc(1, sizeof(*l));
 	/* Failing that, the timer finds it within seconds. */
 	if (!l)
 		return;
@@ -133,6 +139,20 @@ void lease_watch(struct broker *b, int32_t pid)
 	    ev_io_start(b->ev, &l->io, l->fd, EPOLLIN, on_owner) < 0) {
 		if (l->fd >= 0)
 			close(l->fd);
+		free(l);
+		return;
+	}
+	HASH_ADD(hh, b->leases, pid, sizeof(l->pid), l);
+}
+
+void leases_free(struct broker *b)
+{
+	struct lease *l, *next;
+
+	HASH_ITER(hh, b->leases, l, next) {
+		HASH_DELETE(hh, b->leases, l);
+		ev_io_stop(&l->io);
+		close(l->fd);
 		free(l);
 	}
 }
