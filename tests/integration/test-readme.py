@@ -95,6 +95,8 @@ class Shell:
                if not k.startswith(("HVSOCKET", "XDG_", "LD_PRELOAD"))}
         env.update(PATH=":".join(path + [os.environ["PATH"]]), HOME=work,
                    TMPDIR=work, LC_ALL="C.UTF-8")
+        if "README_NO_PRELOAD" in os.environ:
+            env["HVSOCKET_PRELOAD"] = ""
         self.work = work
         self.shell = subprocess.Popen(
             ["bash", "--norc"], stdin=subprocess.PIPE, env=env, cwd=work,
