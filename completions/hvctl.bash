@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+# bash completion for hvctl(1). A test compares the words with the program's.
+# shellcheck shell=bash disable=SC2207
+
+# Names that the broker knows: $1 the group of verbs, $2 the key to read.
+_hvctl_names() {
+	local verb=$1 key=$2
+	# names with blanks are left to whoever types them
+	command hvctl "$verb" list --json 2>/dev/null |
+		sed -n 's/^      "'"$key"'": "\([^" \\]*\)",\{0,1\}$/\1/p'
+}
+
+# PARTITION:SERVICE, in two steps; readline takes the colon for a new word.
+_hvctl_address() {
+	local whole=$1 cur=$2 special="wildcard children parent loopback silohost host"
+	if [[ $whole == *:* ]]; then
+		COMPREPLY=($(compgen -W "$(_hvctl_names service name)" -- "${whole#*:}"))
+		[[ $cur == *:* ]] && COMPREPLY=("${COMPREPLY[@]/#/${whole%%:*}:}")
+	else
+		COMPREPLY=($(compgen -S : -W "$special $(_hvctl_names partition name)" -- "$cur"))
+		compopt -o nospace
+	fi
+}
+
+_hvctl() {
+	local cur prev words cword
+	if declare -F _init_completion >/dev/null; then
+		_init_completion -n : || return
+	else
+		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+		cur=${words[cword]} prev=${words[cword - 1]}
+	fi
+	local verb=${words[1]} sub=${words[2]} opts=
+	local top="service partition vm container listeners connections status nc
+		forward attach wait as explain reload help version"
+	local service="add list show enable disable revert remove import export"
+	local partition="add list id show set remove"
+
+	COMPREPLY=()
+	if ((cword == 1)); then
+		COMPREPLY=($(compgen -W "$top" -- "$cur"))
+		return
+	fi
+	case $verb in
+	vm | container) verb=partition ;;
+	esac
+	if ((cword == 2)); then
+		case $verb in
+		service) COMPREPLY=($(compgen -W "$service" -- "$cur")); return ;;
+		partition) COMPREPLY=($(compgen -W "$partition" -- "$cur")); return ;;
+		help) COMPREPLY=($(compgen -W "$top" -- "$cur")); return ;;
+		esac
+	fi
+	case $verb in
+	service | partition) verb="$verb $sub" ;;
+	esac
+	case $verb in
+	"service add") opts="--id --port --policy --bind --connect --no-wildcard --target --ephemeral --lease --json" ;;
+	"service list") opts="--json" ;;
+	"service show") opts="--json" ;;
+	"service import") opts="--json" ;;
+	"service export") opts="--utf8" ;;
+	"partition add") opts="--id --kind --parent --user --ephemeral --json" ;;
+	"partition list") opts="--json" ;;
+	"partition id") opts="--from-container" ;;
+	"partition show") opts="--json" ;;
+	"partition set") opts="--name --user --enabled --json" ;;
+	"listeners") opts="--verbose --json" ;;
+	"connections") opts="--json" ;;
+	"status") opts="--json" ;;
+	"nc") opts="--listen --raw --wait --timeout --verbose" ;;
+	"forward") opts="--verbose" ;;
+	"wait") opts="--raw --timeout" ;;
+	"as") opts="--private --partition --profile" ;;
+	"explain") opts="--from --uid --bind --raw --passthru --json" ;;
+	"reload") opts="--json" ;;
+	esac
+	case $prev in
+	--policy) COMPREPLY=($(compgen -W "enabled disabled default" -- "$cur")); return ;;
+	--kind) COMPREPLY=($(compgen -W "vm container" -- "$cur")); return ;;
+	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
+	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
+	--parent | --from) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")); return ;;
+	--lease) COMPREPLY=($(compgen -W '$$' -- "$cur")); return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		COMPREPLY=($(compgen -W "$opts --help" -- "$cur"))
+		return
+	fi
+	case $verb in
+	"service show" | "service enable" | "service disable" | "service revert" | "service remove")
+		COMPREPLY=($(compgen -W "$(_hvctl_names service name)" -- "$cur")) ;;
+	"service import" | "service export")
+		COMPREPLY=($(compgen -f -- "$cur")) ;;
+	"partition id" | "partition show" | "partition set" | "partition remove" | "as")
+		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	attach)
+		((cword == 2)) && COMPREPLY=($(compgen -W "vhost-user" -- "$cur")) ;;
+	nc | wait | explain | forward)
+		local whole=$cur i=$cword
+		# the words around a colon, put together again
+		while ((i > 1)) && [[ ${words[i]} == : || ${words[i - 1]} == : ]]; do
+			i=$((i - 1))
+			whole=${words[i]}$whole
+		done
+		_hvctl_address "$whole" "$cur" ;;
+	esac
+}
+
+complete -F _hvctl hvctl
