@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""transport - a guest's transport for tests (docs/protocol.md, section 5)
+
+A thread that attaches a partition, keeps its rendezvous over the broker's
+death, attaches again and tells its connections by LIVE. The guest's answers
+are what the test says: answer(open) returns None (yes) or a reason.
+"""
+import array
+import fcntl
+import os
+import select
+import socket
+import struct
+import termios
+import threading
+import uuid
+
+from hvb import *
+
+
+class Conn:
+    def __init__(self, token, kind, service, source, uid):
+        self.token, self.kind, self.service = token, kind, service
+        self.source, self.uid = source, uid
+        self.sock = None
+        self.filler = None
+        self.parked = False
+        self.serial = None
+        self.closed = None  # CLOSE's reason
+
+
+class Transport(threading.Thread):
+    def __init__(self, broker, name, answer=lambda conn: None, types=1,
+                 vmid=ZERO, running=1):
+        super().__init__(daemon=True)
+        self.broker, self.name_, self.answer = broker, name, answer
+        self.types, self.vmid, self.running = types, vmid, running
+        self.rendezvous = [socket.socket(socket.AF_UNIX, kind)
+                           for bit, kind in ((1, socket.SOCK_STREAM),
+                                             (2, socket.SOCK_SEQPACKET))
+                           if types & bit]
+        self.conns = {}
+        self.early = {}
+        self.attached = 0
+        self.dials = {}
+        self.lock = threading.Condition()
+        self.stop_r, self.stop_w = os.pipe()
+        self.attach()
+        self.start()
+
+    def attach(self):
+        c = self.broker.client()
+        r = c.ask(ATTACH, self.vmid.bytes_le +
+                  struct.pack("<HHI", 1, self.types, 0) + self.name_.encode(),
+                  self.rendezvous).check()
+        self.vmid = guid(r.payload[:16])
+        for s in self.rendezvous:
+            s.listen(1024)
+            s.setblocking(False)
+        for conn in self.conns.values():
+            if conn.sock:
+                c.send(LIVE, struct.pack("<QHHI", conn.token, conn.kind, 1,
+                                         conn.uid) + conn.service.bytes_le +
+                       conn.source.bytes_le)
+        c.send(STATE, struct.pack("<I", self.running))
+        c.call_barrier = c.send(99)  # answered: what came before was seen
+        c.reply(c.call_barrier)
+        self.c = c
+        with self.lock:
+            self.attached += 1
+            self.lock.notify_all()
+
+    def state(self, running):
+        self.c.send(STATE, struct.pack("<I", running))
+
+    def dial(self, vmid, service, kind=socket.SOCK_STREAM, source=None):
+        serial = self.c.send(DIAL, struct.pack("<HHI", kind, 0, 0) +
+                             vmid.bytes_le + service.bytes_le +
+                             (source or port(1024)).bytes_le)
+        r = self.wait(lambda: self.dials.get(serial))
+        r.check()
+        return struct.unpack("<Q", r.payload)[0], socket.socket(
+            fileno=r.fds[0])
+
+    def wait(self, true, seconds=20):
+        with self.lock:
+            if not self.lock.wait_for(true, seconds):
+                raise AssertionError("the transport saw nothing of it")
+            return true()
+
+    def end(self):
+        os.write(self.stop_w, b"x")
+        self.join(20)
+        self.c.close()
+        for s in self.rendezvous + [c.sock for c in self.conns.values()
+                                    if c.sock]:
+            s.close()
+        os.close(self.stop_r)
+        os.close(self.stop_w)
+
+    # The thread.
+
+    def run(self):
+        while True:
+            p = select.poll()
+            if self.c:
+                p.register(self.c.s, select.POLLIN)
+            for s in self.rendezvous:
+                p.register(s, select.POLLIN)
+            p.register(self.stop_r, select.POLLIN)
+            ready = {fd for fd, _ in p.poll(20 if not self.c else None)}
+            if self.stop_r in ready:
+                return
+            with self.lock:
+                for s in self.rendezvous:
+                    self.arrivals(s)
+                if not self.c:
+                    pass
+                elif self.c.s.fileno() in ready:
+                    self.message()
+                self.lock.notify_all()
+            if not self.c:
+                try:
+                    self.attach()
+                except OSError:
+                    pass  # no broker yet
+
+    def arrivals(self, listener):
+        while True:
+            try:
+                s, name = listener.accept()
+            except BlockingIOError:
+                return
+            token = struct.unpack_from("<Q", name, 75)[0]
+            conn = self.conns.get(token)
+            if not conn:
+                self.early[token] = s  # its OPEN has not been read yet
+                continue
+            conn.sock = s
+            self.progress(conn)
+
+    def message(self):
+        try:
+            data, fds = self.c.receive()
+        except OSError:
+            self.orphaned()
+            return
+        kind, _, serial = struct.unpack_from("<HHI", data)
+        body = data[8:]
+        if kind == DIAL | REPLY:
+            self.dials[serial] = Reply(data, fds)
+        elif kind == OPEN:
+            token, stype, flags, _ = struct.unpack_from("<QHHI", body)
+            conn = Conn(token, stype, guid(body[16:32]), guid(body[32:48]),
+                        struct.unpack_from("<I", body, 48)[0])
+            conn.serial, conn.parked = serial, bool(flags & 1)
+            self.conns[token] = conn
+            conn.sock = self.early.pop(token, None)
+            if not conn.parked:
+                self.say(conn, self.answer(conn))
+        elif kind == PARKED:
+            token, n = struct.unpack("<QQ", body)
+            conn = self.conns.get(token)
+            if conn:
+                conn.filler = n
+                # it came in before this notice
+                for s in self.rendezvous:
+                    self.arrivals(s)
+                self.progress(conn)
+        elif kind == CLOSE:
+            token, reason = struct.unpack("<QI", body)
+            conn = self.conns.get(token)
+            if conn:
+                conn.closed = reason
+                if conn.sock:
+                    conn.sock.close()
+                    conn.sock = None
+        elif kind == COUNTERS:
+            self.c.raw(struct.pack("<HHIII", COUNTERS | REPLY, 0, serial, 0, 0))
+
+    def orphaned(self):
+        """The broker ended: what it had begun is judged by what is there."""
+        self.c.close()
+        self.c = None
+        for s in self.early.values():
+            s.close()
+        self.early = {}
+        for s in self.rendezvous:
+            self.arrivals(s)
+        for conn in list(self.conns.values()):
+            if conn.serial is None:
+                continue
+            if not conn.sock:
+                del self.conns[conn.token]  # given up
+            elif conn.parked and conn.filler is None:
+                n = array.array("i", [0])
+                fcntl.ioctl(conn.sock, termios.FIONREAD, n)
+                conn.filler = n[0]
+                self.progress(conn)
+
+    def progress(self, conn):
+        """Parked: the guest answers when the socket and its filler are in."""
+        if not conn.parked or conn.sock is None or conn.filler is None or \
+                conn.serial is None:
+            return
+        reason = self.answer(conn)
+        if reason is None:
+            left = conn.filler
+            conn.sock.setblocking(True)
+            while left:
+                left -= len(conn.sock.recv(min(left, 1 << 20)))
+        else:
+            conn.sock.close()
+            conn.sock = None
+        self.say(conn, reason)
+
+    def say(self, conn, reason):
+        serial, conn.serial = conn.serial, None
+        if self.c:
+            self.c.raw(struct.pack("<HHIII", OPEN | REPLY, 0, serial,
+                                   ERRNO[reason] if reason else 0,
+                                   reason or 0) +
+                       (b"the guest says no" if reason else b""))
+        if reason:
+            self.conns.pop(conn.token, None)
