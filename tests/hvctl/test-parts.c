@@ -179,12 +179,13 @@ START_TEST(endpoints)
 }
 END_TEST
 
+#define X27 "xxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 static const char *const no_endpoint[] = {
 	"",	    "web1",	":http",      "web1:",	     "tcp:",
 	"tcp:80",   "tcp::80",	"tcp:h:65536", "tcp:h:",     "tcp:h:x",
 	"tcp:::1:1", "tcp:[::1:1", "tcp:[]:1", "unix:",
-	"unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+	"unix:/" X27 X27 X27 X27,
 };
 
 START_TEST(endpoints_wrong)
