@@ -182,6 +182,19 @@ static int complain(const char *path, int err)
 	return err;
 }
 
+/* One that was killed just now gives the lock up when it is quite gone. */
+static bool take_lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	for (int tries = 100; tries; tries--) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 /* Takes the directory: it becomes the working directory, so that the names of
  * kernel objects are short whatever the length of its path. */
 static int take_directory(struct broker *b)
@@ -206,7 +219,7 @@ static int take_directory(struct broker *b)
 			  0600);
 	if (b->lock_fd < 0)
 		return complain("lock", -errno);
-	if (flock(b->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+	if (!take_lock(b->lock_fd)) {
 		log_err("%s: another broker is running here", b->runtime_dir);
 		return -EBUSY;
 	}

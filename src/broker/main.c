@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - hvsocketd: options, signals, readiness; the rest is broker.c */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <signal.h>
@@ -270,8 +271,11 @@ static int inherited_socket(void)
 			 n);
 	if (n > 0) {
 		if (sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1,
-				      NULL, 0) > 0)
+				      NULL, 0) > 0) {
+			/* whatever the unit says: accept() must not wait */
+			(void)fcntl(SD_LISTEN_FDS_START, F_SETFL, O_NONBLOCK);
 			return SD_LISTEN_FDS_START;
+		}
 		log_err("the socket handed over is not a listening SOCK_SEQPACKET AF_UNIX socket");
 		exit(1);
 	}

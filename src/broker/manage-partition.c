@@ -169,6 +169,7 @@ json_t *manage_partition_set(struct call *c)
 json_t *manage_partition_remove(struct call *c)
 {
 	const struct partition *p;
+	const struct transport *t;
 	const char *name;
 	char why[REGISTRY_WHY];
 	GUID guid;
@@ -179,6 +180,14 @@ json_t *manage_partition_remove(struct call *c)
 	p = find_volatile(c, name);
 	if (!p)
 		return NULL;
+	t = transport_find(c->b, &p->vmid);
+	if (t) {
+		refuse(c->v, HVS_REASON_EXISTS,
+		       "partition \"%s\" is attached by process %d: end that first",
+		       p->name, t->client->pid);
+		c->v->error = EBUSY;
+		return NULL;
+	}
 	guid = p->vmid;
 	r = registry_remove_partition(c->b->registry, &guid, why, sizeof(why));
 	if (r < 0) {

@@ -22,7 +22,7 @@ struct closing {
 
 struct pool {
 	struct offload *o;
-	unsigned int threads, idle, most;
+	unsigned int threads, idle, busy, most;
 	void *(*run)(void *pool);
 	pthread_cond_t work;
 };
@@ -103,12 +103,15 @@ static void *run_closer(void *arg)
 		if (!c || o->quit)
 			break;
 		o->closing = c->next;
+		pool->busy++;
 		pthread_mutex_unlock(&o->lock);
 		close(c->fd);
 		free(c);
 		pthread_mutex_lock(&o->lock);
+		pool->busy--;
 	}
 	pool->threads--;
+	pthread_cond_signal(&o->ended);
 	pthread_mutex_unlock(&o->lock);
 	return NULL;
 }
@@ -188,6 +191,9 @@ int offload_new(struct ev *ev, struct offload **ret)
 
 struct offload *offload_free(struct offload *o)
 {
+	struct closing *c;
+	bool hangs;
+
 	if (!o)
 		return NULL;
 	pthread_mutex_lock(&o->lock);
@@ -195,12 +201,25 @@ struct offload *offload_free(struct offload *o)
 	o->todo = NULL;
 	pthread_cond_broadcast(&o->connectors.work);
 	pthread_cond_broadcast(&o->closers.work);
-	while (o->connectors.threads)
+	/* A closer may hang for as long as a stranger likes: not waited for,
+	 * and what it uses stays. The process is about to end. */
+	while (o->connectors.threads || o->closers.threads > o->closers.busy)
 		pthread_cond_wait(&o->ended, &o->lock);
+	hangs = o->closers.threads > 0;
 	pthread_mutex_unlock(&o->lock);
 	ev_io_stop(&o->io);
-	/* A closer may hang for as long as a stranger likes: not waited for,
-	 * so what it uses stays. The process is about to end. */
+	if (hangs)
+		return NULL;
+	while ((c = o->closing)) {
+		o->closing = c->next;
+		free(c); /* its descriptor goes with the process */
+	}
+	close(o->eventfd);
+	pthread_cond_destroy(&o->connectors.work);
+	pthread_cond_destroy(&o->closers.work);
+	pthread_cond_destroy(&o->ended);
+	pthread_mutex_destroy(&o->lock);
+	free(o);
 	return NULL;
 }
 

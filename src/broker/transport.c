@@ -368,6 +368,7 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 	SOCKADDR_HV dest = { .Family = AF_HYPERV,
 			     .VmId = guid_parent,
 			     .ServiceId = r->service };
+	const struct partition *from;
 	gid_t groups[64];
 	int n = 64;
 	struct passwd pw, *found = NULL;
@@ -388,9 +389,10 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 			}
 		}
 	}
+	from = registry_partition(b->registry, &c.partition);
 	verdict_init(&v);
 	decide_connect(&b->world, &c, &dest, (uint8_t)r->type, false, &v);
-	return !decide_is_policy(v.reason) &&
+	return from && from->enabled && !decide_is_policy(v.reason) &&
 	       !(v.target && !v.target->enabled);
 }
 
@@ -400,18 +402,19 @@ void transports_recheck(struct broker *b)
 	struct relayed *r, *next_r;
 
 	HASH_ITER(hh, b->transports, t, next) {
-		if (!registry_partition(b->registry, &t->partition)) {
-			t->made_partition = false;
-			client_drop(t->client);
-			continue;
-		}
+		bool gone = !registry_partition(b->registry, &t->partition);
+
 		HASH_ITER(hh, t->relayed, r, next_r) {
 			if (t->client->dead)
 				break;
-			if (still_allowed(b, t, r))
+			if (!gone && still_allowed(b, t, r))
 				continue;
 			transport_close(t, r->token,
 					HVS_REASON_NO_LONGER_ALLOWED);
+		}
+		if (gone) {
+			t->made_partition = false;
+			client_drop(t->client);
 		}
 	}
 }
