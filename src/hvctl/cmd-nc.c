@@ -166,7 +166,7 @@ static int converse(int sock, const char *about)
 		return complain("nc: %s", strerror(r));
 	r = output(&nc, &out_failed);
 	if (out_failed)
-		shutdown(sock, SHUT_RD);
+		relay_discard(sock);
 	else if (r)
 		shutdown(sock, SHUT_RDWR); /* ends the thread as well */
 	end_stdio(STDOUT_FILENO);

@@ -142,10 +142,27 @@ static ssize_t pump_drain(struct pump *p)
 	return n < 0 ? -errno : n;
 }
 
+void relay_discard(int fd)
+{
+	char buf[4096];
+	struct fdmsg m;
+
+	shutdown(fd, SHUT_RD);
+	/* a Unix socket's queue is bounded and closed; TCP's may go on */
+	for (int i = 0; i < 4096; i++) {
+		if (fdmsg_recv(fd, buf, sizeof(buf), MSG_DONTWAIT, &m))
+			return;
+		if (m.nfds)
+			close_elsewhere(&m);
+		if (!m.len)
+			return;
+	}
+}
+
 /* What is under way has nowhere to go; who feeds it shall know. */
 static void pump_give_up(struct pump *p)
 {
-	shutdown(p->from->fd, SHUT_RD);
+	relay_discard(p->from->fd);
 	p->pending = 0;
 	p->done = true;
 }

@@ -43,4 +43,8 @@ struct relay *relay_free(struct relay *r);
  * Return: 1 if the kernel does, 0 if not, or if it is no Unix socket */
 int relay_guard(int fd);
 
+/** relay_discard() - read no more from @fd: SHUT_RD, and what is queued is
+ * dropped, so that closing it is no reset to the peer */
+void relay_discard(int fd);
+
 #endif /* HVCTL_RELAY_H */
