@@ -3,7 +3,8 @@
 
 A thread that attaches a partition, keeps its rendezvous over the broker's
 death, attaches again and tells its connections by LIVE. The guest's answers
-are what the test says: answer(open) returns None (yes) or a reason.
+are what the test says: answer(conn) returns None (yes), a reason, or, where
+it is not parked, "silence".
 """
 import array
 import fcntl
@@ -157,7 +158,9 @@ class Transport(threading.Thread):
             self.conns[token] = conn
             conn.sock = self.early.pop(token, None)
             if not conn.parked:
-                self.say(conn, self.answer(conn))
+                reason = self.answer(conn)
+                if reason != "silence":
+                    self.say(conn, reason)
         elif kind == PARKED:
             token, n = struct.unpack("<QQ", body)
             conn = self.conns.get(token)
