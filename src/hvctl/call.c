@@ -287,7 +287,7 @@ int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	return 0;
 }
 
-/* ---- Failures as one line ------------------------------------------------- */
+/* ---- Failures as one line ------------------------------------------------*/
 
 static int say(struct ctl *c, const char *about, const char *text,
 	       uint32_t reason, int error, const char *dir)

@@ -93,7 +93,7 @@ int hvs_getpeername(int fd, SOCKADDR_HV *addr, socklen_t *len)
 		a.ServiceId = n.connector.peer_service;
 		return address_give(&a, addr, len);
 	}
-	/* not the accepted end: then this end's own name says what it dialled */
+	/* not the accepted end: this end's own name says what it dialled */
 	if (no_peer_yet(fd)) {
 		errno = ENOTCONN;
 		return hvs__fail_errno();

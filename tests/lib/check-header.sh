@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 # check-header.sh SOURCE-ROOT - the public header, alone, in every language it
 # promises, without a warning

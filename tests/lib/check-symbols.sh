@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 # check-symbols.sh SOURCE-ROOT LIBRARY - the map, the headers, the library and
 # the manual pages name the same symbols

@@ -321,7 +321,8 @@ START_TEST(option_table)
 		HVSOCKET_CONNECT_TIMEOUT, HVSOCKET_CONTAINER_PASSTHRU,
 		HVSOCKET_CONNECTED_SUSPEND, HVSOCKET_HIGH_VTL
 	};
-	int fd = new_socket(SOCK_STREAM), inet = socket(AF_INET, SOCK_STREAM, 0);
+	int inet = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = new_socket(SOCK_STREAM);
 	uint32_t v, before;
 	unsigned char big[8];
 	socklen_t len;
