@@ -311,6 +311,9 @@ class Broker:
         return "%s/broker/partitions/%s/control" % (self.run, partition)
 
     def client(self, partition=None, **more):
+        # a file dropped in a moment ago makes its door in a moment
+        check = until(lambda: os.path.exists(self.control(partition)))
+        assert check, "there is no door for %s" % partition
         return Client(self.control(partition), **more)
 
     def put(self, path, text):

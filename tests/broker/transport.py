@@ -64,9 +64,13 @@ class Transport(threading.Thread):
                                          conn.uid) + conn.service.bytes_le +
                        conn.source.bytes_le)
         c.send(STATE, struct.pack("<I", self.running))
-        c.call_barrier = c.send(99)  # answered: what came before was seen
-        c.reply(c.call_barrier)
         self.c = c
+        barrier = c.send(99)  # answered: what came before was seen
+        while True:
+            data, fds = c.receive()
+            if struct.unpack_from("<HHI", data) == (99 | REPLY, 0, barrier):
+                break
+            self.handle(data, fds)
         with self.lock:
             self.attached += 1
             self.lock.notify_all()
@@ -146,6 +150,9 @@ class Transport(threading.Thread):
         except OSError:
             self.orphaned()
             return
+        self.handle(data, fds)
+
+    def handle(self, data, fds):
         kind, _, serial = struct.unpack_from("<HHI", data)
         body = data[8:]
         if kind == DIAL | REPLY:
