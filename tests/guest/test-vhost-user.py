@@ -432,10 +432,15 @@ def test_vmm_restarts(f):
     job.ok()
 
 
-def test_nothing_died(f):
+def test_daemons_end_well(f):
+    """They live until they are told to end; then nothing is left behind."""
     f.alive(f.broker)
     f.alive(f.transport)
-    tap.check("ERROR: " not in f.diagnose(), f.diagnose())
+    for process in (f.transport, f.broker):
+        process.terminate()
+        tap.same(process.wait(20), 0, "status of " + process.args[0])
+    tap.check(not os.path.exists(f.device), "the transport's socket is left")
+    tap.check("ERROR: " not in f.diagnose(), "sanitizer")
 
 
 if __name__ == "__main__":
