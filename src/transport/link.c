@@ -52,6 +52,7 @@ struct link {
 	int fd; /* -1 */
 	struct ev_io rendezvous_io;
 	int rendezvous;	       /* -1 */
+	int spare; /* a descriptor to give up: see refuse_one() */
 	struct ev_timer timer; /* retry, or limit for attaching */
 	uint64_t retry_ms;
 	struct log_limit limit;
@@ -135,6 +136,7 @@ int link_new(struct ev *ev, const struct link_config *config,
 	l->ops = ops;
 	l->ctx = ctx;
 	l->dir = l->fd = l->rendezvous = -1;
+	l->spare = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	l->out = msg_buf(l->out_bytes, sizeof(l->out_bytes));
 	l->retry_ms = RETRY_MIN_MS;
 	l->last = &l->first;
@@ -288,6 +290,24 @@ struct msg_buf *link_counters_begin(struct link *l, uint32_t serial)
 
 /* ---- The rendezvous */
 
+/*
+ * No descriptor is left: a socket that cannot be taken would wake the loop for
+ * ever. The spare one makes room to take it, and it is closed.
+ */
+static bool refuse_one(struct link *l)
+{
+	int fd;
+
+	if (l->spare < 0)
+		return false;
+	close(l->spare);
+	fd = accept4(l->rendezvous, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		close(fd);
+	l->spare = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return fd >= 0;
+}
+
 /* Every socket that has arrived so far. */
 static void drain_rendezvous(struct link *l)
 {
@@ -300,6 +320,9 @@ static void drain_rendezvous(struct link *l)
 		fd = accept4(l->rendezvous, NULL, NULL,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && errno == ECONNABORTED)
+			continue;
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
+		    refuse_one(l))
 			continue;
 		if (fd < 0)
 			return;
@@ -486,10 +509,17 @@ static int on_reply(struct link *l, const struct msg_header *h, size_t len,
 		return -EPROTO;
 	if (!r.error) {
 		if (msg_dial_reply_decode(l->in, len, &token) < 0 ||
-		    m->nfds != 1)
+		    m->nfds > 1)
 			return -EPROTO;
-		fd = m->fds[0];
-		m->nfds = 0;
+		if (m->nfds == 1) {
+			fd = m->fds[0];
+			m->nfds = 0;
+		} else {
+			/* this process had no room for it: one dial fails */
+			link_notice_closed(l, token, 0, 0);
+			r.error = EMFILE;
+			r.reason = HVS_REASON_BROKER_FAILED;
+		}
 	}
 	l->ops->dialled(l->ctx, h->serial, r.error, r.reason, token, fd);
 	return 0;
@@ -584,6 +614,8 @@ struct link *link_free(struct link *l)
 			close(l->fd);
 		if (l->dir >= 0)
 			close(l->dir);
+		if (l->spare >= 0)
+			close(l->spare);
 		free(l);
 	}
 	return NULL;

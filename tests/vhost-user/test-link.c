@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -435,6 +436,38 @@ START_TEST(test_strangers)
 }
 END_TEST
 
+/* More sockets arrive than the process may have: these are refused, and it
+ * goes on when there is room again. */
+START_TEST(test_no_descriptors)
+{
+	struct rig *r = rig_start();
+	const struct rlimit few = { 40, 40 };
+	int fds[60], one = 1, n = 0;
+	uint8_t byte;
+
+	ck_assert_int_eq(prlimit(r->child, RLIMIT_NOFILE, &few, NULL), 0);
+	rig_connected(r, 0, 1025, 5000);
+	for (int i = 0; i < 60; i++) {
+		int o = fb_open(&r->b, 22, 0x80000100u + (uint32_t)i, true,
+				5000);
+
+		fds[i] = fb_meet(&r->b, r->b.opens[o].token);
+	}
+	rig_settle(r);
+	for (int i = 0; i < 60; i++)
+		n += recv(fds[i], &byte, 1, MSG_DONTWAIT) == 0;
+	ck_assert_int_gt(n, 20);
+	ck_assert_int_lt(n, 60);
+	for (int i = 0; i < 60; i++)
+		close(fds[i]);
+	rig_settle(r);
+	r->guest[0].to_send = r->prog[0].to_send = 50000;
+	rig_wait(r, all_arrived, &one, "bytes");
+	rig_connected(r, 1, 1026, 5000);
+	rig_end(r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vhost-user-link");
@@ -455,6 +488,7 @@ int main(void)
 	tcase_add_test(t, test_refused_attach);
 	tcase_add_test(t, test_smuggled_descriptors);
 	tcase_add_test(t, test_strangers);
+	tcase_add_test(t, test_no_descriptors);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_ENV);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -303,6 +304,17 @@ static int serve(struct ev *ev, struct vm *vm)
 	return 0;
 }
 
+/* One descriptor for each connection. */
+static void raise_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct vm_config config;
@@ -318,6 +330,7 @@ int main(int argc, char **argv)
 	config = (struct vm_config) { .partition = arg_partition,
 				      .guest_cid = arg_guest_cid,
 				      .one_off = arg_one_off };
+	raise_limit();
 	r = ev_new(&ev);
 	if (r == 0)
 		r = watch_signals(ev, &signal_io);
