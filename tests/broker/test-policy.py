@@ -499,13 +499,11 @@ def test_signals_and_readiness(_):
         s.listen(64)
         early = Client(b.run + "/control", hello=False)
         ready, told = os.pipe()
-        pid = os.fork()
-        if not pid:
-            os.dup2(s.fileno(), 3, inheritable=True)
-            os.dup2(told, 4, inheritable=True)
-            os.environ["LISTEN_PID"] = str(os.getpid())
-            os.environ["LISTEN_FDS"] = "1"
-            os.execv(b.program, b.command("--ready-fd", "4"))
+        p = subprocess.Popen(
+            ["/bin/bash", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; "
+             "exec \"$@\" 3<&%d" % s.fileno(), "bash"] +
+            b.command("--ready-fd", str(told)), stdin=subprocess.DEVNULL,
+            pass_fds=[s.fileno(), told])
         os.close(told)
         try:
             same(os.read(ready, 1), b"\1", "ready")
@@ -514,8 +512,8 @@ def test_signals_and_readiness(_):
                 c.dial(LOOPBACK, port(1)).close()
                 listener.accept()[0].close()
         finally:
-            os.kill(pid, signal.SIGTERM)
-            same(os.waitpid(pid, 0)[1], 0, "its end")
+            p.terminate()
+            same(p.wait(20), 0, "its end")
         with Client(b.run + "/control", hello=False, timeout=20):
             pass  # still listened on, by us: a connect waits
         s.close()
