@@ -88,7 +88,9 @@ void attempt_succeed(struct attempt *a, bool heap,
 	struct broker *b = a->b;
 	MSG_BUF(m, 64);
 
-	broker_count(b, &v->service, &a->partition, &v->target->vmid, 0);
+	if (a->request != MSG_CALL)
+		broker_count(b, &v->service, &a->partition, &v->target->vmid,
+			     0);
 	if (a->fd >= 0 && a->request == MSG_CONNECT) {
 		/*
 		 * Before the reply: now it is not the last reference. Once the
@@ -123,7 +125,9 @@ void attempt_succeed(struct attempt *a, bool heap,
 		msg_put_u64(&m, a->token);
 		client_send(a->client, &m, NULL, 0);
 	} else {
-		client_reply_empty(a->client, a->request, a->serial);
+		msg_begin_reply(&m, MSG_CALL, a->serial, 0, 0, 0);
+		msg_put_bytes(&m, "{}", 2);
+		client_send(a->client, &m, NULL, 0);
 	}
 	attempt_end(a, heap);
 }

@@ -99,7 +99,7 @@ static GUID unused_service(struct broker *b, const GUID *partition,
 	GUID g;
 
 	do {
-		g = guid_from_port(0x80000000u | (uint32_t)broker_token());
+		g = guid_from_port(0x80000000u | (uint32_t)broker_token(b));
 	} while (listeners_find(&b->listeners, partition, vmid, &g, type) ||
 		 registry_service(b->registry, &g));
 	return g;

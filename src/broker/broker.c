@@ -22,7 +22,7 @@
 #define EXPIRE_MS 2000
 #define ADMIN_GROUP "hvsocket-admin"
 
-uint64_t broker_token(void)
+uint64_t broker_token(const struct broker *b)
 {
 	static uint64_t pool[64]; /* one thread */
 	static size_t left;
@@ -34,7 +34,7 @@ uint64_t broker_token(void)
 		left = 64;
 	}
 	at = --left;
-	return pool[at];
+	return (pool[at] >> 16) | (uint64_t)b->mark << 48;
 }
 
 /* ---- The world -----------------------------------------------------------*/
@@ -202,6 +202,7 @@ static int take_directory(struct broker *b)
 	static const char *const dirs[] = { "listeners", "rendezvous",
 					    "partitions" };
 	cleanup_free_ char *broker_dir = NULL;
+	struct stat st;
 	int r = make_directory(b->runtime_dir, 0755);
 
 	if (r < 0)
@@ -213,8 +214,11 @@ static int take_directory(struct broker *b)
 	r = make_directory(broker_dir, 0700);
 	if (r < 0)
 		return complain(broker_dir, r);
-	if (chdir(broker_dir) < 0 || chmod(".", 0700) < 0)
+	if (chdir(broker_dir) < 0 || chmod(".", 0700) < 0 ||
+	    stat(".", &st) < 0)
 		return complain(broker_dir, -errno);
+	b->mark = (uint16_t)((st.st_ino ^ st.st_ino >> 16 ^ st.st_dev) *
+			     0x9e3779b1u >> 8);
 	b->lock_fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 			  0600);
 	if (b->lock_fd < 0)

@@ -54,7 +54,10 @@ struct account {
 	} key;
 	UT_hash_handle hh;
 	uint32_t refs; /* clients and listeners that point here */
-	uint32_t listeners, pending, volatiles, clients;
+	uint32_t listeners, pending, clients;
+	/* of a user: descriptors sent here that are yet to be closed */
+	uint32_t strangers, strangers_running;
+	struct stranger *strangers_queue;
 	/* of a pair: connects that the kernel may block (slow.c) */
 	uint32_t slow_running;
 	uint64_t slow_until_ns; /* caught clearing O_NONBLOCK until then */
@@ -128,6 +131,7 @@ struct broker {
 	const char *profile;
 	bool everybody;
 	GUID epoch;
+	uint16_t mark; /* of this directory's brokers, to tell their tokens */
 	int64_t started; /* unix time */
 	int lock_fd;
 	int reserve_fd; /* given up to take and drop one connection on EMFILE */
@@ -183,8 +187,9 @@ void broker_changed_soon(struct broker *b);
 void broker_count(struct broker *b, const GUID *service, const GUID *from,
 		  const GUID *to, uint32_t reason);
 
-/** broker_token() - a fresh random number for a connection */
-uint64_t broker_token(void);
+/** broker_token() - a fresh random number for a connection; its upper 16 bits
+ * are the broker's mark */
+uint64_t broker_token(const struct broker *b);
 
 /* ---- account.c ------------------------------------------------------------*/
 
@@ -194,6 +199,13 @@ struct account *account_of_pair(struct broker *b, uint32_t uid,
 				const GUID *partition);
 /* Return: NULL. The account goes with its last reference. */
 struct account *account_unref(struct broker *b, struct account *a);
+
+/* ---- stranger.c ----------------------------------------------------------*/
+
+/** stranger_close() - close @fd, which @user sent, without waiting for it */
+void stranger_close(struct broker *b, struct account *user, int fd);
+/** strangers_too_many() - is this user not to be served for the time being? */
+bool strangers_too_many(const struct account *a);
 
 /* ---- door.c ---------------------------------------------------------------*/
 
@@ -242,6 +254,7 @@ struct frame {
 	struct msg_header h;
 	int *fds;
 	int nfds;
+	bool lost; /* there were more, but no room in our table of files */
 };
 int frame_take_fd(struct frame *f, int i);
 

@@ -269,7 +269,7 @@ void request_connect(struct client *c, struct frame *f)
 		.deadline_ns = attempt_deadline(m.timeout_ms),
 		.named = info.name.kind == NAME_CONNECTOR,
 	};
-	a.token = a.named ? info.name.connector.token : broker_token();
+	a.token = a.named ? info.name.connector.token : broker_token(c->b);
 	if (guid_is_zero(&a.source))
 		a.source = guid_from_port(0x80000000u | (uint32_t)a.token);
 	if (info.name.kind != NAME_NONE && !a.named)

@@ -3,17 +3,20 @@
  * diag.h - direct connections, asked of the kernel
  *
  * Two processes that the broker has connected are none of its business any
- * more; who they are stands in the connecting end's abstract name, and
- * sock_diag lists those of the broker's own network namespace.
+ * more. Who they are stands in the names of the two ends, and sock_diag lists
+ * those of the broker's own network namespace. Which broker's they are, the
+ * upper 16 bits of the token tell.
  */
 #ifndef BROKER_DIAG_H
 #define BROKER_DIAG_H
 
 #include "proto/name.h"
 
-/** diag_connectors() - call @fn for every connected socket that carries a
- * connector's name, until it returns non-zero. Return: 0 or -errno */
-int diag_connectors(int (*fn)(const struct connector_name *n, void *arg),
-		    void *arg);
+typedef int (*diag_fn)(const struct connector_name *n,
+		       const struct listener_name *l, void *arg);
+
+/** diag_connections() - call @fn for every connection to a listener whose token
+ * has this mark, until it returns non-zero. Return: 0 or -errno */
+int diag_connections(uint16_t mark, diag_fn fn, void *arg);
 
 #endif /* BROKER_DIAG_H */

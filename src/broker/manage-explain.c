@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/guid.h"
+#include "broker/listeners.h"
 #include "broker/manage.h"
 
 #define GROUPS_MAX 256
@@ -38,6 +40,26 @@ static json_t *steps_json(const char *steps)
 		steps += n + (steps[n] == '\n');
 	}
 	return a;
+}
+
+/* A yes in one sentence. */
+static void say_yes(struct verdict *v, bool bind)
+{
+	if (v->reason)
+		return;
+	if (bind)
+		snprintf(v->text, sizeof(v->text), "it may be bound");
+	else if (v->relayed)
+		snprintf(v->text, sizeof(v->text),
+			 "the guest of \"%s\" is asked", v->target->name);
+	else if (v->unix_target)
+		snprintf(v->text, sizeof(v->text),
+			 "the daemon at %.200s is connected to",
+			 v->unix_target);
+	else
+		snprintf(v->text, sizeof(v->text),
+			 "a listener of uid %u in partition \"%s\" is reached",
+			 v->listener->name.uid, v->target->name);
 }
 
 static json_t *verdict_json(const struct verdict *v)
@@ -118,5 +140,6 @@ json_t *manage_explain(struct call *c)
 	} else {
 		decide_connect(&c->b->world, &caller, &addr, t, passthru, &v);
 	}
+	say_yes(&v, strcmp(verb, "bind") == 0);
 	return verdict_json(&v);
 }

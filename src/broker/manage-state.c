@@ -243,35 +243,34 @@ static json_t *connection_json(const struct broker *b, uint64_t token,
 	return o;
 }
 
-/* A partition's name for what stands in a connector's name. */
-static const char *seen_name(const struct broker *b, const GUID *g)
+/* Who the connector is, by what its listener sees. */
+static const char *connector_partition(const struct broker *b,
+				       const struct connector_name *n,
+				       const struct listener_name *l)
 {
-	const char *word = guid_special_name(g);
+	const struct partition *p = registry_partition(b->registry,
+						       &l->partition);
 
-	if (word)
-		return word;
-	return registry_partition(b->registry, g) ? partition_name(b, g) : "?";
+	if (guid_equal(&n->peer, &guid_loopback))
+		return p ? p->name : "?";
+	if (guid_equal(&n->peer, &guid_parent))
+		return p ? partition_name(b, &p->parent) : "?";
+	return partition_name(b, &n->peer);
 }
 
-static int add_direct(const struct connector_name *n, void *arg)
+static int add_direct(const struct connector_name *n,
+		      const struct listener_name *l, void *arg)
 {
 	struct connections *c = arg;
 
 	if (n->flags & CONNECTOR_GUEST)
 		return 0; /* told by its transport */
-	for (const struct transport *t = c->b->transports; t; t = t->hh.next) {
-		const struct relayed *r;
-
-		HASH_FIND(hh, t->relayed, &n->token, sizeof(n->token), r);
-		if (r)
-			return 0;
-	}
 	return json_array_append_new(
 		c->array, connection_json(c->b, n->token,
-					  seen_name(c->b, &n->peer),
-					  seen_name(c->b, &n->dest),
-					  &n->dest_service, n->type,
-					  "connected", "direct", n->uid));
+					  connector_partition(c->b, n, l),
+					  partition_name(c->b, &l->partition),
+					  &l->service, n->type, "connected",
+					  "direct", n->uid));
 }
 
 static void add_relayed(struct connections *c, const struct transport *t)
@@ -311,7 +310,7 @@ json_t *manage_connections(struct call *c)
 		add_relayed(&all, t);
 		transport_ask_counters(c->b, t); /* for the next time */
 	}
-	(void)diag_connectors(add_direct, &all);
+	(void)diag_connections(c->b->mark, add_direct, &all);
 	return json_pack("{s:o}", "connections", all.array);
 }
 
@@ -375,7 +374,7 @@ json_t *manage_wait(struct call *c)
 		.uid = c->client->uid,
 		.flags = CONNECT_WAIT,
 		.deadline_ns = attempt_deadline((uint32_t)timeout_ms),
-		.token = broker_token(),
+		.token = broker_token(c->b),
 	};
 	if (!parse_address(c, &a.partition, to, &a.dest))
 		return NULL;

@@ -256,7 +256,7 @@ static void on_dial(struct client *c, struct frame *f)
 			  .ServiceId = m.service },
 		.source = m.source,
 		.deadline_ns = attempt_deadline(m.timeout_ms),
-		.token = broker_token(),
+		.token = broker_token(b),
 	};
 	attempt_start(&a);
 }
