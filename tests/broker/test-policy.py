@@ -329,13 +329,13 @@ def test_quota_of_a_user_is_not_another_users(b):
                 os.setgid(4242)
                 os.setuid(4242)
                 d = b.client()
-                d.serve(LOOPBACK, port(6100))
-                # three in the partition now
-                same(refusal(d.serve, LOOPBACK, port(6101)).reason, QUOTA, "")
+                mine = [d.serve(LOOPBACK, port(6100 + i)) for i in range(3)]
+                same(refusal(d.serve, LOOPBACK, port(6109)).reason, QUOTA, "")
                 same(refusal(d.call, "reload").reason, NOT_PERMITTED, "")
                 same(refusal(d.call, "partition.add", name="x").reason,
                      NOT_PERMITTED, "")
                 d.call("service.add", name="own", port=6200)
+                del mine
                 os._exit(0)
             except BaseException as e:
                 print("# child: %r" % e, flush=True)

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What one user or guest of the broker can take from the others: nothing"""
+import contextlib
+import errno
+import os
+import socket
+import struct
+import sys
+import time
+import uuid
+
+import tap
+from hvb import *
+from tap import check, same
+
+PORT = port(5000)
+
+
+def lingering():
+    """A TCP socket whose last close() waits for an hour."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        s = socket.create_connection(server.getsockname())
+        peer = server.accept()[0]
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                 struct.pack("ii", 1, 3600))
+    s.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            s.send(bytes(65536))
+    return s, peer
+
+
+def test_lingering_files_do_not_stay(b):
+    with b.client() as c:
+        before = b.fds()
+        stuff = [lingering() for _ in range(60)]
+        with b.stopped():
+            for s, _ in stuff:
+                c.send(HELLO, struct.pack("<II", 1, 1), [s])
+                s.close()
+        check(b.settled(before), "%d files stay open" % (b.fds() - before))
+        for _, peer in stuff:
+            peer.close()
+
+
+def as_user(uid, function):
+    """Run in a process of another user. Return: did it work?"""
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            function()
+            os._exit(0)
+        except BaseException as e:
+            print("# uid %d: %r" % (uid, e), flush=True)
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def limited(b):
+    b.stop()
+    b.options = ["--max-pending", "4", "--max-listeners", "4",
+                 "--max-clients", "8"]
+    b.start()
+
+
+def test_guests_of_one_user(b):
+    """Both VMs' transports are one user's; one guest has all it may have."""
+    limited(b)
+    with b.client() as c:
+        listener = c.serve(WILDCARD, PORT, backlog=0)
+        b.service("s", 5000, "Bind=any")
+        full = c.dial(LOOPBACK, PORT)
+        guests = []
+        for name in ("one", "two"):
+            t, r = b.client(), socket.socket(socket.AF_UNIX)
+            t.ask(ATTACH, bytes(16) + struct.pack("<HHI", 1, 1, 0) +
+                  name.encode(), [r]).check()
+            r.listen(16)
+            guests.append((t, r))
+        dial = struct.pack("<HHI", 1, 0, 60000) + PARENT.bytes_le + \
+            PORT.bytes_le + port(1024).bytes_le
+        for _ in range(4):
+            guests[0][0].send(DIAL, dial)
+        same(guests[0][0].ask(DIAL, dial).reason, QUOTA, "the fifth of one")
+        serial = guests[1][0].send(DIAL, dial)
+        kept = [full]
+        for _ in range(6):
+            kept.append(listener.accept()[0])
+        same(guests[1][0].reply(serial).errno, 0, "the first of the other")
+        for x in kept + [listener]:
+            x.close()
+        for t, r in guests:
+            t.close()
+            r.close()
+
+
+def test_clients_of_a_container(b):
+    """A container's users, however many, share what it may have."""
+    if os.geteuid() != 0:
+        print("# one user only: other users' connections are made as root")
+        return
+    limited(b)
+    vmid = b.partition("box", "Kind=container")
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(b.client(vmid))
+
+        def another():
+            for _ in range(4):
+                stack.enter_context(b.client(vmid))
+            try:
+                b.client(vmid)
+            except OSError:
+                return
+            raise AssertionError("nine connections in one container")
+        os.chmod(b.run + "/broker", 0o711)
+        check(as_user(4242, another), "the other user")
+
+
+class Place:
+    def __init__(self, work):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+def in_a_broker(function):
+    def run(_):
+        with Broker() as b:
+            function(b)
+    return run
+
+
+for name, function in list(globals().items()):
+    if name.startswith("test_"):
+        globals()[name] = in_a_broker(function)
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__], Place)
