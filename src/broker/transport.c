@@ -214,6 +214,23 @@ static void on_open_reply(struct transport *t, struct frame *f)
 		       r.error ? r.reason : 0, text);
 }
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
+/* The guest's end of a connection. Where the kernel can refuse it, nobody may
+ * send descriptors to it: they would end in the transport. */
+static int dial_socket(uint16_t type)
+{
+	static const int off;
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
+				 sizeof(off));
+	return fd;
+}
+
 static void on_dial(struct client *c, struct frame *f)
 {
 	struct broker *b = c->b;
@@ -236,7 +253,7 @@ static void on_dial(struct client *c, struct frame *f)
 			      "DIAL: this transport did not say that it carries that type");
 		return;
 	}
-	fd = socket(AF_UNIX, m.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = dial_socket(m.type);
 	if (fd < 0) {
 		client_refuse(c, MSG_DIAL, f->h.serial, (uint32_t)errno,
 			      HVS_REASON_BROKER_FAILED, strerror(errno));
