@@ -31,6 +31,7 @@ int fdmsg_recv_iov(int sock, const struct iovec *iov, size_t n, int flags,
 		return -errno;
 	ret->len = (size_t)len;
 	ret->truncated = !!(msg.msg_flags & MSG_TRUNC);
+	ret->fds_lost = !!(msg.msg_flags & MSG_CTRUNC);
 	ret->nfds = 0;
 	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		size_t count;

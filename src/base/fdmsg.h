@@ -19,6 +19,7 @@
 struct fdmsg {
 	size_t len; /* bytes received */
 	int truncated; /* the packet was longer than the buffer */
+	int fds_lost; /* the kernel closed some: no room for them (EMFILE) */
 	int nfds;
 	int fds[FDMSG_MAX]; /* the caller owns them */
 };

@@ -152,6 +152,47 @@ void attempts_cancel(struct client *c)
 
 /* ---- Waiting -------------------------------------------------------------*/
 
+/* Charges whoever connects: a guest, which is no user of this host, or a user,
+ * and the partition if it is a child. Return: a copy of @a, or NULL: refused */
+static struct attempt *charge(struct attempt *a)
+{
+	struct broker *b = a->b;
+	struct client *c = a->client;
+	struct account *who[2] = { NULL, NULL };
+	struct attempt *w = malloc(sizeof(*w));
+	bool full = false;
+
+	if (a->request != MSG_DIAL) {
+		who[0] = c->account;
+		who[0]->refs++;
+	}
+	if (!guid_is_zero(&a->partition))
+		who[1] = account_of_partition(b, &a->partition);
+	for (int i = 0; i < 2; i++)
+		full = full || (who[i] && who[i]->pending >= b->limits.pending);
+	if (!w || full) {
+		account_unref(b, who[0]);
+		account_unref(b, who[1]);
+		free(w);
+		if (full)
+			attempt_refuse(a, false, ENOBUFS, HVS_REASON_QUOTA,
+				       "too many connects are being set up");
+		else
+			attempt_refuse(a, false, ENOMEM,
+				       HVS_REASON_BROKER_FAILED, "no memory");
+		return NULL;
+	}
+	*w = *a;
+	for (int i = 0; i < 2; i++) {
+		w->accounts[i] = who[i];
+		if (who[i])
+			who[i]->pending++;
+	}
+	w->pair = c->pair;
+	w->pair->refs++;
+	return w;
+}
+
 /* Makes @a wait in @state; a stack attempt moves to the heap. Return: where it
  * now is, or NULL: it was refused. */
 struct attempt *attempt_wait(struct attempt *a, bool heap,
@@ -162,36 +203,10 @@ struct attempt *attempt_wait(struct attempt *a, bool heap,
 	struct attempt *w = a;
 
 	if (!heap) {
-		struct account *user = c->account, *part = c->door->account;
-
-		if (c->transport)
-			part = account_of_partition(b,
-						    &c->transport->partition);
-		else
-			part->refs++;
-		if (user->pending >= b->limits.pending ||
-		    part->pending >= b->limits.pending) {
-			account_unref(b, part);
-			attempt_refuse(a, false, ENOBUFS, HVS_REASON_QUOTA,
-				       "too many connects are being set up");
+		w = charge(a);
+		if (!w)
 			return NULL;
-		}
-		w = malloc(sizeof(*w));
-		if (!w) {
-			account_unref(b, part);
-			attempt_refuse(a, false, ENOMEM,
-				       HVS_REASON_BROKER_FAILED, "no memory");
-			return NULL;
-		}
-		*w = *a;
 		a->fd = -1;
-		user->refs++;
-		w->accounts[0] = user;
-		w->accounts[1] = part;
-		w->pair = c->pair;
-		w->pair->refs++;
-		user->pending++;
-		part->pending++;
 		DL_APPEND2(c->attempts, w, prev, next);
 	} else if (w->state == ATTEMPT_WAIT && state != ATTEMPT_WAIT) {
 		DL_DELETE2(b->waiting, w, wait_prev, wait_next);

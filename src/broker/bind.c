@@ -202,7 +202,8 @@ static bool within_quota(const struct client *c, struct verdict *v)
 	if (a->listeners >= limits->listeners)
 		refuse(v, HVS_REASON_QUOTA, "uid %u already has %u listeners",
 		       c->uid, a->listeners);
-	else if (p->listeners >= limits->listeners)
+	else if (!guid_is_zero(&c->door->partition) &&
+		 p->listeners >= limits->listeners)
 		refuse(v, HVS_REASON_QUOTA,
 		       "the partition already has %u listeners", p->listeners);
 	else

@@ -160,8 +160,8 @@ static int make_directory(const char *path, mode_t mode)
 {
 	struct stat st;
 
-	if (mkdir(path, mode) == 0)
-		return 0;
+	if (mkdir(path, mode) == 0) /* whatever the umask: */
+		return chmod(path, mode) < 0 ? -errno : 0;
 	if (errno != EEXIST)
 		return -errno;
 	if (lstat(path, &st) < 0)
@@ -203,7 +203,7 @@ static int take_directory(struct broker *b)
 					    "partitions" };
 	cleanup_free_ char *broker_dir = NULL;
 	struct stat st;
-	int r = make_directory(b->runtime_dir, 0755);
+	int r = make_directory(b->runtime_dir, b->everybody ? 0755 : 0700);
 
 	if (r < 0)
 		return complain(b->runtime_dir, r);

@@ -36,11 +36,16 @@
 #define HALF_OPEN_MAX 1024 /* clients that have not said HELLO */
 #define OUTCOMES_MAX 4096 /* results of parked connects that are kept */
 
+/*
+ * Per user, and per partition but the host's: what one user of the host takes
+ * must not be missing to the others, while a container can have as many users
+ * as it likes.
+ */
 struct limits {
-	uint32_t listeners; /* per user, and per partition */
-	uint32_t pending; /* connects being set up, likewise */
-	uint32_t volatiles; /* volatile registrations per user */
-	uint32_t clients; /* control connections per user */
+	uint32_t listeners;
+	uint32_t pending; /* connects being set up */
+	uint32_t clients; /* control connections */
+	uint32_t volatiles; /* volatile registrations: per user */
 };
 
 /* What a user, a partition, or a user in a partition holds. */
@@ -204,7 +209,7 @@ struct account *account_unref(struct broker *b, struct account *a);
 
 /** stranger_close() - close @fd, which @user sent, without waiting for it */
 void stranger_close(struct broker *b, struct account *user, int fd);
-/** strangers_too_many() - is this user not to be served for the time being? */
+/** strangers_too_many() - is nothing to be read from this user for now? */
 bool strangers_too_many(const struct account *a);
 
 /* ---- door.c ---------------------------------------------------------------*/
@@ -224,6 +229,9 @@ int door_adopt(struct broker *b, int fd);
 void client_new(struct door *d, int fd);
 /** client_drop() - end it; what it waited for is cancelled */
 void client_drop(struct client *c);
+
+/** clients_resume() - read from this user again */
+void clients_resume(struct broker *b, const struct account *user);
 
 struct caller client_caller(const struct client *c);
 

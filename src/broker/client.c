@@ -70,6 +70,12 @@ static void drop_broken(void *p)
 	client_drop(p);
 }
 
+static void drop_soon(struct client *c)
+{
+	c->broken = true;
+	ev_later(c->b->ev, drop_broken, c);
+}
+
 void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		 int nfds)
 {
@@ -82,8 +88,7 @@ void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		log_limited(&c->b->client_log, LOG_WARN_,
 			    "pid %d (uid %u) does not read its replies: dropped",
 			    c->pid, c->uid);
-	c->broken = true;
-	ev_later(c->b->ev, drop_broken, c);
+	drop_soon(c);
 }
 
 void client_refuse(struct client *c, uint16_t type, uint32_t serial,
@@ -177,6 +182,12 @@ static void dispatch(struct client *c, struct frame *f)
 			      "no such request in this version");
 		return;
 	}
+	if (f->lost) {
+		client_refuse(c, f->h.type, f->h.serial, EMFILE,
+			      HVS_REASON_BROKER_FAILED,
+			      "the broker has no descriptors left");
+		return;
+	}
 	if (f->nfds < requests[f->h.type].min_fds ||
 	    f->nfds > requests[f->h.type].max_fds) {
 		client_refuse(c, f->h.type, f->h.serial, EINVAL,
@@ -188,11 +199,11 @@ static void dispatch(struct client *c, struct frame *f)
 }
 
 /* Closing what the handler did not take: strangers' files elsewhere. */
-static void close_rest(struct broker *b, struct frame *f)
+static void close_rest(struct broker *b, struct account *user, struct frame *f)
 {
 	for (int i = 0; i < f->nfds; i++) {
 		if (f->fds[i] >= 0)
-			offload_close(b->offload, f->fds[i]);
+			stranger_close(b, user, f->fds[i]);
 	}
 }
 
@@ -200,11 +211,14 @@ static void close_rest(struct broker *b, struct frame *f)
 static bool receive(struct client *c, uint32_t events)
 {
 	struct broker *b = c->b;
+	struct account *user = c->account;
 	static uint8_t buf[MSG_MAX]; /* one thread */
 	struct fdmsg msg;
 	struct frame f;
 	int r;
 
+	/* Descriptors that our table has no room for are closed in there. */
+	guard_arm(&b->guard);
 	r = fdmsg_recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT, &msg);
 	if (r == -EAGAIN || r == -EINTR)
 		return false;
@@ -218,12 +232,15 @@ static bool receive(struct client *c, uint32_t events)
 		.len = msg.len,
 		.fds = msg.fds,
 		.nfds = msg.nfds,
+		.lost = msg.fds_lost,
 	};
+	user->refs++; /* beyond the client */
 	if (msg.truncated || msg_header_decode(buf, msg.len, &f.h) < 0)
 		client_drop(c);
 	else
 		dispatch(c, &f);
-	close_rest(b, &f);
+	close_rest(b, user, &f);
+	account_unref(b, user);
 	return !c->dead;
 }
 
@@ -231,6 +248,10 @@ static void on_client(struct ev_io *io, uint32_t events)
 {
 	struct client *c = container_of(io, struct client, io);
 
+	if (strangers_too_many(c->account)) {
+		ev_io_stop(io); /* until clients_resume() */
+		return;
+	}
 	/*
 	 * A program that connects in a loop sends its next request as soon as
 	 * it gets to run. Letting it, and looking again, costs less than a
@@ -248,6 +269,17 @@ static void on_client(struct ev_io *io, uint32_t events)
 		yielder_judge(&c->b->yielder, more);
 		if (!more)
 			return;
+	}
+}
+
+void clients_resume(struct broker *b, const struct account *user)
+{
+	struct client *c;
+
+	DL_FOREACH(b->clients, c) {
+		if (c->account == user && !c->io.ev &&
+		    ev_io_start(b->ev, &c->io, c->fd, EPOLLIN, on_client) < 0)
+			drop_soon(c);
 	}
 }
 
@@ -292,6 +324,24 @@ static void client_free(void *p)
 	free(c);
 }
 
+static bool within_quota(const struct client *c)
+{
+	const struct account *a = c->account;
+	uint32_t most = c->b->limits.clients;
+
+	if (a->clients >= most)
+		log_limited(&c->account->log_limit, LOG_WARN_,
+			    "uid %u has %u control connections: one more is refused",
+			    c->uid, a->clients);
+	else if (!guid_is_zero(&c->door->partition) && c->door->clients >= most)
+		log_limited(&c->account->log_limit, LOG_WARN_,
+			    "a partition has %u control connections: one more, of uid %u, is refused",
+			    c->door->clients, c->uid);
+	else
+		return true;
+	return false;
+}
+
 void client_new(struct door *d, int fd)
 {
 	struct broker *b = d->b;
@@ -310,11 +360,8 @@ void client_new(struct door *d, int fd)
 		return;
 	}
 	c->pair = account_of_pair(b, c->uid, &d->partition);
-	if (!c->pair || c->account->clients >= b->limits.clients ||
+	if (!c->pair || !within_quota(c) ||
 	    ev_io_start(b->ev, &c->io, fd, EPOLLIN, on_client) < 0) {
-		log_limited(&c->account->log_limit, LOG_WARN_,
-			    "uid %u has %u control connections: one more is refused",
-			    c->uid, c->account->clients);
 		account_unref(b, c->pair);
 		account_unref(b, c->account);
 		close(fd);

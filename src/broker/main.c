@@ -34,10 +34,11 @@ static const char usage[] =
 	"  --profile NAME        default\n"
 	"  --ready-fd N          write a byte to this descriptor and close it\n"
 	"                        when ready\n"
-	"  --max-listeners N     per user and per partition (16384)\n"
+	"  --max-listeners N     per user, and per partition but the\n"
+	"                        host (16384)\n"
 	"  --max-pending N       connects being set up, likewise (1024)\n"
 	"  --max-volatile N      volatile registrations per user (1024)\n"
-	"  --max-clients N       control connections per user (16384)\n"
+	"  --max-clients N       control connections, likewise (16384)\n"
 	"  -v, --verbose         say more\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         version\n";

@@ -13,12 +13,8 @@
 #include "broker/guard.h"
 
 #define CONNECTORS 16
-#define CLOSERS 4
-
-struct closing {
-	int fd;
-	struct closing *next;
-};
+#define CLOSERS 32
+#define CLOSE_MS 2 /* SO_LINGER ends with it */
 
 struct pool {
 	struct offload *o;
@@ -35,7 +31,7 @@ struct offload {
 	struct pool connectors, closers;
 	struct offload_connect *todo, **todo_end;
 	struct offload_connect *finished;
-	struct closing *closing;
+	struct offload_closing *closing, *closed;
 	bool quit;
 };
 
@@ -89,10 +85,13 @@ static void *run_closer(void *arg)
 {
 	struct pool *pool = arg;
 	struct offload *o = pool->o;
+	struct guard guard = { .ready = false };
+	int no_guard = guard_init(&guard);
 
 	pthread_mutex_lock(&o->lock);
 	for (;;) {
-		struct closing *c;
+		struct offload_closing *c;
+		uint64_t one = 1;
 
 		while (!o->closing && !o->quit) {
 			pool->idle++;
@@ -105,14 +104,21 @@ static void *run_closer(void *arg)
 		o->closing = c->next;
 		pool->busy++;
 		pthread_mutex_unlock(&o->lock);
+		if (no_guard == 0)
+			guard_arm_for(&guard, CLOSE_MS);
 		close(c->fd);
-		free(c);
+		if (no_guard == 0)
+			guard_arm_for(&guard, 0);
 		pthread_mutex_lock(&o->lock);
 		pool->busy--;
+		c->next = o->closed;
+		o->closed = c;
+		(void)!write(o->eventfd, &one, sizeof(one));
 	}
 	pool->threads--;
 	pthread_cond_signal(&o->ended);
 	pthread_mutex_unlock(&o->lock);
+	guard_fini(&guard);
 	return NULL;
 }
 
@@ -123,6 +129,8 @@ static void wake(struct pool *pool)
 	pthread_attr_t attr;
 	sigset_t all, old;
 
+	if (pool->o->quit)
+		return;
 	if (pool->idle || pool->threads == pool->most) {
 		pthread_cond_signal(&pool->work);
 		return;
@@ -144,6 +152,7 @@ static void on_finished(struct ev_io *io, uint32_t events)
 {
 	struct offload *o = container_of(io, struct offload, io);
 	struct offload_connect *job, *next;
+	struct offload_closing *c, *next_c;
 	uint64_t n;
 
 	(void)events;
@@ -151,10 +160,16 @@ static void on_finished(struct ev_io *io, uint32_t events)
 	pthread_mutex_lock(&o->lock);
 	job = o->finished;
 	o->finished = NULL;
+	c = o->closed;
+	o->closed = NULL;
 	pthread_mutex_unlock(&o->lock);
 	for (; job; job = next) {
 		next = job->next;
 		job->done(job);
+	}
+	for (; c; c = next_c) {
+		next_c = c->next;
+		c->done(c);
 	}
 }
 
@@ -191,7 +206,7 @@ int offload_new(struct ev *ev, struct offload **ret)
 
 struct offload *offload_free(struct offload *o)
 {
-	struct closing *c;
+	struct offload_closing *c;
 	bool hangs;
 
 	if (!o)
@@ -210,9 +225,13 @@ struct offload *offload_free(struct offload *o)
 	ev_io_stop(&o->io);
 	if (hangs)
 		return NULL;
-	while ((c = o->closing)) {
-		o->closing = c->next;
-		free(c); /* its descriptor goes with the process */
+	while ((c = o->closed ? o->closed : o->closing)) {
+		/* a descriptor that is still open goes with the process */
+		if (c == o->closed)
+			o->closed = c->next;
+		else
+			o->closing = c->next;
+		c->done(c);
 	}
 	close(o->eventfd);
 	pthread_cond_destroy(&o->connectors.work);
@@ -223,20 +242,30 @@ struct offload *offload_free(struct offload *o)
 	return NULL;
 }
 
+void offload_close_job(struct offload *o, struct offload_closing *job)
+{
+	pthread_mutex_lock(&o->lock);
+	job->next = o->closing;
+	o->closing = job;
+	wake(&o->closers);
+	pthread_mutex_unlock(&o->lock);
+}
+
+static void closed(struct offload_closing *job)
+{
+	free(job);
+}
+
 void offload_close(struct offload *o, int fd)
 {
-	struct closing *c = malloc(sizeof(*c));
+	struct offload_closing *job = malloc(sizeof(*job));
 
-	if (!c) {
+	if (!job) {
 		close(fd);
 		return;
 	}
-	c->fd = fd;
-	pthread_mutex_lock(&o->lock);
-	c->next = o->closing;
-	o->closing = c;
-	wake(&o->closers);
-	pthread_mutex_unlock(&o->lock);
+	*job = (struct offload_closing){ .fd = fd, .done = closed };
+	offload_close_job(o, job);
 }
 
 void offload_connect(struct offload *o, struct offload_connect *job)

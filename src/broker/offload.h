@@ -5,6 +5,9 @@
  * Two kinds of work: close() of a stranger's descriptor (SO_LINGER, FUSE), and
  * connect() for a user who was caught clearing O_NONBLOCK (guard.h). Workers
  * see nothing but the job; results come back to the broker's thread.
+ *
+ * Both are guarded, but what a file system does in close() no signal ends. So
+ * strangers' files are charged to who sent them (stranger.c).
  */
 #ifndef BROKER_OFFLOAD_H
 #define BROKER_OFFLOAD_H
@@ -34,6 +37,16 @@ struct offload *offload_free(struct offload *o);
 
 /** offload_close() - close @fd (consumed) somewhere else */
 void offload_close(struct offload *o, int fd);
+
+struct offload_closing {
+	int fd;
+	void (*done)(struct offload_closing *job);
+	struct offload_closing *next; /* offload's own */
+};
+
+/** offload_close_job() - the same, saying when it is done; @job is the
+ * caller's until then */
+void offload_close_job(struct offload *o, struct offload_closing *job);
 
 /** offload_connect() - run @job (the caller's, until done is called) */
 void offload_connect(struct offload *o, struct offload_connect *job);
