@@ -159,7 +159,9 @@ static struct listener *listens(const char *partition, GUID vmid, uint32_t port,
 static uint32_t binds(const char *partition, uint32_t uid, GUID vmid,
 		      uint32_t port)
 {
-	struct caller c = { .partition = id(partition), .uid = uid, .gid = uid };
+	struct caller c = { .partition = id(partition),
+			    .uid = uid,
+			    .gid = uid };
 	SOCKADDR_HV a = { .Family = AF_HYPERV, .VmId = vmid,
 			  .ServiceId = guid_from_port(port) };
 
@@ -192,7 +194,9 @@ static uint32_t connects_as(const struct caller *c, GUID vmid, uint32_t port,
 static uint32_t connects(const char *partition, uint32_t uid, GUID vmid,
 			 uint32_t port)
 {
-	struct caller c = { .partition = id(partition), .uid = uid, .gid = uid };
+	struct caller c = { .partition = id(partition),
+			    .uid = uid,
+			    .gid = uid };
 
 	return connects_as(&c, vmid, port, false);
 }
