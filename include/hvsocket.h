@@ -315,7 +315,15 @@ struct hvs_reason {
  * After a non-blocking connect has failed this asks the broker for its reason.
  * Return: 0 or -1. Errors: EBADF, ENOTSOCK.
  */
+#if defined(__cplusplus) && defined(__GNUC__)
+/* In C++ the function hides the constructor of the structure it is named as. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 HVS_PUBLIC int hvs_reason(int fd, struct hvs_reason *reason);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /**
  * hvs_reason_name() - a reason's short name ("no listener")

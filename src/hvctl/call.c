@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "proto/message.h"
 
 #define SYSTEM_DIR "/run/hvsocket"
+#define ANSWER_MS 10000 /* beyond what was asked to be waited for */
 #define REPLY_MAX (256 * 1024 * 1024) /* what one reply may make us hold */
 
 static const struct caller caller_none = { .fd = -1 };
@@ -40,6 +42,8 @@ void ctl_fini(struct ctl *c)
 
 int control_connect(const char *dir)
 {
+	/* a broker that is stopped does not take connections for ever */
+	const struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	cleanup_close_ int fd = -1;
 	cleanup_close_ int path = -1;
@@ -57,8 +61,10 @@ int control_connect(const char *dir)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return fd_take(&fd);
 }
 
@@ -91,6 +97,17 @@ int runtime_dir(enum call_side side, char *ret, size_t size)
 
 /* ---- Frames ---------------------------------------------------------------*/
 
+/* Of the next reply. */
+static int answer_within(int fd, json_int_t ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000,
+			      .tv_usec = ms % 1000 * 1000 };
+
+	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ?
+		       -errno :
+		       0;
+}
+
 /* One reply to @serial in @buf (MSG_MAX bytes); @ret_fd: attached, or -1. */
 static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
 		      uint16_t *ret_flags, int *ret_fd)
@@ -103,7 +120,7 @@ static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
 		r = fdmsg_recv(fd, buf, MSG_MAX, 0, &m);
 	} while (r == -EINTR);
 	if (r)
-		return r;
+		return r == -EAGAIN ? -ETIMEDOUT : r;
 	for (int i = 1; i < m.nfds; i++)
 		close(m.fds[i]);
 	*ret_fd = m.nfds ? m.fds[0] : -1;
@@ -131,6 +148,8 @@ static int hello(struct caller *s, uint8_t *buf)
 	msg_put_u32(b, MSG_VERSION);
 	msg_put_u32(b, MSG_VERSION);
 	r = fdmsg_send(s->fd, b->data, b->len, NULL, 0, 0);
+	if (!r)
+		r = answer_within(s->fd, ANSWER_MS);
 	if (r)
 		return r;
 	r = reply_recv(s->fd, s->serial, buf, &len, &flags, &fd);
@@ -238,6 +257,16 @@ static int request_send(struct caller *s, const json_t *request)
 	return fdmsg_send(s->fd, b.data, b.len, NULL, 0, 0);
 }
 
+/* How long the request itself may take, and what answering it may. */
+static json_int_t patience(const json_t *request)
+{
+	json_int_t ms =
+		json_integer_value(json_object_get(request, "timeout_ms"));
+
+	return ANSWER_MS + (ms > 0 && ms <= HVSOCKET_CONNECT_TIMEOUT_MAX ? ms :
+									   0);
+}
+
 int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	 struct call_error *err)
 {
@@ -246,6 +275,7 @@ int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	cleanup_json_ json_t *reply = NULL;
 	cleanup_close_ int fd = -1;
 	struct caller *s = &c->side[side];
+	bool silent = false;
 	uint16_t flags;
 	size_t len;
 	int r;
@@ -265,7 +295,12 @@ int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	if (!r)
 		r = request_send(s, q);
 	if (!r)
+		r = answer_within(s->fd, patience(q));
+	if (!r) {
 		r = reply_recv(s->fd, s->serial, buf, &len, &flags, &fd);
+		if (r == -ETIMEDOUT)
+			silent = true;
+	}
 	if (!r)
 		r = reply_json(buf, len, flags, fd, &reply, err);
 	if (r) {
@@ -273,6 +308,14 @@ int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 		if (r == -EPROTO && !err->text[0])
 			snprintf(err->text, sizeof(err->text),
 				 "the broker's answer cannot be understood");
+		if (silent) {
+			err->error = ENETDOWN;
+			err->reason = HVS_REASON_NO_BROKER;
+			snprintf(err->text, sizeof(err->text),
+				 "the broker does not answer");
+			close(s->fd);
+			s->fd = -1;
+		}
 		if (r == -ECONNRESET && !err->text[0]) {
 			snprintf(err->text, sizeof(err->text),
 				 "the broker ended before it answered");

@@ -32,8 +32,7 @@ static int find(const char *name, char *ret, size_t size)
 			exe[n] = '\0';
 			*strrchr(exe, '/') = '\0';
 			n = snprintf(ret, size,
-				     "%s/../transport/%s/hvsocket-%s", exe,
-				     name, name);
+				     "%s/../transport/hvsocket-%s", exe, name);
 			if (n < (ssize_t)size && !access(ret, X_OK))
 				return 0; /* a build tree */
 		}

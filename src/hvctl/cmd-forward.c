@@ -274,12 +274,24 @@ static void raise_files(void)
 	}
 }
 
+/* The socket's file, unless it is somebody else's by now. */
+static void remove_file(const struct forward *f, const struct stat *made)
+{
+	struct stat st;
+
+	if (f->listen.kind == ENDPOINT_UNIX &&
+	    lstat(f->listen.path, &st) == 0 && st.st_dev == made->st_dev &&
+	    st.st_ino == made->st_ino)
+		unlink(f->listen.path);
+}
+
 static int run(struct forward *f)
 {
 	cleanup_close_ int listener = -1;
 	cleanup_close_ int signals = -1;
 	char at[512];
 	sigset_t set;
+	struct stat made;
 	int r;
 
 	sigemptyset(&set);
@@ -296,17 +308,20 @@ static int run(struct forward *f)
 	if (listener < 0)
 		return complain("forward %s: %s", show(f->listen.text),
 			    strerror(-listener));
+	if (f->listen.kind != ENDPOINT_UNIX || lstat(f->listen.path, &made) < 0)
+		made = (struct stat){ 0 };
 	printf("%s\n", show(at));
-	if (fflush(stdout))
+	if (fflush(stdout)) {
+		remove_file(f, &made);
 		return 1;
+	}
 	if (f->verbose && f->listen.kind == ENDPOINT_HV)
 		covers_say(f->ctl, listener);
 	r = start(f, listener, signals);
 	if (!r)
 		r = ev_run(f->ev);
 	stop(f);
-	if (f->listen.kind == ENDPOINT_UNIX)
-		unlink(f->listen.path);
+	remove_file(f, &made);
 	return r ? complain("forward: %s", strerror(-r)) : 0;
 }
 

@@ -46,7 +46,7 @@ static int nest_make(struct nest *n)
 	int r;
 
 	r = snprintf(n->top, sizeof(n->top), "%s/hvctl-XXXXXX",
-		     tmp && *tmp ? tmp : "/tmp");
+		     tmp && *tmp == '/' ? tmp : "/tmp");
 	if (r >= (int)sizeof(n->top))
 		return -ENAMETOOLONG;
 	if (!mkdtemp(n->top))

@@ -186,6 +186,14 @@ static ssize_t look(struct call *c, struct conn *conn)
 	return n;
 }
 
+static enum outcome unanswered(struct call *c, struct conn *conn)
+{
+	hvs__fail(c->reason_fd, ETIMEDOUT, HVS_REASON_NO_ANSWER, conn->dir,
+		  "the broker in %s did not answer within %d ms", conn->dir,
+		  c->timeout_ms);
+	return FAILED;
+}
+
 /* One frame; longer ones are cut, which only a sentence can be. */
 static enum outcome receive(struct call *c, struct conn *conn,
 			    long long started)
@@ -225,12 +233,8 @@ static enum outcome receive(struct call *c, struct conn *conn,
 			return REPLY;
 		}
 	}
-	if (error == EAGAIN) {
-		hvs__fail(c->reason_fd, ETIMEDOUT, HVS_REASON_NO_ANSWER,
-			  conn->dir, "the broker in %s did not answer within "
-			  "%d ms", conn->dir, c->timeout_ms);
-		return FAILED;
-	}
+	if (error == EAGAIN)
+		return unanswered(c, conn);
 	errno = error;
 	hvs__fail_errno();
 	return FAILED;
@@ -248,10 +252,9 @@ static enum outcome await(struct call *c, struct conn *conn, uint16_t type,
 		o = receive(c, conn, started);
 		if (o != REPLY)
 			return o;
-		if (msg_header_decode(c->reply, c->reply_len, &h) < 0 ||
-		    !h.reply)
-			continue;
-		if (h.type == MSG_HELLO && !conn->hello) {
+		if (msg_header_decode(c->reply, c->reply_len, &h) < 0)
+			h = (struct msg_header){ .reply = false };
+		if (h.reply && h.type == MSG_HELLO && !conn->hello) {
 			keep_hello(c, conn);
 			if (!conn->hello)
 				return refused_hello(c, conn);
@@ -259,8 +262,11 @@ static enum outcome await(struct call *c, struct conn *conn, uint16_t type,
 				return REPLY;
 			continue;
 		}
-		if (h.type == type && h.serial == serial)
+		if (h.reply && h.type == type && h.serial == serial)
 			return REPLY;
+		/* not ours: but they do not go on for ever */
+		if (now_ms() - started >= c->timeout_ms)
+			return unanswered(c, conn);
 	}
 }
 

@@ -3,7 +3,8 @@
  * open.c - see open.h
  *
  * HVSOCKET_RUNTIME_DIR names the broker if it is set; else the system's is
- * tried, then the user's. A setuid program looks at the system's only.
+ * tried, then the user's, which is where a broker of this user puts itself
+ * (src/broker/paths.c). A setuid program looks at the system's only.
  */
 #include "lib/open.h"
 
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/time.h>
 
 #include "base/cleanup.h"
@@ -139,6 +141,15 @@ static int try_dir(int fd, const char *base, const char *sub, char *dir,
 	return r;
 }
 
+/* Where a user's broker is; a relative path in the environment is none. */
+static void user_dir(const struct broker_env *e, char *ret, size_t size)
+{
+	if (e->user[0] == '/')
+		snprintf(ret, size, "%s", e->user);
+	else
+		snprintf(ret, size, "/run/user/%u", geteuid());
+}
+
 /* strerror() of libc is not for threads, and its language is the user's */
 static const char *why(int r)
 {
@@ -151,7 +162,8 @@ int broker_open(const struct broker_env *e, int timeout_ms, char *dir,
 		size_t size)
 {
 	cleanup_close_ int fd = control_socket(timeout_ms);
-	int r, user = -ENOENT;
+	char run[sizeof(e->user)];
+	int r, user;
 
 	if (fd < 0)
 		return hvs__fail_errno();
@@ -166,14 +178,21 @@ int broker_open(const struct broker_env *e, int timeout_ms, char *dir,
 	r = try_dir(fd, SYSTEM_DIR, "", dir, size);
 	if (r == 0)
 		return fd_take(&fd);
-	if (!e->user[0])
+	if (getauxval(AT_SECURE))
 		return hvs__fail(-1, ENETDOWN, HVS_REASON_NO_BROKER, SYSTEM_DIR,
-				 "no broker answers in " SYSTEM_DIR ": %s; "
-				 "XDG_RUNTIME_DIR is not set", why(r));
-	user = try_dir(fd, e->user, "/hvsocket", dir, size);
+				 "no broker answers in " SYSTEM_DIR ": %s",
+				 why(r));
+	/* one that took the connection and then died has used this one up */
+	close(fd);
+	fd = control_socket(timeout_ms);
+	if (fd < 0)
+		return hvs__fail_errno();
+	user_dir(e, run, sizeof(run));
+	user = try_dir(fd, run, "/hvsocket", dir, size);
 	if (user == 0)
 		return fd_take(&fd);
 	return hvs__fail(-1, ENETDOWN, HVS_REASON_NO_BROKER, SYSTEM_DIR,
 			 "no broker answers in " SYSTEM_DIR ": %s; nor in "
-			 "%.160s/hvsocket: %s", why(r), e->user, why(user));
+			 "%.160s/hvsocket: %s%s", why(r), run, why(user),
+			 e->user[0] ? "" : " (XDG_RUNTIME_DIR is not set)");
 }

@@ -8,7 +8,8 @@
  *
  * A forked child must not answer to its parent's name: its copies of the
  * descriptors are closed in the child, busy ones included, since their owners
- * are threads that do not exist there.
+ * are threads that do not exist there. Connections of the heap are in a list
+ * for that; their memory stays, as they are their owners'.
  */
 #include "lib/pool.h"
 
@@ -27,6 +28,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct conn slots[POOL_SLOTS];
+static struct conn *heap; /* every one of them, by next */
 static struct conn *hint; /* given back last */
 static size_t idle_plain; /* idle ones without listeners */
 static uint64_t gives;
@@ -75,6 +77,9 @@ static void in_child(void)
 		close_fd(&slots[i], false);
 		slots[i].use = CONN_FREE;
 	}
+	for (struct conn *c = heap; c; c = c->next)
+		close_fd(c, false);
+	heap = NULL;
 	idle_plain = 0;
 	in_parent();
 }
@@ -204,6 +209,8 @@ int pool_take(bool fresh, struct conn **ret)
 			return hvs__fail_errno();
 		}
 		c->heap = true;
+		c->next = heap;
+		heap = c;
 	} else {
 		*c = (struct conn){ .fd = -1 };
 	}
@@ -239,11 +246,24 @@ void pool_give(struct conn *c)
 	pthread_mutex_unlock(&lock);
 }
 
+static void heap_drop(struct conn *c)
+{
+	struct conn **p = &heap;
+
+	pthread_mutex_lock(&lock);
+	close_fd(c, true);
+	while (*p && *p != c)
+		p = &(*p)->next;
+	if (*p)
+		*p = c->next;
+	pthread_mutex_unlock(&lock);
+	free(c);
+}
+
 void pool_drop(struct conn *c)
 {
 	if (c->heap) {
-		close_fd(c, true);
-		free(c);
+		heap_drop(c);
 		return;
 	}
 	pthread_mutex_lock(&lock);

@@ -40,6 +40,7 @@ struct conn {
 	uid_t uid;
 	gid_t gid;
 	bool heap; /* no slot was free */
+	struct conn *next; /* of those */
 	bool bound; /* listeners belong to it */
 	bool hello; /* HELLO's reply has come */
 	uint32_t serial;

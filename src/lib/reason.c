@@ -30,7 +30,10 @@ void hvs__reason_restore(const struct hvs_reason *reason)
 	last = *reason;
 }
 
-/* Copies whole characters only, so that the text stays UTF-8. */
+/*
+ * Copies whole characters only, so that the text stays UTF-8; and none that
+ * would drive the terminal on which programs print it.
+ */
 static void copy_text(char *to, size_t size, const char *from, size_t len)
 {
 	size_t n = 0;
@@ -38,7 +41,7 @@ static void copy_text(char *to, size_t size, const char *from, size_t len)
 	while (n < len && from[n]) {
 		size_t step = utf8_sequence(from + n, len - n);
 
-		if (!step) {
+		if (!step || !utf8_printable(from + n, step)) {
 			/* not text: show where, and go on */
 			if (n + 1 >= size)
 				break;

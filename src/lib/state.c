@@ -22,6 +22,7 @@
 
 #define THRESHOLD_MIN 256
 #define BUCKETS_MIN 64
+#define PROBES_MAX 1048576
 
 struct entry {
 	struct entry *next;
@@ -89,42 +90,54 @@ static void mark(int fd)
 		(*p)->seen = true;
 }
 
-/* Where /proc is not mounted every number is tried. */
+/*
+ * Where /proc is not mounted every number is tried, up to what the limit could
+ * have been: lowering it does not close what is above.
+ */
 static void mark_by_probing(void)
 {
 	struct rlimit rl;
-	int max = 65536;
+	int max = PROBES_MAX;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < (rlim_t)max)
-		max = (int)rl.rlim_cur;
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_max < (rlim_t)max)
+		max = (int)rl.rlim_max;
 	for (int fd = 0; fd < max; fd++)
 		mark(fd);
 }
 
-static void mark_all(void)
+/* Return: false if some could not be seen, for want of a descriptor or memory:
+ * then nobody is known to be gone. */
+static bool mark_all(void)
 {
 	cleanup_closedir_ DIR *dir = opendir("/proc/self/fd");
 	struct dirent *e;
 
+	if (!dir && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return false;
 	if (!dir) {
 		mark_by_probing();
-		return;
+		return true;
 	}
-	while ((e = readdir(dir)))
+	for (;;) {
+		errno = 0;
+		e = readdir(dir);
+		if (!e)
+			return errno == 0;
 		if (e->d_name[0] != '.')
 			mark(atoi(e->d_name));
+	}
 }
 
 static void sweep(void)
 {
+	bool all = mark_all();
 	size_t i, left;
 
-	mark_all();
 	for (i = 0; i < n_buckets; i++) {
 		struct entry **p = &buckets[i];
 
 		while (*p) {
-			if ((*p)->seen) {
+			if ((*p)->seen || !all) {
 				(*p)->seen = false;
 				p = &(*p)->next;
 			} else {

@@ -32,6 +32,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct mark *marks[BUCKETS];
 static atomic_uint mark_count; /* read without the lock: none at all? */
 static struct ws_sleeper *sleepers;
+static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
 
 static void fork_prepare(void)
 {
@@ -98,9 +99,20 @@ bool ws_wake(struct ws_sleeper *s)
 		sleepers = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
+	pthread_cond_broadcast(&woken);
 	pthread_mutex_unlock(&lock);
 	errno = saved;
 	return s->closed;
+}
+
+static bool is_asleep(int fd)
+{
+	const struct ws_sleeper *s;
+
+	for (s = sleepers; s; s = s->next)
+		if (s->fd == fd)
+			return true;
+	return false;
 }
 
 int ws_close(int fd)
@@ -134,6 +146,10 @@ int ws_close(int fd)
 	 */
 	if (asleep)
 		(void)shutdown(fd, SHUT_RDWR);
+	/* Once it is closed its number may be another file's: the sleepers
+	 * have to be out of their calls. */
+	while (is_asleep(fd))
+		pthread_cond_wait(&woken, &lock);
 	pthread_mutex_unlock(&lock);
 	return close(fd) < 0 && errno != EINTR ? -errno : 0;
 }

@@ -327,6 +327,9 @@ int hvs_ws_recv(SOCKET s, void *buf, int len, int flags)
 
 	if (len < 0)
 		return ws_fail_wsa(WSAEFAULT);
+	/* AF_UNIX would still give what was there before. */
+	if (ws_shut_test(s, WS_SHUT_RECEIVE))
+		return ws_fail_wsa(WSAESHUTDOWN);
 	do {
 		ws_sleep(&sleeper, s);
 		n = recvmsg(s, &msg, flags);

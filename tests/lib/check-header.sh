@@ -11,13 +11,13 @@ n=0
 
 try() {
 	"$@" -Wall -Wextra -Wpedantic -Werror -I "$root/include" \
-		-c -o "$work/o" && n=$((n + 1))
+		-Wshadow -c -o "$work/o" && n=$((n + 1))
 }
 
 for cc in gcc clang; do
 	command -v $cc >/dev/null || { echo "no $cc"; continue; }
 	for std in c99 c11 c17 gnu17; do
-		try $cc -std=$std -Wshadow "$here/header.c"
+		try $cc -std=$std "$here/header.c"
 	done
 done
 for cc in g++ clang++; do

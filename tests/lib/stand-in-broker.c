@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stand-in-broker.c - the stand-in itself: a broker of one process, no policy */
+/* stand-in-broker.c - the stand-in itself: one process, no policy */
 #include "stand-in.h"
 
 #include <errno.h>

@@ -64,7 +64,7 @@ void stand_in_go(struct stand_in *s, int what);
 /** stand_in_wait() - until @counter is at least @n; fails after 10 s */
 void stand_in_wait(_Atomic int *counter, int n);
 
-/* The child's whole life (stand-in-broker.c); writes to @ready when it serves. */
+/* The child's whole life (stand-in-broker.c); tells @ready when it serves. */
 void stand_in_run(struct stand_in *s, int ready);
 
 #endif /* TESTS_STAND_IN_H */
