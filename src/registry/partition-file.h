@@ -8,6 +8,7 @@
 #ifndef REGISTRY_PARTITION_FILE_H
 #define REGISTRY_PARTITION_FILE_H
 
+#include "base/hash.h"
 #include "registry/parse.h"
 #include "registry/registry.h"
 

@@ -12,27 +12,12 @@
 #ifndef REGISTRY_STORE_H
 #define REGISTRY_STORE_H
 
-/* Out of memory: the element is not added, the process goes on. */
-#define HASH_NONFATAL_OOM 1
-/* Its own falls through cases in ways that compilers warn of. */
-#define HASH_FUNCTION(key, len, hash) ((hash) = hash_bytes(key, len))
 #include <limits.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "registry/partition-file.h"
 #include "registry/registry.h"
 #include "registry/service-file.h"
-
-/* FNV-1a, folded to the bits that pick a bucket. */
-static inline unsigned int hash_bytes(const void *key, size_t len)
-{
-	const unsigned char *p = key;
-	uint64_t h = 14695981039346656037u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * 1099511628211u;
-	return (unsigned int)(h ^ h >> 32);
-}
 
 enum unit_kind { UNIT_SERVICE, UNIT_PARTITION, UNIT_KINDS };
 
