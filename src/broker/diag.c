@@ -59,7 +59,7 @@ static int keep(struct ends *ends, const struct end *e)
 }
 
 /* Notes the connecting ends that are ours, and all accepting ones. */
-static int one(const struct nlmsghdr *h, uint16_t mark, struct ends *ends)
+static int one(struct nlmsghdr *h, uint16_t mark, struct ends *ends)
 {
 	const char *base = (const char *)h;
 	size_t at = NLMSG_LENGTH(sizeof(struct unix_diag_msg));
@@ -104,7 +104,7 @@ static int read_all(int fd, uint16_t mark, struct ends *ends)
 	for (;;) {
 		ssize_t n = recv(fd, buf, sizeof(buf), 0);
 		unsigned int left = n > 0 ? (unsigned int)n : 0;
-		const struct nlmsghdr *h = (const void *)buf;
+		struct nlmsghdr *h = (void *)buf;
 
 		if (n < 0)
 			return -errno;
