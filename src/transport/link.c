@@ -3,20 +3,19 @@
 #include "transport/link.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/fdmsg.h"
 #include "base/guid.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "transport/closer.h"
+#include "transport/place.h"
+#include "transport/rendezvous.h"
 
 #define RETRY_MIN_MS 50u
 #define RETRY_MAX_MS 1000u
@@ -37,11 +36,7 @@ struct link {
 	const struct link_ops *ops;
 	void *ctx;
 
-	char place[512];
-	struct sockaddr_un sa; /* of the control socket */
-	socklen_t sa_len;
-	int dir; /* its directory, where the path is long; -1 */
-
+	struct place place;
 	enum link_state state;
 	char error[512];
 	char name[256];
@@ -50,9 +45,7 @@ struct link {
 
 	struct ev_io io;
 	int fd; /* -1 */
-	struct ev_io rendezvous_io;
-	int rendezvous;	       /* -1 */
-	int spare; /* a descriptor to give up: see refuse_one() */
+	struct rendezvous rendezvous;
 	struct ev_timer timer; /* retry, or limit for attaching */
 	uint64_t retry_ms;
 	struct log_limit limit;
@@ -63,63 +56,6 @@ struct link {
 	uint8_t out_bytes[MSG_MAX];
 	uint8_t in[MSG_MAX];
 };
-
-/* ---- Where is the broker? */
-
-static int set_place(struct link *l, const char *dir)
-{
-	int n;
-
-	n = snprintf(l->place, sizeof(l->place), "%s/control", dir);
-	if (n < 0 || (size_t)n >= sizeof(l->place))
-		return -ENAMETOOLONG;
-	l->sa = (struct sockaddr_un) { .sun_family = AF_UNIX };
-	if ((size_t)n < sizeof(l->sa.sun_path)) {
-		memcpy(l->sa.sun_path, l->place, (size_t)n + 1);
-	} else {
-		/* the directory stays when a broker ends (protocol, 1) */
-		l->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (l->dir < 0)
-			return -errno;
-		snprintf(l->sa.sun_path, sizeof(l->sa.sun_path),
-			 "/proc/self/fd/%d/control", l->dir);
-	}
-	l->sa_len = sizeof(l->sa);
-	return 0;
-}
-
-static bool connectable(const struct link *l)
-{
-	cleanup_close_ int fd = -1;
-
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return fd >= 0 &&
-	       (connect(fd, (const struct sockaddr *)&l->sa, l->sa_len) == 0 ||
-		errno == EAGAIN);
-}
-
-static int find_place(struct link *l, const char **ret_why)
-{
-	const char *set = getenv("HVSOCKET_RUNTIME_DIR");
-	const char *user = getenv("XDG_RUNTIME_DIR");
-	char dir[400];
-	int r;
-
-	if (set && *set) {
-		*ret_why = "HVSOCKET_RUNTIME_DIR cannot be used";
-		return set_place(l, set);
-	}
-	r = set_place(l, "/run/hvsocket");
-	if (r < 0 || connectable(l) || !user || !*user) {
-		*ret_why = "/run/hvsocket cannot be used";
-		return r;
-	}
-	*ret_why = "XDG_RUNTIME_DIR cannot be used";
-	r = snprintf(dir, sizeof(dir), "%s/hvsocket", user);
-	if (r < 0 || (size_t)r >= sizeof(dir))
-		return -ENAMETOOLONG;
-	return set_place(l, dir);
-}
 
 int link_new(struct ev *ev, const struct link_config *config,
 	     const struct link_ops *ops, void *ctx, struct link **ret,
@@ -135,12 +71,12 @@ int link_new(struct ev *ev, const struct link_config *config,
 	l->config = *config;
 	l->ops = ops;
 	l->ctx = ctx;
-	l->dir = l->fd = l->rendezvous = -1;
-	l->spare = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	l->fd = -1;
+	rendezvous_init(&l->rendezvous, ops->arrived, ctx);
 	l->out = msg_buf(l->out_bytes, sizeof(l->out_bytes));
 	l->retry_ms = RETRY_MIN_MS;
 	l->last = &l->first;
-	r = find_place(l, ret_why);
+	r = place_find(&l->place, ret_why);
 	if (r < 0) {
 		link_free(l);
 		return r;
@@ -290,83 +226,16 @@ struct msg_buf *link_counters_begin(struct link *l, uint32_t serial)
 
 /* ---- The rendezvous */
 
-/*
- * No descriptor is left: a socket that cannot be taken would wake the loop for
- * ever. The spare one makes room to take it, and it is closed.
- */
-static bool refuse_one(struct link *l)
-{
-	int fd;
-
-	if (l->spare < 0)
-		return false;
-	close(l->spare);
-	fd = accept4(l->rendezvous, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0)
-		close(fd);
-	l->spare = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd >= 0;
-}
-
-/* Every socket that has arrived so far. */
-static void drain_rendezvous(struct link *l)
-{
-	while (l->rendezvous >= 0) {
-		struct sockaddr_un sa;
-		socklen_t len = sizeof(sa);
-		struct name n;
-		int fd;
-
-		fd = accept4(l->rendezvous, NULL, NULL,
-			     SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0 && errno == ECONNABORTED)
-			continue;
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
-		    refuse_one(l))
-			continue;
-		if (fd < 0)
-			return;
-		if (getpeername(fd, (struct sockaddr *)&sa, &len) == 0)
-			name_decode(&sa, len, &n);
-		else
-			n.kind = NAME_NONE;
-		if (n.kind == NAME_CONNECTOR && n.connector.type == SOCK_STREAM)
-			l->ops->arrived(l->ctx, fd, &n.connector);
-		else
-			closer_close_socket(fd);
-	}
-}
-
 static void read_frames(struct link *l);
 
 static void on_rendezvous(struct ev_io *io, uint32_t events)
 {
-	struct link *l = container_of(io, struct link, rendezvous_io);
+	struct link *l = container_of(io, struct link, rendezvous.io);
 
 	(void)events;
 	/* the OPEN of what arrives was sent before it */
 	read_frames(l);
-	drain_rendezvous(l);
-}
-
-static int new_rendezvous(struct link *l)
-{
-	cleanup_close_ int fd = -1;
-
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	(void)closer_guard_socket(fd);
-	l->rendezvous = fd_take(&fd);
-	return 0;
-}
-
-static void drop_rendezvous(struct link *l)
-{
-	ev_io_stop(&l->rendezvous_io);
-	if (l->rendezvous >= 0)
-		close(l->rendezvous);
-	l->rendezvous = -1;
+	rendezvous_drain(&l->rendezvous);
 }
 
 /* ---- Up and down */
@@ -396,12 +265,12 @@ static void link_down(struct link *l, enum link_state state, const char *why)
 	l->fd = -1;
 	l->state = state;
 	drop_queue(l);
-	drain_rendezvous(l);
-	drop_rendezvous(l);
+	rendezvous_drain(&l->rendezvous);
+	rendezvous_drop(&l->rendezvous);
 	if (was_up)
 		l->ops->lost(l->ctx);
 	if (was_up || state == LINK_REFUSED)
-		log_limited(&l->limit, LOG_WARN_, "%s: %s", l->place, why);
+		log_limited(&l->limit, LOG_WARN_, "%s: %s", l->place.path, why);
 	if (state == LINK_REFUSED)
 		l->retry_ms = RETRY_MAX_MS;
 	if (ev_timer_start(l->ev, &l->timer, l->retry_ms, on_timer) < 0)
@@ -419,11 +288,11 @@ void link_start(struct link *l)
 
 	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		       0);
-	if (l->fd < 0 ||
-	    connect(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0)
+	if (l->fd < 0 || connect(l->fd, (struct sockaddr *)&l->place.sa,
+				 l->place.sa_len) < 0)
 		r = -errno;
 	if (r == 0)
-		r = new_rendezvous(l);
+		r = rendezvous_new(&l->rendezvous);
 	if (r == 0)
 		r = ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, on_io);
 	if (r == 0)
@@ -446,7 +315,7 @@ void link_start(struct link *l)
 	msg_put_u32(&l->out, 0);
 	msg_put_bytes(&l->out, l->config.partition,
 		      strlen(l->config.partition));
-	send_fds(l, &l->rendezvous, 1);
+	send_fds(l, &l->rendezvous.fd, 1);
 }
 
 static void refused(struct link *l, const struct msg_reply *r)
@@ -470,9 +339,7 @@ static void on_attached(struct link *l, const uint8_t *p, size_t len)
 	}
 	memcpy(l->name, name, n);
 	l->name[n] = '\0';
-	if (listen(l->rendezvous, SOMAXCONN) < 0 ||
-	    ev_io_start(l->ev, &l->rendezvous_io, l->rendezvous, EPOLLIN,
-			on_rendezvous) < 0) {
+	if (rendezvous_listen(&l->rendezvous, l->ev, on_rendezvous) < 0) {
 		link_down(l, LINK_DOWN, "the rendezvous cannot listen");
 		return;
 	}
@@ -543,7 +410,7 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 		if (msg_token_u64_decode(l->in, len, &token) < 0)
 			return -EPROTO;
 		/* its socket has been connected by now */
-		drain_rendezvous(l);
+		rendezvous_drain(&l->rendezvous);
 		l->ops->parked(l->ctx, token.token, token.value);
 		return 0;
 	case MSG_CLOSE:
@@ -608,14 +475,11 @@ struct link *link_free(struct link *l)
 	if (l) {
 		ev_io_stop(&l->io);
 		ev_timer_stop(&l->timer);
-		drop_rendezvous(l);
+		rendezvous_fini(&l->rendezvous);
 		drop_queue(l);
 		if (l->fd >= 0)
 			close(l->fd);
-		if (l->dir >= 0)
-			close(l->dir);
-		if (l->spare >= 0)
-			close(l->spare);
+		place_close(&l->place);
 		free(l);
 	}
 	return NULL;
@@ -633,7 +497,7 @@ const char *link_error(const struct link *l)
 
 const char *link_place(const struct link *l)
 {
-	return l->place;
+	return l->place.path;
 }
 
 const char *link_name(const struct link *l)

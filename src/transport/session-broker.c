@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session-broker.c - what the broker's frames, its end, and its return mean for
+ * the sessions
+ */
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/guid.h"
+#include "transport/closer.h"
+#include "transport/session-internal.h"
+
+/* ---- to the broker */
+
+void session_notice_live(struct session *s)
+{
+	const struct msg_live live = {
+		.token = s->token,
+		.type = SOCK_STREAM,
+		.direction = s->from_host,
+		.uid = s->uid,
+		.service = s->service,
+		.source = s->source,
+	};
+
+	link_notice_live(s->ss->link, &live);
+}
+
+void session_notice_closed(struct session *s)
+{
+	link_notice_closed(s->ss->link, s->token, s->relay.to_guest,
+			   s->relay.from_guest);
+}
+
+/* DIAL, with what is left of the guest's patience. */
+void session_send_dial(struct session *s)
+{
+	uint64_t now = ev_now_ns(), left = 1;
+
+	if (s->dial_deadline_ns > now + 1000000)
+		left = (s->dial_deadline_ns - now) / 1000000;
+	(void)link_dial(s->ss->link, SOCK_STREAM, (uint32_t)left, &guid_parent,
+			&s->service, &s->source, &s->serial);
+}
+
+/* ---- from the broker */
+
+static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
+{
+	struct sessions *ss = ctx;
+	const char *why = "no memory";
+	uint32_t reason;
+	struct session *s;
+
+	if (m->type != SOCK_STREAM) {
+		link_reply(ss->link, serial, HVS_REASON_TYPE,
+			   "this transport carries streams only");
+		return;
+	}
+	if (!ss->running) {
+		link_reply(ss->link, serial, HVS_REASON_PARTITION_OFF,
+			   "the guest has no vsock driver running");
+		return;
+	}
+	s = session_find(ss, m->token) ? NULL : session_new(ss, S_OPENING);
+	if (!s) {
+		link_reply(ss->link, serial, HVS_REASON_BROKER_FAILED,
+			   "no memory, or a token twice");
+		return;
+	}
+	s->serial = serial;
+	s->owes_reply = true;
+	s->from_host = true;
+	s->parked = m->flags & OPEN_PARKED;
+	s->uid = m->uid;
+	s->service = m->service;
+	s->source = m->source;
+	session_set_token(s, m->token);
+	reason = ss->ops->open(ss->ctx, s, &m->service, &m->source, &s->conn,
+			       &why);
+	if (reason == HVS_REASON_NONE && session_limit(s, m->timeout_ms) < 0)
+		reason = HVS_REASON_BROKER_FAILED;
+	if (reason != HVS_REASON_NONE)
+		session_refuse(s, reason, why);
+}
+
+static void on_arrived(void *ctx, int fd, const struct connector_name *n)
+{
+	struct sessions *ss = ctx;
+	struct session *s = session_find(ss, n->token);
+
+	if (s && s->parked && s->waiting < 0 &&
+	    (s->state == S_OPENING || s->state == S_ARRIVING)) {
+		s->waiting = fd;
+		if (session_watch(s, fd) < 0)
+			session_refuse(s, HVS_REASON_BROKER_FAILED,
+				       "no memory");
+		else
+			session_unpark(s);
+	} else if (s && !s->parked && s->state == S_ARRIVING) {
+		session_go_live(s, fd);
+	} else {
+		closer_close_socket(fd); /* given up meanwhile, or a stranger */
+	}
+}
+
+static void on_parked(void *ctx, uint64_t token, uint64_t filler)
+{
+	struct session *s = session_find(ctx, token);
+
+	if (!s || !s->parked || s->has_filler || s->state == S_LIVE)
+		return;
+	s->filler = filler;
+	s->has_filler = true;
+	session_unpark(s);
+}
+
+static void on_close(void *ctx, uint64_t token, uint32_t reason)
+{
+	struct session *s = session_find(ctx, token);
+
+	(void)reason;
+	if (!s)
+		return;
+	if (s->state == S_OPENING) {
+		session_refuse(s, HVS_REASON_NO_LONGER_ALLOWED,
+			       "the broker gave it up");
+		return;
+	}
+	/* at once and in both directions */
+	if (s->relay.fd >= 0)
+		(void)shutdown(s->relay.fd, SHUT_RDWR);
+	session_abort_guest(s);
+	session_notice_closed(s);
+	session_finish(s);
+}
+
+static void on_counters(void *ctx, uint32_t serial)
+{
+	struct sessions *ss = ctx;
+	struct msg_buf *b = link_counters_begin(ss->link, serial);
+	struct session *s;
+
+	LIST_FOREACH(s, &ss->all, all)
+	{
+		if (s->state != S_LIVE || b->len + 24 > b->size)
+			continue;
+		msg_put_u64(b, s->token);
+		msg_put_u64(b, s->relay.to_guest);
+		msg_put_u64(b, s->relay.from_guest);
+	}
+	link_send(ss->link);
+}
+
+static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
+		       uint32_t reason, uint64_t token, int fd)
+{
+	struct sessions *ss = ctx;
+	struct session *s;
+
+	(void)reason;
+	LIST_FOREACH(s, &ss->all, all)
+	if (s->state == S_DIALLING && s->serial == serial)
+		break;
+	if (!s) {
+		/* the guest gave up */
+		if (fd >= 0) {
+			link_notice_closed(ss->link, token, 0, 0);
+			closer_close_socket(fd);
+		}
+		return;
+	}
+	if (error || session_find(ss, token)) {
+		if (fd >= 0)
+			closer_close_socket(fd);
+		session_abort_guest(s);
+		session_finish(s);
+		return;
+	}
+	session_set_token(s, token);
+	ss->ops->accept(ss->ctx, s->conn);
+	session_go_live(s, fd);
+}
+
+static void on_attached(void *ctx)
+{
+	struct sessions *ss = ctx;
+	struct session *s, *next;
+
+	link_notice_state(ss->link, ss->running);
+	for (s = LIST_FIRST(&ss->all); s; s = next) {
+		next = LIST_NEXT(s, all);
+		if (s->state == S_LIVE)
+			session_notice_live(s);
+		else if (s->state == S_DIALLING && !s->serial)
+			session_send_dial(s);
+	}
+}
+
+static void on_lost(void *ctx)
+{
+	struct sessions *ss = ctx;
+	struct session *s, *next;
+	int n;
+
+	for (s = LIST_FIRST(&ss->all); s; s = next) {
+		next = LIST_NEXT(s, all);
+		s->owes_reply = false;
+		if (s->state == S_DIALLING) {
+			s->serial = 0; /* again, when there is a broker */
+			continue;
+		}
+		if (s->state != S_OPENING && s->state != S_ARRIVING)
+			continue;
+		if (!s->parked || s->waiting < 0) {
+			/* nobody is left to connect the program's socket */
+			session_abort_guest(s);
+			session_finish(s);
+		} else if (!s->has_filler) {
+			/* the broker filled with one call, and is gone */
+			n = 0;
+			(void)ioctl(s->waiting, SIOCINQ, &n);
+			s->filler = n > 0 ? (uint64_t)n : 0;
+			s->has_filler = true;
+			session_unpark(s);
+		}
+	}
+}
+
+static const struct link_ops link_ops = {
+	.attached = on_attached,
+	.lost = on_lost,
+	.open = on_open,
+	.parked = on_parked,
+	.close = on_close,
+	.counters = on_counters,
+	.dialled = on_dialled,
+	.arrived = on_arrived,
+};
+
+const struct link_ops *sessions_link_ops(void)
+{
+	return &link_ops;
+}

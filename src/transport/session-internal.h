@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* session-internal.h - between session.c, which has the states and the guest's
+ * side, and session-broker.c, which has what the broker's frames lead to */
+#ifndef TRANSPORT_SESSION_INTERNAL_H
+#define TRANSPORT_SESSION_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "transport/relay.h"
+#include "transport/session.h"
+
+#define BUCKETS 1024u
+
+enum session_state {
+	S_DIALLING, /* the broker is asked, or will be */
+	S_OPENING,  /* the guest is asked */
+	S_ARRIVING, /* it has said yes: the socket, or the filler, is missing */
+	S_LIVE,
+	S_OVER,
+};
+
+struct session {
+	LIST_ENTRY(session) all;
+	LIST_ENTRY(session) bucket; /* has_token */
+	struct sessions *ss;
+	enum session_state state;
+	bool has_token, from_host;
+	bool owes_reply; /* to OPEN, and to this broker */
+	uint64_t token;
+	uint32_t serial; /* of DIAL (0: not sent), or of OPEN */
+	uint32_t uid;
+	GUID service, source;
+	uint64_t dial_deadline_ns;
+
+	bool parked, has_filler;
+	uint64_t filler;
+	int waiting; /* the parked socket; -1 */
+
+	struct relay relay;
+	struct ev_io io;
+	struct ev_timer timer;
+	void *conn; /* NULL: gone */
+};
+
+LIST_HEAD(session_list, session);
+
+struct sessions {
+	struct ev *ev;
+	struct link *link; /* NULL: none yet */
+	const struct session_guest_ops *ops;
+	void *ctx;
+	bool running;
+	struct session_list all;
+	struct session_list buckets[BUCKETS];
+};
+
+/* by its token; NULL: none */
+struct session *session_find(struct sessions *ss, uint64_t token);
+struct session *session_new(struct sessions *ss, enum session_state state);
+void session_set_token(struct session *s, uint64_t token);
+
+/* The socket is closed (a parked one with its filler unread) and the session
+ * gone. The guest's end has been told, or told us. */
+void session_finish(struct session *s);
+/* Reset towards the guest; it has no end here any more. */
+void session_abort_guest(struct session *s);
+/* OPEN fails: the broker is told why, the guest reset if it has an end. */
+void session_refuse(struct session *s, uint32_t reason, const char *why);
+/* The time limit of whatever state it is in then. 0 or -ENOMEM */
+int session_limit(struct session *s, uint64_t ms);
+
+/* Wait for what happens to @fd. 0 or -errno */
+int session_watch(struct session *s, int fd);
+/* The socket is there, and the guest has said yes: bytes may go. */
+void session_go_live(struct session *s, int fd);
+/* A parked session whose guest has said yes, if all the rest is there. */
+void session_unpark(struct session *s);
+
+/* session-broker.c: notices and requests about one session */
+void session_notice_live(struct session *s);
+void session_notice_closed(struct session *s);
+void session_send_dial(struct session *s);
+
+#endif /* TRANSPORT_SESSION_INTERNAL_H */
