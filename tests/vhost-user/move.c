@@ -34,15 +34,9 @@ int main(void)
 {
 	Suite *s = suite_create("move");
 	TCase *t = tcase_create("move");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 100);
 	tcase_add_test(t, test_move);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return rig_run(s);
 }

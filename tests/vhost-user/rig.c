@@ -463,3 +463,28 @@ void rig_connected(struct rig *r, int i, uint32_t port, uint32_t host_port)
 	r->prog[i].fd = fb_dial_accept(&r->b, 0, NULL);
 	rig_wait(r, is_open, &i, "RESPONSE");
 }
+
+bool rig_all_arrived(struct rig *r, void *n)
+{
+	for (int i = 0; i < *(int *)n; i++)
+		if (r->prog[i].received != r->guest[i].to_send ||
+		    r->guest[i].received != r->prog[i].to_send)
+			return false;
+	return true;
+}
+
+bool rig_was_reset(struct rig *r, void *i)
+{
+	return r->guest[*(int *)i].reset;
+}
+
+int rig_run(Suite *s)
+{
+	SRunner *runner = srunner_create(s);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

@@ -10,6 +10,7 @@
 #ifndef TEST_VHOST_USER_RIG_H
 #define TEST_VHOST_USER_RIG_H
 
+#include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -98,6 +99,13 @@ void rig_put(struct rig *r, const struct vsock_header *h, const void *payload);
 
 uint8_t rig_byte(uint32_t seed, uint64_t at);
 
+/* for rig_wait() */
 bool rig_idle_state(struct rig *r, void *running); /* b.state == *running */
+/* all bytes of the first *@n connections, both ways */
+bool rig_all_arrived(struct rig *r, void *n);
+bool rig_was_reset(struct rig *r, void *i); /* the guest's i-th */
+
+/** rig_run() - run the tests. Return: the exit code */
+int rig_run(Suite *s);
 
 #endif /* TEST_VHOST_USER_RIG_H */

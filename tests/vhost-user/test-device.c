@@ -17,28 +17,11 @@ static bool dials(struct rig *r, void *arg)
 	return r->b.ndials >= *(int *)arg;
 }
 
-static bool was_reset(struct rig *r, void *arg)
-{
-	return r->guest[*(int *)arg].reset;
-}
-
 static bool prog_over(struct rig *r, void *arg)
 {
 	struct prog_end *p = &r->prog[*(int *)arg];
 
 	return p->eof || p->error;
-}
-
-/* Everything sent by both ends of all connections has arrived. */
-static bool all_arrived(struct rig *r, void *arg)
-{
-	int n = *(int *)arg;
-
-	for (int i = 0; i < n; i++)
-		if (r->prog[i].received != r->guest[i].to_send ||
-		    r->guest[i].received != r->prog[i].to_send)
-			return false;
-	return true;
 }
 
 START_TEST(test_dial_names)
@@ -59,7 +42,7 @@ START_TEST(test_dial_names)
 	ck_assert_uint_le(m->timeout_ms, 2000);
 	fb_dial_refuse(&r->b, 0, HVS_REASON_NOT_REGISTERED);
 	i = 0;
-	rig_wait(r, was_reset, &i, "RST for a refused connect");
+	rig_wait(r, rig_was_reset, &i, "RST for a refused connect");
 	rig_end(r);
 }
 END_TEST
@@ -108,10 +91,10 @@ START_TEST(test_sizes)
 	r->guest[0].to_send = sizes[_i].to_host;
 	r->prog[0].chunk = sizes[_i].prog_chunk;
 	r->prog[0].to_send = sizes[_i].to_guest;
-	rig_wait(r, all_arrived, &one, "all bytes");
+	rig_wait(r, rig_all_arrived, &one, "all bytes");
 	ck_assert(!r->prog[0].eof);
 	rig_packet(r, 0, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_BOTH);
-	rig_wait(r, was_reset, &zero, "RST after the guest's close");
+	rig_wait(r, rig_was_reset, &zero, "RST after the guest's close");
 	rig_wait(r, prog_over, &zero, "end of file");
 	ck_assert_int_eq(r->b.nclosed, 1);
 	ck_assert_uint_eq(r->b.closed[0].to_guest, sizes[_i].to_guest);
@@ -138,12 +121,12 @@ START_TEST(test_half_close_by_program)
 	rig_wait(r, guest_got_shut, &shut, "SHUTDOWN with flag 2 alone");
 	ck_assert_uint_eq(r->guest[0].received, 100000);
 	r->guest[0].to_send = 600000;
-	rig_wait(r, all_arrived, &one, "the guest's data");
+	rig_wait(r, rig_all_arrived, &one, "the guest's data");
 	ck_assert(!r->prog[0].eof);
 	rig_packet(r, 0, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_BOTH);
 	rig_wait(r, prog_over, &zero, "end of file");
 	ck_assert(r->prog[0].eof);
-	rig_wait(r, was_reset, &zero, "RST");
+	rig_wait(r, rig_was_reset, &zero, "RST");
 	ck_assert_uint_eq(r->guest[0].peer_shut, VSOCK_SHUT_SEND);
 	rig_end(r);
 }
@@ -170,7 +153,7 @@ START_TEST(test_half_close_by_guest)
 	ck_assert_uint_eq(r->prog[0].received, 700000);
 	/* the other direction lives */
 	r->prog[0].to_send = 300000;
-	rig_wait(r, all_arrived, &one, "the program's data");
+	rig_wait(r, rig_all_arrived, &one, "the program's data");
 	ck_assert_uint_eq(r->guest[0].peer_shut, 0);
 	close(r->prog[0].fd);
 	r->prog[0].fd = -1;
@@ -206,7 +189,7 @@ START_TEST(test_close_with_held_data)
 	ck_assert(r->prog[0].eof);
 	ck_assert_uint_eq(r->prog[0].received, 400000);
 	if (!_i)
-		rig_wait(r, was_reset, &zero, "RST");
+		rig_wait(r, rig_was_reset, &zero, "RST");
 	rig_settle(r);
 	ck_assert_int_eq(r->b.nclosed, 1);
 	ck_assert_uint_eq(r->b.closed[0].from_guest, 400000);
@@ -251,7 +234,7 @@ START_TEST(test_program_closes)
 		ck_assert(!r->guest[0].reset);
 	} else {
 		/* the guest keeps it open: RST after the linger time */
-		rig_wait(r, was_reset, &zero, "RST after 2 s");
+		rig_wait(r, rig_was_reset, &zero, "RST after 2 s");
 	}
 	/* the tuple is free again */
 	rig_connected(r, 0, 1025, 5000);
@@ -281,7 +264,7 @@ START_TEST(test_hundred)
 		r->guest[port].to_send = 15000 + port * 999;
 		r->guest[port].chunk = 500 + port * 300;
 	}
-	rig_wait(r, all_arrived, &n, "all bytes of 100 connections");
+	rig_wait(r, rig_all_arrived, &n, "all bytes of 100 connections");
 	fb_counters(&r->b);
 	while (r->b.ncounters < 0)
 		rig_step(r, 10);
@@ -307,7 +290,7 @@ START_TEST(test_credit_stall)
 		rig_step(r, 10);
 	ck_assert_uint_eq(r->guest[0].received, 262144);
 	r->guest[0].stalled = false;
-	rig_wait(r, all_arrived, &two, "the rest");
+	rig_wait(r, rig_all_arrived, &two, "the rest");
 	rig_end(r);
 }
 END_TEST
@@ -329,7 +312,7 @@ START_TEST(test_program_stall)
 	ck_assert_uint_eq(r->guest[0].sent - r->guest[0].peer_fwd, 262144);
 	ck_assert_uint_lt(r->guest[0].sent, 1000000);
 	r->prog[0].stalled = false;
-	rig_wait(r, all_arrived, &two, "the rest");
+	rig_wait(r, rig_all_arrived, &two, "the rest");
 	rig_end(r);
 }
 END_TEST
@@ -351,7 +334,7 @@ START_TEST(test_small_packets)
 	rig_settle(r);
 	ck_assert_uint_le(r->guest[0].packets_most, 448);
 	r->guest[0].stalled = false;
-	rig_wait(r, all_arrived, &one, "the rest");
+	rig_wait(r, rig_all_arrived, &one, "the rest");
 	rig_end(r);
 }
 END_TEST
@@ -380,8 +363,8 @@ START_TEST(test_small_window)
 	r->guest[0].buf_alloc = 1000;
 	h = rig_header(&r->guest[0], VSOCK_OP_CREDIT_UPDATE);
 	rig_put(r, &h, NULL);
-	rig_wait(r, all_arrived, &one, "all through a window of 1000");
-	ck_assert(!was_reset(r, &zero));
+	rig_wait(r, rig_all_arrived, &one, "all through a window of 1000");
+	ck_assert(!rig_was_reset(r, &zero));
 	rig_end(r);
 }
 END_TEST
@@ -404,7 +387,7 @@ START_TEST(test_pause)
 		drv_start(&r->d);
 		rig_wait(r, rig_idle_state, &on, "STATE running");
 	}
-	rig_wait(r, all_arrived, &one, "all bytes across five pauses");
+	rig_wait(r, rig_all_arrived, &one, "all bytes across five pauses");
 	ck_assert(!r->guest[0].reset);
 	rig_end(r);
 }
@@ -421,7 +404,7 @@ START_TEST(test_reset)
 
 	rig_connected(r, 0, 1025, 5000);
 	r->guest[0].to_send = r->prog[0].to_send = 50000;
-	rig_wait(r, all_arrived, &one, "some data");
+	rig_wait(r, rig_all_arrived, &one, "some data");
 	rig_connect(r, 1, 1026, 5000); /* left in the middle */
 	rig_wait(r, dials, &one, "DIAL");
 	drv_stop(&r->d);
@@ -447,7 +430,7 @@ START_TEST(test_reset)
 	close(r->prog[0].fd);
 	rig_connected(r, 0, 1025, 5000);
 	r->guest[0].to_send = r->prog[0].to_send = 50000;
-	rig_wait(r, all_arrived, &one, "data after the reset");
+	rig_wait(r, rig_all_arrived, &one, "data after the reset");
 	rig_end(r);
 }
 END_TEST
@@ -461,7 +444,7 @@ START_TEST(test_front_end_again)
 	for (int i = 0; i < 3; i++) {
 		rig_connected(r, 0, 1025, 5000);
 		r->guest[0].to_send = r->prog[0].to_send = 50000;
-		rig_wait(r, all_arrived, &one, "some data");
+		rig_wait(r, rig_all_arrived, &one, "some data");
 		if (i == 1)
 			drv_stop(&r->d);
 		close(r->d.sock);
@@ -497,7 +480,7 @@ START_TEST(test_no_handshake)
 	rig_wait(r, rig_idle_state, &on, "STATE running");
 	rig_connected(r, 0, 1025, 5000);
 	r->guest[0].to_send = r->prog[0].to_send = 50000;
-	rig_wait(r, all_arrived, &one, "data");
+	rig_wait(r, rig_all_arrived, &one, "data");
 	rig_end(r);
 }
 END_TEST
@@ -515,7 +498,7 @@ START_TEST(test_memory_while_running)
 			rig_step(r, 10);
 		ck_assert_int_eq(drv_memory(&r->d), 0);
 	}
-	rig_wait(r, all_arrived, &one, "all bytes");
+	rig_wait(r, rig_all_arrived, &one, "all bytes");
 	rig_end(r);
 }
 END_TEST
@@ -527,7 +510,7 @@ START_TEST(test_interrupts_are_few)
 
 	rig_connected(r, 0, 1025, 5000);
 	r->prog[0].to_send = 4000000;
-	rig_wait(r, all_arrived, &one, "4 MB");
+	rig_wait(r, rig_all_arrived, &one, "4 MB");
 	/* more than 1,000 packets */
 	ck_assert_uint_gt(r->packets, 1000);
 	ck_assert_uint_lt(r->d.interrupts, r->packets / 2);
@@ -539,8 +522,6 @@ int main(void)
 {
 	Suite *s = suite_create("vhost-user-device");
 	TCase *t = tcase_create("device");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_dial_names);
@@ -562,9 +543,5 @@ int main(void)
 	tcase_add_test(t, test_memory_while_running);
 	tcase_add_test(t, test_interrupts_are_few);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return rig_run(s);
 }

@@ -472,8 +472,6 @@ int main(void)
 {
 	Suite *s = suite_create("vhost-user-link");
 	TCase *t = tcase_create("link");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_open);
@@ -490,9 +488,5 @@ int main(void)
 	tcase_add_test(t, test_strangers);
 	tcase_add_test(t, test_no_descriptors);
 	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return rig_run(s);
 }
