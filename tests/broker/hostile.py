@@ -72,20 +72,12 @@ class Place:
 
 
 def in_a_broker(function):
-    """Each test has a broker of its own, settled before it begins."""
+    """Each test has a broker of its own."""
     def run(_):
         with Broker() as b:
-            b.serves()
             b.base = b.fds()
-            check(until(lambda: count_twice(b)), "it never settles")
             function(b)
     return run
-
-
-def count_twice(b):
-    """Has the number of its descriptors not changed since the last look?"""
-    before, b.base = b.base, b.fds()
-    return before == b.base
 
 
 def every_test_in_a_broker(names):

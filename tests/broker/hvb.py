@@ -277,7 +277,7 @@ class Broker:
                 env=program_env(self.env))
         os.close(told)
         with os.fdopen(ready, "rb") as f:
-            self.ready = bool(f.read(1))
+            self.ready = bool(f.read())  # to its end: closed there too
         if check and not self.ready:
             raise RuntimeError("the broker did not start: %s" %
                                open(self.log).read())

@@ -307,6 +307,7 @@ def test_leases_do_not_pile_up(b):
             c.call("service.remove", service="x")
         check(b.fds() <= b.base + 8, "%d descriptors, %d at first" % (
             b.fds(), b.base))
+        b.base += 1  # one of them stays for as long as this process lives
 
 
 def test_full_disk(b):

@@ -7,6 +7,7 @@ are what the test says: answer(conn) returns None (yes), a reason, or, where
 it is not parked, "silence".
 """
 import array
+import contextlib
 import fcntl
 import os
 import select
@@ -226,10 +227,12 @@ class Transport(threading.Thread):
 
     def say(self, conn, reason):
         serial, conn.serial = conn.serial, None
-        if self.c:
-            self.c.raw(struct.pack("<HHIII", OPEN | REPLY, 0, serial,
-                                   ERRNO[reason] if reason else 0,
-                                   reason or 0) +
-                       (b"the guest says no" if reason else b""))
+        # A broker that has just died is noticed when it is read from.
+        with contextlib.suppress(OSError):
+            if self.c:
+                self.c.raw(struct.pack("<HHIII", OPEN | REPLY, 0, serial,
+                                       ERRNO[reason] if reason else 0,
+                                       reason or 0) +
+                           (b"the guest says no" if reason else b""))
         if reason:
             self.conns.pop(conn.token, None)
