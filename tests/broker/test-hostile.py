@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Clients and files that are out for harm"""
 import contextlib
+import ctypes
 import errno
 import os
 import resource
@@ -17,6 +18,7 @@ import tap
 from hostile import *
 from hvb import *
 from tap import check, same
+from transport import Transport
 
 def test_client_that_never_reads(b):
     with unharmed(b), b.client() as good:
@@ -333,6 +335,47 @@ def test_full_disk(b):
     with b.client() as c:
         same(sorted(s["name"] for s in c.call("service.list")["services"]),
              ["new", "old"], "after a restart")
+
+
+def test_forged_connection(b):
+    """The name of another's connection, in a network namespace of one's own."""
+    give_r, give_w = os.pipe()
+    tell_r, tell_w = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+            check(ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0,
+                  "no namespaces")
+            given = os.read(give_r, 200)
+            s = unix()
+            s.bind(given[16:])
+            with b.client() as c:
+                e = refusal(c.connect, s, guid(given[:16]), PORT)
+                os.write(tell_w, b"%d %d" % (e.errno, e.reason))
+        finally:
+            os._exit(0)
+    t = Transport(b, "vm")
+    with b.client() as c:
+        s = unix()
+        c.connect(s, t.vmid, PORT)
+        before = c.call("connections")["connections"]
+        same(len(before), 1, "connections")
+        os.write(give_w, t.vmid.bytes_le + s.getsockname())
+        os.close(tell_w)
+        same(os.read(tell_r, 100), b"%d %d" % (errno.EINVAL, BAD_REQUEST),
+             "the forger's answer")
+        os.waitpid(pid, 0)
+        same(c.call("connections")["connections"], before, "connections")
+        conn = t.wait(lambda: [x for x in t.conns.values() if x.sock])[0]
+        s.setblocking(True)
+        s.sendall(b"mine")
+        conn.sock.setblocking(True)
+        same(conn.sock.recv(8), b"mine", "whose it is")
+        s.close()
+    t.end()
+    for fd in (give_r, give_w, tell_r):
+        os.close(fd)
 
 
 every_test_in_a_broker(globals())
