@@ -264,6 +264,8 @@ class Broker:
     def command(self, *options):
         # e.g. "valgrind -q --error-exitcode=97 --leak-check=full"
         wrapper = os.environ.get("HVSOCKETD_WRAPPER", "").split()
+        # and it ends with the test, whatever ends that
+        wrapper = ["setpriv", "--pdeathsig", "KILL"] + wrapper
         return wrapper + [self.program, "--runtime-dir", self.run,
                           "--config-dir", self.config] + self.options + \
             list(options)
