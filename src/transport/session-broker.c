@@ -40,8 +40,9 @@ void session_send_dial(struct session *s)
 
 	if (s->dial_deadline_ns > now + 1000000)
 		left = (s->dial_deadline_ns - now) / 1000000;
-	(void)link_dial(s->ss->link, SOCK_STREAM, (uint32_t)left, &guid_parent,
-			&s->service, &s->source, &s->serial);
+	if (link_dial(s->ss->link, SOCK_STREAM, (uint32_t)left, &guid_parent,
+		      &s->service, &s->source, &s->serial) == 0)
+		s->ss->dials++;
 }
 
 /* ---- from the broker */
@@ -123,7 +124,7 @@ static void on_close(void *ctx, uint64_t token, uint32_t reason)
 	(void)reason;
 	if (!s)
 		return;
-	if (s->state == S_OPENING) {
+	if (s->state == S_OPENING || (s->state == S_ARRIVING && s->parked)) {
 		session_refuse(s, HVS_REASON_NO_LONGER_ALLOWED,
 			       "the broker gave it up");
 		return;
@@ -160,6 +161,8 @@ static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
 	struct session *s;
 
 	(void)reason;
+	if (ss->dials)
+		ss->dials--;
 	LIST_FOREACH(s, &ss->all, all)
 	if (s->state == S_DIALLING && s->serial == serial)
 		break;
@@ -204,6 +207,7 @@ static void on_lost(void *ctx)
 	struct session *s, *next;
 	int n;
 
+	ss->dials = 0;
 	for (s = LIST_FIRST(&ss->all); s; s = next) {
 		next = LIST_NEXT(s, all);
 		s->owes_reply = false;

@@ -50,6 +50,7 @@ struct sessions {
 	const struct session_guest_ops *ops;
 	void *ctx;
 	bool running;
+	unsigned int dials; /* not answered, also of guests that gave up */
 	struct session_list all;
 	struct session_list buckets[BUCKETS];
 };

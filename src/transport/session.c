@@ -239,8 +239,12 @@ int session_limit(struct session *s, uint64_t ms)
 int session_dial(struct sessions *ss, void *conn, const GUID *service,
 		 const GUID *source, struct session **ret)
 {
-	struct session *s = session_new(ss, S_DIALLING);
+	struct session *s;
 
+	/* A guest that dials and hangs up at once waits for itself. */
+	if (ss->dials >= SESSION_DIALS_MAX)
+		return -ENOBUFS;
+	s = session_new(ss, S_DIALLING);
 	if (!s)
 		return -ENOMEM;
 	if (session_limit(s, SESSION_DIAL_MS) < 0) {

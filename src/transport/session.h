@@ -31,6 +31,7 @@
 
 #define SESSION_DIAL_MS 2000u /* a guest gives up after that */
 #define SESSION_ARRIVE_MS 5000u
+#define SESSION_DIALS_MAX 256u /* that the broker is asked at a time */
 
 struct sessions;
 struct session;
@@ -67,7 +68,7 @@ void sessions_running(struct sessions *ss, bool running);
 /* ---- what the guest's device does */
 
 /** session_dial() - the guest connects to @service of its parent, from
- * @source; accept() or abort() follows. Return: 0 or -errno */
+ * @source; accept() or abort() follows. Return: 0, -ENOBUFS, -ENOMEM */
 int session_dial(struct sessions *ss, void *conn, const GUID *service,
 		 const GUID *source, struct session **ret);
 /** session_answered() - to open(); if not, the session is over */

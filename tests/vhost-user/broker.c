@@ -251,6 +251,12 @@ void fb_dial_refuse(struct fb *b, int i, uint32_t reason)
 int fb_open(struct fb *b, uint32_t port, uint32_t source, bool parked,
 	    uint32_t timeout_ms)
 {
+	return fb_open_type(b, SOCK_STREAM, port, source, parked, timeout_ms);
+}
+
+int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
+		 bool parked, uint32_t timeout_ms)
+{
 	struct fb_open *o = &b->opens[b->nopens];
 	GUID service = guid_from_port(port), from = guid_from_port(source);
 
@@ -259,7 +265,7 @@ int fb_open(struct fb *b, uint32_t port, uint32_t source, bool parked,
 				.token = ++b->next_token };
 	msg_begin(&out, MSG_OPEN, o->serial);
 	msg_put_u64(&out, o->token);
-	msg_put_u16(&out, SOCK_STREAM);
+	msg_put_u16(&out, type);
 	msg_put_u16(&out, parked ? OPEN_PARKED : 0);
 	msg_put_u32(&out, timeout_ms);
 	msg_put_guid(&out, &service);

@@ -64,6 +64,9 @@ void fb_dial_refuse(struct fb *b, int i, uint32_t reason);
 /** fb_open() - ask for @port from @source. Return: index in opens */
 int fb_open(struct fb *b, uint32_t port, uint32_t source, bool parked,
 	    uint32_t timeout_ms);
+/** fb_open_type() - the same for another type than SOCK_STREAM */
+int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
+		 bool parked, uint32_t timeout_ms);
 /** fb_meet() - connect a program's socket to the rendezvous under that token.
  * Return: it */
 int fb_meet(struct fb *b, uint64_t token);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -532,6 +533,28 @@ START_TEST(test_memory_cut)
 }
 END_TEST
 
+/* An epoll descriptor has no type in fstat() either, and would lead anywhere.
+ */
+START_TEST(test_not_eventfd)
+{
+	static const uint32_t requests[] = { VU_SET_VRING_KICK,
+					     VU_SET_VRING_CALL,
+					     VU_SET_VRING_ERR };
+	struct rig *r = rig_start();
+	uint8_t v[8] = { 1 };
+	int fd = epoll_create1(EPOLL_CLOEXEC), one = 1;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(drv_ack(&r->d, requests[_i], v, 8, &fd, 1), 1);
+	close(fd);
+	/* the one before is still in its place */
+	rig_connected(r, 0, 1025, 5000);
+	r->guest[0].to_send = r->prog[0].to_send = 100000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	rig_end(r);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vhost-user-bad-messages");
@@ -544,6 +567,7 @@ int main(void)
 	tcase_add_test(t, test_config_outside);
 	tcase_add_test(t, test_memory_taken);
 	tcase_add_test(t, test_memory_cut);
+	tcase_add_loop_test(t, test_not_eventfd, 0, 3);
 	suite_add_tcase(s, t);
 	return rig_run(s);
 }

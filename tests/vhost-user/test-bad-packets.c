@@ -169,6 +169,33 @@ START_TEST(test_request_flood)
 }
 END_TEST
 
+/* Connects that are taken back at once: the broker is not asked without end. */
+START_TEST(test_request_storm)
+{
+	struct rig *r = rig_start();
+	struct vsock_header h = { .src_cid = DRV_CID,
+				  .dst_cid = 2,
+				  .type = VSOCK_STREAM,
+				  .buf_alloc = 262144,
+				  .dst_port = 5000 };
+
+	for (uint32_t i = 0; i < 2000; i++) {
+		h.src_port = 10000 + i % 7;
+		h.op = VSOCK_OP_REQUEST;
+		rig_put(r, &h, NULL);
+		h.op = VSOCK_OP_RST;
+		rig_put(r, &h, NULL);
+	}
+	rig_settle(r);
+	ck_assert_int_eq(r->b.ndials, 256);
+	while (r->b.ndials)
+		fb_dial_refuse(&r->b, 0, HVS_REASON_NO_LISTENER);
+	rig_settle(r);
+	rig_connected(r, 0, 1025, 5000);
+	rig_end(r);
+}
+END_TEST
+
 /* Packets of no connection, no receive buffers: bounded, then all answered. */
 START_TEST(test_rst_storm)
 {
@@ -217,6 +244,7 @@ int main(void)
 	tcase_add_test(t, test_beyond_credit);
 	tcase_add_loop_test(t, test_early_data, 0, 2);
 	tcase_add_test(t, test_request_flood);
+	tcase_add_test(t, test_request_storm);
 	tcase_add_test(t, test_rst_storm);
 	tcase_add_test(t, test_request_again);
 	suite_add_tcase(s, t);

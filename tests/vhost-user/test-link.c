@@ -416,6 +416,50 @@ START_TEST(test_smuggled_descriptors)
 }
 END_TEST
 
+/* Given up after the guest has said yes and before the socket came: the OPEN
+ * is answered all the same. */
+START_TEST(test_parked_closed)
+{
+	struct rig *r = rig_start();
+	int zero = 0, o;
+
+	o = fb_open(&r->b, 22, 0x80000001u, true, 5000);
+	rig_wait(r, asked, NULL, "REQUEST");
+	r->guest[0] = (struct guest_end) { .used = true,
+					   .port = 22,
+					   .host_port = r->last.src_port,
+					   .buf_alloc = 262144,
+					   .open = true };
+	rig_packet(r, 0, VSOCK_OP_RESPONSE, 0);
+	rig_settle(r);
+	fb_close(&r->b, r->b.opens[o].token);
+	rig_wait(r, answered, &o, "an answer to OPEN");
+	ck_assert_uint_ne(r->b.opens[o].error, 0);
+	rig_wait(r, rig_was_reset, &zero, "RST");
+	rig_end(r);
+}
+END_TEST
+
+/* A type that is not carried, parked or not, is refused, and why. */
+START_TEST(test_raw)
+{
+	struct rig *r = rig_start();
+	int o, one = 1;
+
+	o = fb_open_type(&r->b, SOCK_SEQPACKET, 22, 0x80000001u, _i, 5000);
+	if (_i)
+		fb_parked(&r->b, r->b.opens[o].token, 100000);
+	rig_wait(r, answered, &o, "an answer to OPEN");
+	ck_assert_uint_eq(r->b.opens[o].reason, HVS_REASON_TYPE);
+	rig_settle(r);
+	ck_assert_int_eq(r->b.nclosed, 0);
+	rig_connected(r, 0, 1025, 5000);
+	r->guest[0].to_send = r->prog[0].to_send = 50000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	rig_end(r);
+}
+END_TEST
+
 /* Strangers at the rendezvous, and tokens that nobody gave. */
 START_TEST(test_strangers)
 {
@@ -485,6 +529,8 @@ int main(void)
 	tcase_add_test(t, test_dial_broker_dies);
 	tcase_add_test(t, test_refused_attach);
 	tcase_add_test(t, test_smuggled_descriptors);
+	tcase_add_test(t, test_parked_closed);
+	tcase_add_loop_test(t, test_raw, 0, 2);
 	tcase_add_test(t, test_strangers);
 	tcase_add_test(t, test_no_descriptors);
 	suite_add_tcase(s, t);

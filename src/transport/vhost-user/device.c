@@ -284,9 +284,14 @@ static void get_base(struct vu_device *d, unsigned int i, struct vu_answer *ret)
 	ret->size = 8;
 }
 
-/* A file, a pipe or a socket could make a write or a wait take for ever. */
+/*
+ * A file, a pipe or a socket could make a write or a wait take for ever; so
+ * could an epoll descriptor, which leads to others. Adding nothing is a thing
+ * that only an eventfd does.
+ */
 static int check_eventfd(int fd)
 {
+	const uint64_t nothing = 0;
 	struct stat st;
 	int flags;
 
@@ -297,6 +302,8 @@ static int check_eventfd(int fd)
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
+	if (write(fd, &nothing, sizeof(nothing)) < 0 && errno != EAGAIN)
+		return -EBADF;
 	return 0;
 }
 
