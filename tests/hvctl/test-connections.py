@@ -28,11 +28,12 @@ class Direct(Case):
         """A connection from web1 to the host, both ends `hvctl nc`."""
         server = self.popen("nc", "-l", "children:direct",
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        inside = self.broker.env(HVSOCKET_PRELOAD="")  # hvctl needs none
         self.hvctl("as", "web1", "--", os.environ["HVCTL"], "wait",
-                   "parent:direct")
+                   "parent:direct", env=inside)
         client = self.popen("as", "web1", "--", os.environ["HVCTL"], "nc",
                             "parent:direct", stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE)
+                            stdout=subprocess.PIPE, env=inside)
         client.stdin.write(b"there?\n")
         client.stdin.flush()
         self.assertEqual(server.stdout.readline(), b"there?\n")
