@@ -200,6 +200,11 @@ START_TEST(refusals)
 	stand_in_mode(&broker, REFUSE, 1);
 	assert_fails(dial(fd, 1), EIO);
 	assert_reason(fd, HVS_REASON_CONNECT_DENIED, EIO, "a??b");
+	/* and none that drives a terminal: C0, DEL, C1 */
+	strcpy(broker.shared->text, "a\33[2Jb\n\177\xc2\x9b" "c");
+	stand_in_mode(&broker, REFUSE, 1);
+	assert_fails(dial(fd, 1), EIO);
+	ck_assert_str_eq(reason_of(fd).text, "a?[2Jb????c");
 	stand_in_mode(&broker, NONSENSE, 1);
 	assert_fails(dial(fd, 1), EPROTO);
 	assert_reason(fd, HVS_REASON_BROKER_FAILED, EPROTO, "no sense");
