@@ -227,6 +227,12 @@ def peer_of(name):
         struct.unpack_from("<I", body, 70)[0]
 
 
+# The broker may be another build's, with another sanitizer than Python bears.
+PROGRAM = os.environ.get("HVSOCKETD", "")
+if os.environ.get("DAEMON_BUILD"):
+    PROGRAM = os.environ["DAEMON_BUILD"] + "/src/broker/hvsocketd"
+
+
 def program_env(env=None):
     """What a program of ours is started with: without what a sanitizer's
     library in this Python needs (meson.build)."""
@@ -242,7 +248,7 @@ class Broker:
     def __init__(self, *options, program=None, directory=None, env=None):
         self.dir = directory or tempfile.mkdtemp(prefix="hvs-broker-")
         self.own_dir = directory is None
-        self.program = program or os.environ["HVSOCKETD"]
+        self.program = program or PROGRAM
         self.run = self.dir + "/run"
         self.config = self.dir + "/config"
         self.options = list(options)
