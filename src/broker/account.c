@@ -19,6 +19,7 @@ static struct account *account_get(struct broker *b, enum account_kind kind,
 		if (!a)
 			return NULL;
 		a->key = key.key;
+		a->b = b;
 		HASH_ADD(hh, b->accounts, key, sizeof(a->key), a);
 	}
 	a->refs++;
@@ -48,4 +49,15 @@ struct account *account_unref(struct broker *b, struct account *a)
 		free(a);
 	}
 	return NULL;
+}
+
+void accounts_free(struct broker *b)
+{
+	struct account *a, *next;
+
+	HASH_ITER(hh, b->accounts, a, next) {
+		ev_timer_stop(&a->slow);
+		HASH_DELETE(hh, b->accounts, a);
+		free(a);
+	}
 }

@@ -12,6 +12,8 @@
 #include "broker/broker.h"
 #include "broker/transport.h"
 
+#define WAKE_NS 62500
+
 uint64_t attempt_deadline(uint32_t timeout_ms)
 {
 	if (!timeout_ms)
@@ -107,13 +109,14 @@ void attempt_succeed(struct attempt *a, bool heap,
 			.token = a->token,
 			.type = a->type,
 			.uid = NAME_UID_NONE,
+			.dest = a->dest.VmId,
 			.service = a->dest.ServiceId,
 			.source = a->source,
 		};
 
 		if (transport_relays(t, &r) < 0) {
-			attempt_refuse(a, heap, ENOMEM,
-				       HVS_REASON_BROKER_FAILED, "no memory");
+			attempt_refuse(a, heap, ENOBUFS, HVS_REASON_QUOTA,
+				       "the guest has too many connections");
 			return;
 		}
 		msg_begin_reply(&m, MSG_DIAL, a->serial, 0, 0, 0);
@@ -315,14 +318,30 @@ void attempt_on_timer(struct ev_timer *t)
 	}
 }
 
-void attempts_wake(struct broker *b)
+/*
+ * Whoever wakes others can do so very often, and have very many that wait. So
+ * it is done once in a batch, and each user's attempts take their turns, one
+ * every WAKE_NS. Never is one made to wait longer than it would have.
+ */
+static void on_wake(struct ev_timer *t)
 {
+	struct broker *b = container_of(t, struct broker, wake);
+	uint64_t now = ev_now_ns();
 	struct attempt *a;
 
-	/* The timers do the work, so that one of them that ends another's
-	 * client does no harm here. */
 	DL_FOREACH2(b->waiting, a, wait_next) {
+		struct account *user = a->accounts[0];
+		uint64_t at = user->wake_ns > now ? user->wake_ns : now;
+
+		if (a->timer.ev && a->timer.at_ns <= at)
+			continue;
+		user->wake_ns = at + WAKE_NS;
 		a->tries = 0;
-		(void)ev_timer_start(b->ev, &a->timer, 0, attempt_on_timer);
+		(void)ev_timer_start_at(b->ev, &a->timer, at, attempt_on_timer);
 	}
+}
+
+void attempts_wake(struct broker *b)
+{
+	(void)ev_timer_start(b->ev, &b->wake, 0, on_wake);
 }

@@ -89,11 +89,17 @@ int attempt_name(struct attempt *a, const struct verdict *v,
 /* connect.c: connect() gave @err; @again: a dead listener may be replaced */
 void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 		       int err, bool again);
+/* connect.c: whose rules it goes by */
+struct caller attempt_caller(const struct attempt *a);
 /* guest.c: ask the guest of v's target */
 void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v);
 /* guest.c: note how a parked connect ended (for RESULT) */
 void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
 		     uint32_t reason, const char *text);
+/* slow.c: its user cleared O_NONBLOCK while the broker connected */
+void slow_mark(struct attempt *a);
+/* slow.c: has this user in this partition done so lately? */
+bool slow_marked(const struct account *pair);
 /* slow.c: let a worker connect */
 void attempt_slow(struct attempt *a, bool heap, const struct sockaddr_un *addr,
 		  socklen_t len);

@@ -370,6 +370,7 @@ struct broker *broker_free(struct broker *b)
 	doors_close(b);
 	ev_timer_stop(&b->sweep);
 	ev_timer_stop(&b->recheck);
+	ev_timer_stop(&b->wake);
 	leases_free(b);
 	b->offload = offload_free(b->offload);
 	/* files of listeners stay: the listeners do */
@@ -377,6 +378,7 @@ struct broker *broker_free(struct broker *b)
 		for (int i = 0; i < 2; i++)
 			l->accounts[i] = account_unref(b, l->accounts[i]);
 	listeners_free(&b->listeners);
+	accounts_free(b);
 	HASH_ITER(hh, b->outcomes, o, next_o) {
 		HASH_DEL(b->outcomes, o);
 		free(o);

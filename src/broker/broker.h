@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/un.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "base/ev.h"
 #include "base/log.h"
 #include "base/yielder.h"
@@ -58,14 +58,16 @@ struct account {
 		GUID partition;
 	} key;
 	UT_hash_handle hh;
+	struct broker *b;
 	uint32_t refs; /* clients and listeners that point here */
 	uint32_t listeners, pending, clients;
+	uint64_t wake_ns; /* not before may another attempt be woken */
 	/* of a user: descriptors sent here that are yet to be closed */
 	uint32_t strangers, strangers_running;
 	struct stranger *strangers_queue;
 	/* of a pair: connects that the kernel may block (slow.c) */
 	uint32_t slow_running;
-	uint64_t slow_until_ns; /* caught clearing O_NONBLOCK until then */
+	struct ev_timer slow; /* runs: caught clearing O_NONBLOCK */
 	struct attempt *slow_queue;
 	struct log_limit log_limit;
 };
@@ -124,6 +126,7 @@ struct broker {
 	struct ev_io registry_io;
 	struct ev_timer sweep; /* probes listeners whose owner went */
 	struct ev_timer expire; /* leases whose owners we cannot watch */
+	struct ev_timer wake; /* attempts_wake(), with the next batch */
 	struct ev_timer recheck; /* broker_changed(), with the next batch */
 	struct listeners listeners;
 	struct world world;
@@ -202,6 +205,8 @@ struct account *account_of_user(struct broker *b, uint32_t uid);
 struct account *account_of_partition(struct broker *b, const GUID *partition);
 struct account *account_of_pair(struct broker *b, uint32_t uid,
 				const GUID *partition);
+/** accounts_free() - what is left when all else is gone */
+void accounts_free(struct broker *b);
 /* Return: NULL. The account goes with its last reference. */
 struct account *account_unref(struct broker *b, struct account *a);
 
@@ -295,6 +300,8 @@ void request_bind(struct client *c, struct frame *f);
 void request_listen(struct client *c, struct frame *f);
 void request_connect(struct client *c, struct frame *f);
 void request_result(struct client *c, struct frame *f);
+/** outcome_find() - how a parked connect ended, or NULL */
+struct outcome *outcome_find(const struct broker *b, uint64_t token);
 void request_resolve(struct client *c, struct frame *f);
 void request_names(struct client *c, struct frame *f);
 void request_call(struct client *c, struct frame *f);

@@ -23,8 +23,6 @@
 #include "broker/broker.h"
 #include "broker/transport.h"
 
-#define SLOW_FOR_S 60 /* who cleared O_NONBLOCK is not trusted so long */
-
 /* Gives the socket its name. Return: 0, or an errno with a sentence. */
 int attempt_name(struct attempt *a, const struct verdict *v,
 		     const char **ret_why)
@@ -131,7 +129,6 @@ void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 {
 	struct broker *b = a->b;
-	struct account *pair = a->client->pair;
 	struct sockaddr_un sa;
 	socklen_t len;
 	const char *why;
@@ -149,21 +146,14 @@ static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 		return;
 	}
 	err = connect_target_address(v, &sa, &len);
-	if (!err && pair->slow_until_ns && a->request == MSG_CONNECT) {
-		if (pair->slow_until_ns > ev_now_ns()) {
-			attempt_slow(a, heap, &sa, len);
-			return;
-		}
-		pair->slow_until_ns = 0;
+	if (!err && slow_marked(a->client->pair) && a->request == MSG_CONNECT) {
+		attempt_slow(a, heap, &sa, len);
+		return;
 	}
 	if (!err && connect(a->fd, (struct sockaddr *)&sa, len) < 0)
 		err = errno;
 	if (err == EINTR) {
-		log_limited(&pair->log_limit, LOG_WARN_,
-			    "uid %u (pid %d) clears O_NONBLOCK during connects: served slowly for %d s",
-			    a->uid, a->client->pid, SLOW_FOR_S);
-		pair->slow_until_ns = ev_now_ns() +
-				      SLOW_FOR_S * (uint64_t)1000000000;
+		slow_mark(a);
 		attempt_slow(a, heap, &sa, len);
 		return;
 	}
@@ -184,19 +174,23 @@ static void within_limit(const struct broker *b, struct verdict *v)
 		       s->name, s->max_connections);
 }
 
-void attempt_run(struct attempt *a, bool heap)
+struct caller attempt_caller(const struct attempt *a)
 {
-	struct broker *b = a->b;
-	struct caller caller = client_caller(a->client);
-	struct verdict v;
-
-	if (a->client->transport) {
-		caller = (struct caller){
-			.partition = a->client->transport->partition,
+	if (a->request == MSG_DIAL) /* a guest: no user of this host */
+		return (struct caller){
+			.partition = a->partition,
 			.uid = NAME_UID_NONE,
 			.gid = NAME_UID_NONE,
 		};
-	}
+	return client_caller(a->client);
+}
+
+void attempt_run(struct attempt *a, bool heap)
+{
+	struct broker *b = a->b;
+	struct caller caller = attempt_caller(a);
+	struct verdict v;
+
 	broker_refresh(b);
 	if (!a->client)
 		return; /* its partition went, and it was ended with it */
@@ -275,6 +269,10 @@ void request_connect(struct client *c, struct frame *f)
 	if (info.name.kind != NAME_NONE && !a.named)
 		attempt_refuse(&a, false, EINVAL, HVS_REASON_BAD_REQUEST,
 			       "the socket is bound: only an unbound one can connect");
+	else if (a.named && (outcome_find(c->b, a.token) ||
+			     transport_token_known(c->b, a.token)))
+		attempt_refuse(&a, false, EINVAL, HVS_REASON_BAD_REQUEST,
+			       "the socket bears the name of another connection: take a new one");
 	else if (!info.nonblock)
 		attempt_refuse(&a, false, EINVAL, HVS_REASON_BAD_REQUEST,
 			       "CONNECT: the socket must have O_NONBLOCK set during the request");

@@ -47,45 +47,98 @@ void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
 	strncpy(o->text, text, sizeof(o->text) - 1);
 }
 
-/* The socket is named and connected to the guest's rendezvous. */
-static int meet(struct attempt *a, const struct verdict *v,
-		const char **ret_why)
+static struct relayed relayed_of(const struct attempt *a, bool opening)
 {
+	return (struct relayed){
+		.token = a->token,
+		.type = a->type,
+		.direction = 1,
+		.opening = opening,
+		.from = a->partition,
+		.dest = a->dest.VmId,
+		.passthru = a->flags & CONNECT_PASSTHRU,
+		.uid = a->uid,
+		.service = a->dest.ServiceId,
+		.source = a->source,
+	};
+}
+
+/* The connection is noted, and the socket named and connected to the guest's
+ * rendezvous. Return: 0, or an errno with a reason and a sentence */
+static int meet(struct attempt *a, bool opening, const struct verdict *v,
+		uint32_t *ret_reason, const char **ret_why)
+{
+	struct relayed r = relayed_of(a, opening);
 	struct rendezvous_name n = { .type = a->type,
 				     .partition = v->target->vmid };
 	struct sockaddr_un sa;
 	socklen_t len = rendezvous_name_encode(&n, &sa);
 	int err;
 
+	if (transport_relays(a->via, &r) < 0) {
+		*ret_reason = HVS_REASON_QUOTA;
+		*ret_why = "the guest has too many connections";
+		return ENOBUFS;
+	}
 	guard_arm(&a->b->guard);
+	*ret_reason = HVS_REASON_BAD_REQUEST;
 	err = attempt_name(a, v, ret_why);
 	if (err)
 		return err;
-	if (connect(a->fd, (struct sockaddr *)&sa, len) < 0) {
-		*ret_why = "the guest's transport does not take connections";
-		return errno;
+	if (connect(a->fd, (struct sockaddr *)&sa, len) == 0)
+		return 0;
+	if (errno == EINTR)
+		slow_mark(a);
+	if (errno == EISCONN) {
+		*ret_why = "the socket is already connected";
+		return EISCONN;
 	}
-	return 0;
+	*ret_reason = HVS_REASON_BACKLOG;
+	*ret_why = "the guest's transport does not take connections";
+	return ECONNREFUSED;
+}
+
+/* It does not come to be, whatever the transport has done for it. */
+static void not_met(struct attempt *a, int err, uint32_t reason,
+		    const char *why)
+{
+	transport_forget(a->via, a->token);
+	transport_close(a->via, a->token, 0);
+	attempt_refuse(a, true, (uint32_t)err, reason, why);
 }
 
 static const uint8_t zeros[65536];
 
+/*
+ * No send buffer holds more. Whoever reads while we write would keep us here
+ * for ever otherwise.
+ */
+static uint64_t fill_limit(int fd)
+{
+	socklen_t len = sizeof(int);
+	int size = 0;
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &len);
+	return 2 * (uint64_t)size;
+}
+
 /* Messages: one system call each, and none larger than the buffer. */
 static uint64_t fill_messages(int fd)
 {
+	uint64_t sum = 0, limit = fill_limit(fd);
 	size_t size = sizeof(zeros);
-	uint64_t sum = 0;
 	ssize_t n;
 
-	for (;;) {
+	while (sum < limit) {
 		n = send(fd, zeros, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0)
 			sum += (uint64_t)n;
 		else if (errno == EMSGSIZE && size > 1)
 			size /= 2;
 		else
-			return sum;
+			break;
 	}
+	return sum;
 }
 
 /* Fills the send buffer; a stream's with one system call. Return: bytes */
@@ -93,42 +146,32 @@ static uint64_t fill(int fd, int type)
 {
 	struct iovec iov[256];
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 256 };
-	uint64_t sum = 0;
+	uint64_t sum = 0, limit;
 	ssize_t n;
 
 	if (type == SOCK_SEQPACKET)
 		return fill_messages(fd);
+	limit = fill_limit(fd);
 	for (int i = 0; i < 256; i++) {
 		iov[i].iov_base = (void *)(uintptr_t)zeros;
 		iov[i].iov_len = sizeof(zeros);
 	}
 	/* again only for send buffers of more than 16 MiB */
-	while ((n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+	while (sum < limit &&
+	       (n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
 		sum += (uint64_t)n;
 	return sum;
 }
 
 static void park(struct attempt *a, const struct verdict *v)
 {
-	struct relayed r = {
-		.token = a->token,
-		.type = a->type,
-		.direction = 1,
-		.opening = true,
-		.from = a->partition,
-		.uid = a->uid,
-		.service = a->dest.ServiceId,
-		.source = a->source,
-	};
 	MSG_BUF(m, 64);
-	const char *why = "no memory";
-	int err;
+	uint32_t reason;
+	const char *why;
+	int err = meet(a, true, v, &reason, &why);
 
-	err = transport_relays(a->via, &r) < 0 ? ENOMEM : meet(a, v, &why);
 	if (err) {
-		transport_forget(a->via, a->token);
-		attempt_refuse(a, true, (uint32_t)err,
-			       HVS_REASON_BROKER_FAILED, why);
+		not_met(a, err, reason, why);
 		return;
 	}
 	transport_parked(a->via, a->token, fill(a->fd, a->type));
@@ -159,6 +202,13 @@ void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v)
 		attempt_refuse(a, heap, (uint32_t)no.error, no.reason, no.text);
 		return;
 	}
+	if (slow_marked(a->client->pair) && a->fd >= 0) {
+		/* The guest's answer is not to be followed by a connect that
+		 * holds everybody up. */
+		attempt_refuse(a, heap, ENOBUFS, HVS_REASON_QUOTA,
+			       "O_NONBLOCK was cleared during a connect: no connects to guests for a minute");
+		return;
+	}
 	w = attempt_wait(a, heap, ATTEMPT_OPEN);
 	if (!w)
 		return;
@@ -184,7 +234,8 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 	struct broker *b = a->b;
 	struct caller caller;
 	struct verdict v;
-	const char *why = "";
+	uint32_t why_reason;
+	const char *why;
 	int err;
 
 	if (a->parked) {
@@ -205,7 +256,7 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		return;
 	}
 	/* Rules may have changed while the guest thought. */
-	caller = client_caller(a->client);
+	caller = attempt_caller(a);
 	verdict_init(&v);
 	decide_connect(&b->world, &caller, &a->dest, a->type,
 		       a->flags & CONNECT_PASSTHRU, &v);
@@ -216,22 +267,9 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		return;
 	}
 	if (a->fd >= 0) {
-		struct relayed r = {
-			.token = a->token,
-			.type = a->type,
-			.direction = 1,
-			.from = a->partition,
-			.uid = a->uid,
-			.service = a->dest.ServiceId,
-			.source = a->source,
-		};
-
-		err = transport_relays(a->via, &r) < 0 ? ENOMEM :
-							  meet(a, &v, &why);
+		err = meet(a, false, &v, &why_reason, &why);
 		if (err) {
-			transport_forget(a->via, a->token);
-			attempt_refuse(a, true, (uint32_t)err,
-				       HVS_REASON_BROKER_FAILED, why);
+			not_met(a, err, why_reason, why);
 			return;
 		}
 	} else {

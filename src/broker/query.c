@@ -11,9 +11,17 @@
 #include "broker/broker.h"
 #include "broker/resolve.h"
 
+struct outcome *outcome_find(const struct broker *b, uint64_t token)
+{
+	struct outcome *o;
+
+	HASH_FIND(hh, b->outcomes, &token, sizeof(token), o);
+	return o;
+}
+
 void request_result(struct client *c, struct frame *f)
 {
-	struct outcome *o = NULL;
+	struct outcome *o;
 	uint64_t token;
 	MSG_BUF(m, 512);
 
@@ -22,7 +30,7 @@ void request_result(struct client *c, struct frame *f)
 			      HVS_REASON_BAD_REQUEST, "RESULT is malformed");
 		return;
 	}
-	HASH_FIND(hh, c->b->outcomes, &token, sizeof(token), o);
+	o = outcome_find(c->b, token);
 	if (o && (o->uid != c->uid ||
 		  !guid_equal(&o->partition, &c->door->partition)))
 		o = NULL;

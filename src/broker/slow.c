@@ -18,9 +18,36 @@
 #include "broker/transport.h"
 
 #define SLOW_PER_USER 2
+#define SLOW_FOR_S 60 /* who cleared O_NONBLOCK is not trusted so long */
 #define SLOW_MS 250 /* one try of a worker */
 
 static void slow_next(struct account *pair);
+
+/* The mark holds the account: leaving and coming back does not wipe it off. */
+static void on_unmark(struct ev_timer *t)
+{
+	struct account *pair = container_of(t, struct account, slow);
+
+	account_unref(pair->b, pair);
+}
+
+void slow_mark(struct attempt *a)
+{
+	struct account *pair = a->client->pair;
+
+	log_limited(&pair->log_limit, LOG_WARN_,
+		    "uid %u (pid %d) clears O_NONBLOCK during connects: served slowly for %d s",
+		    a->uid, a->client->pid, SLOW_FOR_S);
+	if (!slow_marked(pair) &&
+	    ev_timer_start(a->b->ev, &pair->slow, SLOW_FOR_S * 1000,
+			   on_unmark) == 0)
+		pair->refs++;
+}
+
+bool slow_marked(const struct account *pair)
+{
+	return pair->slow.ev;
+}
 
 static void slow_done(struct offload_connect *job)
 {
@@ -36,7 +63,7 @@ static void slow_done(struct offload_connect *job)
 	if (!c) {
 		attempt_end(a, true);
 	} else {
-		struct caller caller = client_caller(c);
+		struct caller caller = attempt_caller(a);
 
 		verdict_init(&v);
 		decide_connect(&b->world, &caller, &a->dest, a->type,

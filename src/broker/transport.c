@@ -3,8 +3,6 @@
 #include "broker/transport.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,13 +90,30 @@ int transport_relays(struct transport *t, const struct relayed *proto)
 
 	HASH_FIND(hh, t->relayed, &proto->token, sizeof(proto->token), r);
 	if (!r) {
+		if (HASH_COUNT(t->relayed) >= RELAYED_MAX)
+			return -ENOBUFS;
 		r = malloc(sizeof(*r));
 		if (!r)
-			return -ENOMEM;
+			return -ENOBUFS;
 		*r = *proto;
 		HASH_ADD(hh, t->relayed, token, sizeof(r->token), r);
 	}
 	return 0;
+}
+
+bool transport_token_known(const struct broker *b, uint64_t token)
+{
+	const struct transport *t;
+	const struct attempt *a;
+	const struct relayed *r;
+
+	for (t = b->transports; t; t = t->hh.next) {
+		HASH_FIND(hh, t->relayed, &token, sizeof(token), r);
+		DL_SEARCH_SCALAR2(t->opens, a, token, token, open_next);
+		if (r || a)
+			return true;
+	}
+	return false;
 }
 
 size_t transport_count_of(const struct broker *b, const GUID *service)
@@ -292,8 +307,13 @@ static void on_live(struct client *c, struct frame *f)
 	r.uid = m.uid;
 	r.service = m.service;
 	r.source = m.source;
-	(void)transport_relays(t, &r);
-	broker_changed_soon(c->b); /* rules may have changed without a broker */
+	r.dest = m.direction ? t->partition : guid_parent;
+	/* What is not counted cannot be ended later. Rules may have changed
+	 * while there was no broker. */
+	if (transport_relays(t, &r) < 0)
+		transport_close(t, r.token, HVS_REASON_QUOTA);
+	else
+		relayed_recheck(c->b, t, &r);
 }
 
 static void on_closed(struct transport *t, struct frame *f)
@@ -370,68 +390,5 @@ void transport_frame(struct client *c, struct frame *f)
 		client_refuse(c, f->h.type, f->h.serial, EINVAL,
 			      HVS_REASON_BAD_REQUEST,
 			      "not a message of a transport");
-	}
-}
-
-/* ---- Policy changed ------------------------------------------------------*/
-
-/* Would this connection be allowed now? */
-static bool still_allowed(struct broker *b, const struct transport *t,
-			  const struct relayed *r)
-{
-	struct caller c = { .partition = t->partition,
-			    .uid = r->uid,
-			    .gid = NAME_UID_NONE };
-	SOCKADDR_HV dest = { .Family = AF_HYPERV,
-			     .VmId = guid_parent,
-			     .ServiceId = r->service };
-	const struct partition *from;
-	gid_t groups[64];
-	int n = 64;
-	struct passwd pw, *found = NULL;
-	char buf[4096];
-	struct verdict v;
-
-	if (r->direction == 1) {
-		c.partition = r->from;
-		dest.VmId = t->partition;
-		/* its groups as they are now */
-		if (getpwuid_r(r->uid, &pw, buf, sizeof(buf), &found) == 0 &&
-		    found) {
-			c.gid = pw.pw_gid;
-			if (getgrouplist(pw.pw_name, pw.pw_gid, groups, &n) >=
-			    0) {
-				c.groups = groups;
-				c.ngroups = (size_t)n;
-			}
-		}
-	}
-	from = registry_partition(b->registry, &c.partition);
-	verdict_init(&v);
-	decide_connect(&b->world, &c, &dest, (uint8_t)r->type, false, &v);
-	return from && from->enabled && !decide_is_policy(v.reason) &&
-	       !(v.target && !v.target->enabled);
-}
-
-void transports_recheck(struct broker *b)
-{
-	struct transport *t, *next;
-	struct relayed *r, *next_r;
-
-	HASH_ITER(hh, b->transports, t, next) {
-		bool gone = !registry_partition(b->registry, &t->partition);
-
-		HASH_ITER(hh, t->relayed, r, next_r) {
-			if (t->client->dead)
-				break;
-			if (!gone && still_allowed(b, t, r))
-				continue;
-			transport_close(t, r->token,
-					HVS_REASON_NO_LONGER_ALLOWED);
-		}
-		if (gone) {
-			t->made_partition = false;
-			client_drop(t->client);
-		}
 	}
 }

@@ -12,12 +12,16 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 
+#define RELAYED_MAX 65536 /* of one transport */
+
 struct relayed {
 	uint64_t token;
 	UT_hash_handle hh;
 	uint16_t type, direction; /* 0: the guest dialled, 1: the host */
 	bool opening; /* the guest has not answered yet */
 	GUID from; /* direction 1: the connector's partition */
+	GUID dest; /* VmId dialled */
+	bool passthru;
 	uint32_t uid; /* of the connector, or NAME_UID_NONE */
 	GUID service, source;
 	uint64_t to_guest, from_guest; /* as last told */
@@ -55,15 +59,26 @@ void transport_parked(struct transport *t, uint64_t token, uint64_t filler);
 /** transport_close() - tell it to end a connection, or to give an OPEN up */
 void transport_close(struct transport *t, uint64_t token, uint32_t reason);
 
-/** transport_relays() - note a connection. Return: 0 or -ENOMEM */
+/** transport_relays() - note a connection. Return: 0, or -ENOBUFS: it must not
+ * come to be */
 int transport_relays(struct transport *t, const struct relayed *r);
 /** transport_count_of() - relayed connections of a service, of all guests */
 size_t transport_count_of(const struct broker *b, const GUID *service);
+
+/** transport_token_known() - is a connection with this token relayed, or being
+ * set up? */
+bool transport_token_known(const struct broker *b, uint64_t token);
 
 void transport_forget(struct transport *t, uint64_t token);
 
 /** transport_ask_counters() - the answer updates what is known of bytes */
 void transport_ask_counters(struct broker *b, const struct transport *t);
+
+/* recheck.c */
+
+/** relayed_recheck() - end a connection if rules do not allow it */
+void relayed_recheck(struct broker *b, struct transport *t,
+		     const struct relayed *r);
 
 /** transports_recheck() - end what rules no longer allow, and transports whose
  * partition is gone */

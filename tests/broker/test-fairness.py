@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import socket
+import statistics
 import struct
 import sys
 import time
@@ -120,6 +121,113 @@ def test_clients_of_a_container(b):
             raise AssertionError("nine connections in one container")
         os.chmod(b.run + "/broker", 0o711)
         check(as_user(4242, another), "the other user")
+
+
+@contextlib.contextmanager
+def guest(b, name):
+    """A transport whose guest is up: (its connection, rendezvous, VmId)"""
+    with b.client() as t, socket.socket(socket.AF_UNIX) as r:
+        reply = t.ask(ATTACH, bytes(16) + struct.pack("<HHI", 1, 1, 0) +
+                      name.encode(), [r]).check()
+        r.listen(16)
+        t.send(STATE, struct.pack("<I", 1))
+        yield t, r, guid(reply.payload[:16])
+
+
+def test_name_of_anothers_connection(b):
+    """Tokens can be read in /proc/net/unix. Whoever takes one of them for a
+    name of its own does not get hold of the connection."""
+    with guest(b, "vm") as (t, _, vmid), b.client() as c, b.client() as d:
+        s, own = (socket.socket(socket.AF_UNIX) for _ in range(2))
+        state, token = c.connect(s, vmid, PORT, 5000, NONBLOCK)
+        same(state, 1, "parked")
+        source = port(0x80000000 | token & 0xffffffff)
+        own.bind(b"\0hvs1" + bytes([1, 0]) + PARENT.bytes_le +
+                 source.bytes_le + vmid.bytes_le + port(5001).bytes_le +
+                 struct.pack("<IQ", os.getuid(), token))
+        e = refusal(d.connect, own, vmid, port(5001), 5000)
+        same((e.errno, e.reason), (errno.EINVAL, BAD_REQUEST), str(e))
+        r = c.ask(RESULT, struct.pack("<Q", token))
+        same(struct.unpack_from("<I", r.payload)[0], 1, "still pending")
+        for x in (s, own):
+            x.close()
+
+
+def test_more_connections_than_a_guest_can_have(b):
+    with guest(b, "vm") as (t, _, vmid), b.client() as c:
+        for i in range(65536 + 3):
+            t.send(LIVE, struct.pack("<QHHI", 1 + i, 1, 1, i) + PORT.bytes_le +
+                   port(1024).bytes_le)
+        for i in range(3):
+            kind, token, reason = struct.unpack("<H6xQI", t.receive()[0])
+            same((kind, token, reason), (CLOSE, 65537 + i, QUOTA), "one more")
+        same(c.call("status")["connections"], 65536, "of the guest")
+
+
+def test_mark_is_not_wiped_off(b):
+    """Leaving and coming back does not make anybody trusted again."""
+    with b.client() as c:
+        listener = c.serve(WILDCARD, PORT, backlog=0)
+        filler = [c.dial(LOOPBACK, PORT)]
+        s = socket.socket(socket.AF_UNIX)
+        s.setblocking(False)
+        pid = os.fork()
+        if not pid:
+            while True:
+                os.set_blocking(s.fileno(), True)
+                os.set_blocking(s.fileno(), False)
+        try:
+            vmid = b.partition("box", "Kind=container")
+            b.service("s", 5000, "Bind=any")
+
+            def caught():
+                with b.client(vmid) as d:
+                    d.reply(d.start_connect(s, PARENT, PORT, 20))
+                with open(b.log) as f:
+                    return f.read().count("served slowly")
+            check(until(caught), "nobody is caught")
+            n = caught()
+            for _ in range(100):
+                same(caught(), n, "caught so often")
+        finally:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        for x in filler + [s, listener]:
+            x.close()
+
+
+def test_waking_the_waiting(b):
+    """One who has a thousand connects waiting, and wakes them all the time,
+    does not hold up others much."""
+    with b.client() as c, b.client() as hostile:
+        listener = c.serve(WILDCARD, PORT)
+
+        def once():
+            start = time.monotonic()
+            c.dial(LOOPBACK, PORT, 20000).close()
+            listener.accept()[0].close()
+            return time.monotonic() - start
+
+        alone = statistics.median(once() for _ in range(100))
+        own, s = (socket.socket(socket.AF_UNIX) for _ in range(2))
+        s.setblocking(False)
+        hostile.bind(own, LOOPBACK, port(6500))
+        for _ in range(1000):
+            hostile.start_connect(s, LOOPBACK, port(6500), 300000, WAIT)
+        pid = os.fork()
+        if not pid:
+            while True:
+                hostile.notice(1, LOOPBACK, port(6500))
+        try:
+            among = statistics.median(once() for _ in range(100))
+        finally:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        print("# median of a connect: %.3f ms alone, %.3f ms meanwhile" % (
+            alone * 1e3, among * 1e3))
+        check(among < 50 * alone, "held up")
+        for x in (own, s, listener):
+            x.close()
 
 
 class Place:
