@@ -80,7 +80,8 @@ static int one(struct nlmsghdr *h, uint16_t mark, struct ends *ends)
 		if (a.nla_len < sizeof(a) || at + a.nla_len > h->nlmsg_len)
 			return 0;
 		len = a.nla_len - sizeof(a);
-		if (a.nla_type == UNIX_DIAG_NAME && len <= sizeof(sa.sun_path)) {
+		if (a.nla_type == UNIX_DIAG_NAME &&
+		    len <= sizeof(sa.sun_path)) {
 			memcpy(sa.sun_path, data, len);
 			len += offsetof(struct sockaddr_un, sun_path);
 			name_decode(&sa, (socklen_t)len, &e.name);
