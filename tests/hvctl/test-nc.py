@@ -364,6 +364,19 @@ class Talk(Case):
             with os.fdopen(r, "rb") as f:
                 self.assertEqual(f.read(), b"")
 
+    def test_forward_removes_its_own_file_only(self):
+        for replaced in False, True:
+            path = os.path.join(self.broker.top, "own")
+            p, at = self.forward("unix:" + path, "host:idle")
+            self.assertEqual(at, "unix:" + path)
+            if replaced:
+                os.unlink(path)
+                with open(path, "w"):
+                    pass
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(p.wait(LIMIT), 0)
+            self.assertEqual(os.path.exists(path), replaced)
+
     def test_forward_target_missing(self):
         p, at = self.forward("tcp:127.0.0.1:0", "host:idle",
                              stderr=subprocess.PIPE)

@@ -3,13 +3,14 @@
 """hvctl partition, vm, container, the verbs that show, and wrong words."""
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
 import unittest
 import uuid
 
-from broker import CLEAN, LIMIT, Case
+from broker import CLEAN, HVCTL, LIMIT, Case
 
 
 class Verbs(Case):
@@ -171,6 +172,22 @@ class Verbs(Case):
                       self.fails("attach", "other", env=env))
         self.assertIn("not the name",
                       self.fails("attach", "../x", env=env, code=2))
+
+    def test_attach_from_a_build_tree(self):
+        """Beside hvctl's own directory, without being told."""
+        top = os.path.join(self.broker.top, "tree")
+        for sub in "hvctl", "transport":
+            os.makedirs(os.path.join(top, "src", sub))
+        hvctl = shutil.copy(HVCTL, os.path.join(top, "src", "hvctl"))
+        path = os.path.join(top, "src", "transport", "hvsocket-beside")
+        with open(path, "w") as f:
+            f.write("#!/bin/sh\necho it is $1\n")
+        os.chmod(path, stat.S_IRWXU)
+        lib = os.path.join(os.path.dirname(HVCTL), "..", "lib")
+        out = subprocess.run([hvctl, "attach", "beside", "this"],
+                             env={**CLEAN, "LD_LIBRARY_PATH": lib},
+                             capture_output=True, timeout=LIMIT, check=True)
+        self.assertEqual(out.stdout, b"it is this\n")
 
     def test_no_broker(self):
         env = self.broker.env(HVSOCKET_RUNTIME_DIR="/nonexistent/dir")
