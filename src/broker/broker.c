@@ -20,6 +20,7 @@
 #include "broker/transport.h"
 
 #define EXPIRE_MS 2000
+#define COUNTERS_SPARE 64 /* of services and partitions that went */
 #define ADMIN_GROUP "hvsocket-admin"
 
 uint64_t broker_token(const struct broker *b)
@@ -61,6 +62,27 @@ static enum attached world_attached(const void *arg, const GUID *partition)
 						   ATTACHED_NOBODY;
 }
 
+static void counters_prune(struct broker *b)
+{
+	struct counter *c, *next;
+
+	/* seldom, so that it does not cost every change */
+	if (HASH_COUNT(b->service_counters) >
+	    2 * registry_service_count(b->registry) + COUNTERS_SPARE)
+		HASH_ITER(hh, b->service_counters, c, next)
+			if (!registry_service(b->registry, &c->id)) {
+				HASH_DELETE(hh, b->service_counters, c);
+				free(c);
+			}
+	if (HASH_COUNT(b->partition_counters) >
+	    2 * registry_partition_count(b->registry) + COUNTERS_SPARE)
+		HASH_ITER(hh, b->partition_counters, c, next)
+			if (!registry_partition(b->registry, &c->id)) {
+				HASH_DELETE(hh, b->partition_counters, c);
+				free(c);
+			}
+}
+
 void broker_changed(struct broker *b)
 {
 	do {
@@ -68,6 +90,7 @@ void broker_changed(struct broker *b)
 		doors_sync(b);
 		transports_recheck(b);
 	} while (b->changed);
+	counters_prune(b);
 	attempts_wake(b);
 }
 

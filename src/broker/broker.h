@@ -64,6 +64,7 @@ struct account {
 	uint64_t wake_ns; /* not before may another attempt be woken */
 	/* of a user: descriptors sent here that are yet to be closed */
 	uint32_t strangers, strangers_running;
+	uint32_t files; /* of a user: large replies not read yet (manage.c) */
 	struct stranger *strangers_queue;
 	/* of a pair: connects that the kernel may block (slow.c) */
 	uint32_t slow_running;
@@ -105,6 +106,7 @@ struct client {
 	struct account *pair; /* of the user in this partition */
 	struct listener *listeners; /* bound over this connection */
 	struct attempt *attempts;
+	uint32_t files; /* as in account: of this connection */
 	struct held *held; /* registrations that end with it */
 	struct transport *transport; /* if it attached */
 	struct client *prev, *next; /* all of them */

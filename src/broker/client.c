@@ -394,6 +394,7 @@ void client_drop(struct client *c)
 		transport_gone(c);
 	c->door->clients--;
 	c->account->clients--;
+	c->account->files -= c->files;
 	bind_owner_gone(c);
 	held_end(c);
 	c->pair = account_unref(b, c->pair);

@@ -360,7 +360,7 @@ void decide_connect(const struct world *w, const struct caller *c,
 		    const SOCKADDR_HV *dest, uint8_t type, bool passthru,
 		    struct verdict *v)
 {
-	const struct partition *me, *target = NULL;
+	const struct partition *me, *target = NULL, *off;
 	struct effective e;
 	enum relation r;
 	struct search s;
@@ -378,9 +378,8 @@ void decide_connect(const struct world *w, const struct caller *c,
 	v->target = target;
 	verdict_step(v, "\"%s\" asks for partition \"%s\"", me->name,
 		     target->name);
-	if (!me->enabled || !target->enabled) {
-		const struct partition *off = me->enabled ? target : me;
-
+	off = disabled_between(w, me, target);
+	if (off) {
 		rule_is(v, "Enabled=no of the partition");
 		fix_is(v, "hvctl partition set %s --enable", off->name);
 		refuse(v, HVS_REASON_PARTITION_OFF,

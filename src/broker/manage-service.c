@@ -163,10 +163,27 @@ struct held {
 	struct held *next;
 };
 
+/* Forgets @id, and what others have removed. */
+static void let_go(struct client *c, const GUID *id)
+{
+	struct held **at = &c->held, *h;
+
+	while ((h = *at)) {
+		if (guid_equal(&h->id, id) ||
+		    !registry_service(c->b->registry, &h->id)) {
+			*at = h->next;
+			free(h);
+		} else {
+			at = &h->next;
+		}
+	}
+}
+
 static void hold(struct client *c, const GUID *id)
 {
 	struct held *h = malloc(sizeof(*h));
 
+	let_go(c, id);
 	/* Failing that, it ends with the process. */
 	if (!h)
 		return;
@@ -185,7 +202,9 @@ void held_end(struct client *c)
 		const struct service *s = registry_service(b->registry, &h->id);
 
 		c->held = h->next;
+		/* somebody else may have taken the id meanwhile */
 		if (s && s->origin == ORIGIN_VOLATILE &&
+		    s->owner_uid == c->uid && s->lease_pid == c->pid &&
 		    registry_remove_service(b->registry, &h->id, why,
 					    sizeof(why)) == 0)
 			broker_changed_soon(b);
@@ -380,6 +399,7 @@ json_t *manage_service_remove(struct call *c)
 		from_registry(c, r, why);
 		return NULL;
 	}
+	let_go(c->client, &id);
 	broker_changed(c->b);
 	return json_object();
 }

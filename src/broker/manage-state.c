@@ -10,6 +10,7 @@
 #include "broker/attempt.h"
 #include "broker/diag.h"
 #include "broker/manage.h"
+#include "broker/resolve.h"
 #include "broker/transport.h"
 #include "config.h"
 
@@ -127,6 +128,9 @@ json_t *manage_status(struct call *c)
 
 /* ---- listeners -----------------------------------------------------------*/
 
+/* Listeners times partitions: so many are decided for one call. */
+#define COVERS_MAX 16384
+
 struct cover {
 	struct broker *b;
 	const struct listener *l;
@@ -152,7 +156,8 @@ static int add_cover(const struct partition *p, void *arg)
 			  "text", v.text));
 }
 
-static json_t *listener_json(struct broker *b, const struct listener *l)
+static json_t *listener_json(struct broker *b, const struct listener *l,
+			     size_t *budget)
 {
 	const struct service *s = registry_service(b->registry,
 						   &l->name.service);
@@ -176,10 +181,13 @@ static json_t *listener_json(struct broker *b, const struct listener *l)
 	json_object_set_new(o, "uid", json_integer(l->name.uid));
 	if (l->pid)
 		json_object_set_new(o, "pid", json_integer(l->pid));
-	if (guid_is_zero(&l->name.vmid) ||
-	    guid_equal(&l->name.vmid, &guid_children)) {
+	if (*budget && (guid_is_zero(&l->name.vmid) ||
+			guid_equal(&l->name.vmid, &guid_children))) {
 		struct cover c = { .b = b, .l = l, .array = json_array() };
 
+		size_t n = registry_partition_count(b->registry);
+
+		*budget -= n < *budget ? n : *budget;
 		registry_each_partition(b->registry, add_cover, &c);
 		json_object_set_new(o, "covers", c.array);
 	}
@@ -190,17 +198,27 @@ json_t *manage_listeners(struct call *c)
 {
 	struct broker *b = c->b;
 	struct listener *l, *next;
+	const char *service = NULL;
+	size_t budget = COVERS_MAX;
 	json_t *a;
+	GUID id;
 
-	if (!unpack(c, "{}"))
+	if (!unpack(c, "{s?s}", "service", &service))
 		return NULL;
+	if (service && !resolve_service(b, service, &id)) {
+		refuse(c->v, HVS_REASON_NOT_FOUND,
+		       "no service is named \"%.100s\"", service);
+		return NULL;
+	}
 	a = json_array();
 	for (l = b->listeners.all; l; l = next) {
 		next = l->next;
+		if (service && !guid_equal(&l->name.service, &id))
+			continue;
 		if (!listener_alive(l))
 			bind_forget(b, l);
 		else
-			json_array_append_new(a, listener_json(b, l));
+			json_array_append_new(a, listener_json(b, l, &budget));
 	}
 	return json_pack("{s:o}", "listeners", a);
 }

@@ -6,12 +6,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "base/cleanup.h"
 #include "base/guid.h"
 #include "broker/resolve.h"
+
+#define FILES_MAX 8 /* large replies of a user that are not read yet */
 
 enum who {
 	ANYBODY, /* also from a child partition */
@@ -184,6 +189,29 @@ static int text_file(const char *text, size_t len)
 	return fd_take(&fd);
 }
 
+/*
+ * A large reply is memory of ours until the other side has read and closed it.
+ * Return: may this user have one more?
+ */
+static bool may_have_file(struct client *client)
+{
+	struct account *user = client->account;
+	struct client *c;
+
+	if (user->files < FILES_MAX)
+		return true;
+	DL_FOREACH(client->b->clients, c) {
+		int unread = 0;
+
+		if (c->account == user && c->files &&
+		    ioctl(c->fd, SIOCOUTQ, &unread) == 0 && !unread) {
+			user->files -= c->files;
+			c->files = 0;
+		}
+	}
+	return user->files < FILES_MAX;
+}
+
 static void reply_json(struct client *client, uint32_t serial, json_t *result)
 {
 	cleanup_free_ char *text =
@@ -204,6 +232,12 @@ static void reply_json(struct client *client, uint32_t serial, json_t *result)
 		client_send(client, &m, NULL, 0);
 		return;
 	}
+	if (!may_have_file(client)) {
+		client_refuse(client, MSG_CALL, serial, ENOBUFS,
+			      HVS_REASON_QUOTA,
+			      "too many large replies have not been read");
+		return;
+	}
 	fd = text_file(text, len);
 	if (fd < 0) {
 		client_refuse(client, MSG_CALL, serial, (uint32_t)-fd,
@@ -211,6 +245,8 @@ static void reply_json(struct client *client, uint32_t serial, json_t *result)
 		return;
 	}
 	msg_begin_reply(&m, MSG_CALL, serial, MSG_FLAG_FD, 0, 0);
+	client->files++;
+	client->account->files++;
 	client_send(client, &m, &fd, 1);
 }
 

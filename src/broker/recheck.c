@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/guid.h"
+#include "broker/rules.h"
 #include "broker/transport.h"
 
 #define GROUPS_MAX 64
@@ -82,7 +83,7 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 	verdict_init(&v);
 	decide_connect(&b->world, &c, &dest, (uint8_t)r->type, r->passthru, &v);
 	return from && from->enabled && !decide_is_policy(v.reason) &&
-	       !(v.target && !v.target->enabled);
+	       !(v.target && disabled_between(&b->world, from, v.target));
 }
 
 static void recheck(struct broker *b, struct transport *t,

@@ -28,6 +28,18 @@ bool is_below(const struct world *w, const struct partition *p,
 	return false;
 }
 
+const struct partition *disabled_between(const struct world *w,
+					 const struct partition *a,
+					 const struct partition *b)
+{
+	const struct partition *p = is_below(w, a, b) ? a : b;
+	const struct partition *top = p == a ? b : a;
+
+	for (; p && p->enabled && p != top; p = parent_of(w, p))
+		;
+	return p && !p->enabled ? p : NULL;
+}
+
 enum relation relation(const struct world *w, const struct partition *me,
 			      const struct partition *other)
 {

@@ -26,6 +26,11 @@ const struct partition *parent_of(const struct world *w,
 				  const struct partition *p);
 bool is_below(const struct world *w, const struct partition *p,
 	      const struct partition *above);
+/** disabled_between() - the first disabled one of @a, @b, and those between
+ * them, or NULL */
+const struct partition *disabled_between(const struct world *w,
+					 const struct partition *a,
+					 const struct partition *b);
 enum relation relation(const struct world *w, const struct partition *me,
 		       const struct partition *other);
 

@@ -230,6 +230,68 @@ def test_waking_the_waiting(b):
             x.close()
 
 
+def test_large_replies_that_nobody_reads(b):
+    """They are the broker's memory."""
+    for i in range(300):
+        b.service("service-%d" % i, 7000 + i)
+    ask = b'{"method":"service.list"}'
+    with b.client() as c, b.client() as d:
+        serials = [c.send(CALL, ask) for _ in range(8)]
+        check(until(lambda: d.ask(CALL, ask).reason == QUOTA), "no limit")
+        for n in serials:
+            r = c.reply(n)
+            same((r.errno, len(r.fds)), (0, 1), "those that there is room for")
+            os.close(r.fds[0])
+        same(len(d.call("service.list")["services"]), 300, "room again")
+
+
+def test_ids_that_were_given_up(b):
+    """A connection that ends takes no more with it than what is its own."""
+    if os.geteuid() != 0:
+        print("# one user only: the other registers as root")
+        return
+    one = str(uuid.uuid4())
+    told, tell = os.pipe()
+    go, wait = os.pipe()
+
+    def first():
+        with b.client() as c:
+            c.call("service.add", name="mine", id=one, lease="connection")
+            with b.client() as d:
+                d.call("service.remove", service="mine")
+            os.write(tell, b"x")
+            os.read(go, 1)
+
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if as_user(4242, first) else 1)
+    os.read(told, 1)
+    with b.client() as c:
+        c.call("service.add", name="ours", id=one, lease="none")
+        os.write(wait, b"x")
+        same(os.waitpid(pid, 0)[1], 0, "the first owner")
+        same([s["name"] for s in c.call("service.list")["services"]], ["ours"],
+             "after the first owner went")
+    for fd in (told, tell, go, wait):
+        os.close(fd)
+
+
+def test_whom_wildcards_cover(b):
+    """Many of them, and many partitions: not all pairs in one reply."""
+    for i in range(200):
+        b.partition("p%d" % i)
+    with b.client() as c:
+        held = [c.serve(WILDCARD, port(8000 + i)) for i in range(200)]
+        all = c.call("listeners")["listeners"]
+        same(len(all), 200, "listeners")
+        check(sum("covers" in x for x in all) <= 82, "too much is told")
+        same([len(x["covers"]) for x in
+              c.call("listeners", service="8199")["listeners"]], [200],
+             "of one")
+        for s in held:
+            s.close()
+
+
 class Place:
     def __init__(self, work):
         pass

@@ -346,6 +346,26 @@ def test_quota_of_a_user_is_not_another_users(b):
 
 
 @in_a_broker()
+def test_disabled_on_the_way(b):
+    """Nothing passes through a partition that is disabled."""
+    b.service("s", 5000, "Bind=any")
+    vm = b.partition("vm", "Kind=vm")
+    inner = b.partition("inner", "Kind=container", "Parent=vm")
+    with b.client() as c, b.client(inner) as inside:
+        listener = c.serve(WILDCARD, port(5000))
+        own = inside.serve(WILDCARD, port(5001))
+        inside.dial(PARENT, port(5000), 0, PASSTHRU).close()
+        c.dial(inner, port(5001)).close()
+        b.partition("vm", "Kind=vm", "Enabled=no", vmid=vm)
+        for client, to, number in ((inside, PARENT, 5000), (c, inner, 5001)):
+            e = refusal(client.dial, to, port(number), 0, PASSTHRU)
+            same((e.reason, '"vm"' in e.text), (OFF, True), str(e))
+        inside.dial(LOOPBACK, port(5001)).close()
+        for s in (listener, own):
+            s.close()
+
+
+@in_a_broker()
 def test_partitions(b):
     with b.client() as c:
         p = c.call("partition.add", name="web1", kind="container")
