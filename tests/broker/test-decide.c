@@ -24,8 +24,8 @@
 #include "proto/name.h"
 
 #define BROKER_UID 990
-#define USER 1000
-#define OTHER 1001
+#define USER 61234 /* nobody who runs this */
+#define OTHER 61235
 #define VM1 "00000001-1111-4111-8111-111111111111"
 #define VM2 "00000002-1111-4111-8111-111111111111"
 #define BOX "00000003-1111-4111-8111-111111111111"
@@ -210,7 +210,7 @@ START_TEST(who_may_bind)
 	ck_assert_uint_eq(binds(NULL, USER, id(VM1), 101),
 			  HVS_REASON_BIND_DENIED);
 	ck_assert_int_eq(v.error, EACCES);
-	ck_assert(strstr(v.fix, "user:1000"));
+	ck_assert(strstr(v.fix, "user:61234"));
 	/* anybody binds a wildcard; it is not matched */
 	ck_assert_uint_eq(binds(NULL, USER, guid_zero, 101), 0);
 	listens(NULL, guid_zero, 101, USER);
@@ -218,7 +218,7 @@ START_TEST(who_may_bind)
 			  HVS_REASON_WILDCARD);
 	/* Bind= */
 	ck_assert_uint_eq(binds(NULL, USER, id(VM1), 100), 0);
-	put("services.d/closed", "[Service]\nPort=101\nBind=user:1000\n");
+	put("services.d/closed", "[Service]\nPort=101\nBind=user:61234\n");
 	look();
 	ck_assert_uint_eq(binds(NULL, USER, id(VM1), 101), 0);
 	ck_assert_uint_eq(binds(NULL, 0, id(VM1), 101), HVS_REASON_BIND_DENIED);
@@ -291,7 +291,7 @@ START_TEST(three_values)
 		{ "Connect=none", "Policy=enabled", "Policy=enabled",
 		  HVS_REASON_CONNECT_DENIED },
 		{ "Connect=none", "Connect=any", "", 0 },
-		{ "Connect=any", "Connect=none", "Connect=user:1000", 0 },
+		{ "Connect=any", "Connect=none", "Connect=user:61234", 0 },
 		{ "Connect=any", "Connect=any", "Connect=none",
 		  HVS_REASON_CONNECT_DENIED },
 		{ "AllowWildcardBinds=no", "", "", HVS_REASON_WILDCARD },
