@@ -314,6 +314,20 @@ static int take_mode(struct stand_in_shared *sh)
 	return sh->mode;
 }
 
+/* Until the client has had enough. */
+static void babble(int client, const struct msg_header *h)
+{
+	const int fds[2] = { client, client };
+	uint8_t frame[16] = { (uint8_t)h->type, 0x80, 0, 0, 0xee, 0xee };
+
+	while (fdmsg_send(client, frame, sizeof(frame), fds, 2, 0) == 0 &&
+	       fdmsg_send(client, frame, 3, NULL, 0, 0) == 0) {
+		/* a request of its own, and a reply of another serial */
+		frame[1] ^= 0x80;
+		poll(NULL, 0, 5);
+	}
+}
+
 /* Return: false where the connection is to be closed */
 static bool special(struct broker *br, int client, const struct msg_header *h,
 		    int mode)
@@ -333,6 +347,9 @@ static bool special(struct broker *br, int client, const struct msg_header *h,
 					    (uint8_t)h->serial,
 					    (uint8_t)(h->serial >> 8) },
 		     16, MSG_NOSIGNAL);
+		return true;
+	case BABBLE:
+		babble(client, h);
 		return true;
 	case SILENT:
 		return true;

@@ -27,6 +27,7 @@ enum stand_in_mode {
 	PARK_CLOSE, /* the same, and the connection is closed without a reply */
 	DISABLED, /* BIND: bound, flag; LISTEN: refused */
 	NONSENSE, /* a reply that is too short */
+	BABBLE, /* frames that answer nothing, with descriptors, to the end */
 };
 
 struct stand_in_shared {

@@ -185,7 +185,7 @@ END_TEST
 
 START_TEST(user_broker)
 {
-	char dir[64], link[96];
+	char dir[64], link[96], run[64];
 	char name[32];
 
 	/* where the system has a broker, that one is asked, and no other */
@@ -198,9 +198,17 @@ START_TEST(user_broker)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(unsetenv("HVSOCKET_RUNTIME_DIR"), 0);
 	ck_assert_int_eq(unsetenv("XDG_RUNTIME_DIR"), 0);
-	assert_fails(hvs_partition(NULL, NULL, 0), ENETDOWN);
-	assert_reason(-1, HVS_REASON_NO_BROKER, ENETDOWN, "/run/hvsocket");
-	assert_reason(-1, HVS_REASON_NO_BROKER, ENETDOWN, "XDG_RUNTIME_DIR");
+	/* where a broker of this user puts itself then; is there one? */
+	snprintf(run, sizeof(run), "/run/user/%u/hvsocket", geteuid());
+	snprintf(link, sizeof(link), "%s/control", run);
+	for (int i = 0; i < 2 && access(link, F_OK) < 0; i++) {
+		assert_fails(hvs_partition(NULL, NULL, 0), ENETDOWN);
+		assert_reason(-1, HVS_REASON_NO_BROKER, ENETDOWN,
+			      "/run/hvsocket");
+		assert_reason(-1, HVS_REASON_NO_BROKER, ENETDOWN, run);
+		/* and a relative path is as none */
+		setenv("XDG_RUNTIME_DIR", "not/absolute", 1);
+	}
 	ck_assert_int_eq(setenv("XDG_RUNTIME_DIR", dir, 1), 0);
 	assert_fails(hvs_partition(NULL, NULL, 0), ENETDOWN);
 	assert_reason(-1, HVS_REASON_NO_BROKER, ENETDOWN, "/run/hvsocket");

@@ -59,6 +59,29 @@ START_TEST(closed_sockets_are_forgotten)
 }
 END_TEST
 
+/* No descriptor is left to look who lives: then nobody is forgotten. */
+START_TEST(no_descriptor_to_look_with)
+{
+	struct rlimit rl, none;
+	int kept = new_socket(SOCK_STREAM), fd[300];
+	struct sock_state s;
+
+	set_timeout(kept, 5);
+	for (int i = 0; i < 300; i++)
+		fd[i] = new_socket(SOCK_STREAM);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &rl), 0);
+	none = rl;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 300; i++)
+		set_timeout(fd[i], 6);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &rl), 0);
+	ck_assert_uint_eq(state_count(), 301);
+	ck_assert(state_get(kept, &s));
+	ck_assert_uint_eq(s.opt.timeout_ms, 5);
+}
+END_TEST
+
 START_TEST(many_living_sockets)
 {
 	struct rlimit rl;
@@ -119,8 +142,21 @@ START_TEST(more_calls_than_slots)
 	struct conn *c[POOL_SLOTS + 3];
 	size_t idle, busy;
 
+	int status;
+	pid_t pid;
+
 	for (int i = 0; i < POOL_SLOTS + 3; i++)
 		ck_assert_int_eq(pool_take(false, &c[i]), 0);
+	/* a child has none of them, of either kind */
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < POOL_SLOTS + 3; i++)
+			if (c[i]->fd >= 0)
+				_exit(1);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
 	for (int i = 0; i < POOL_SLOTS + 3; i++)
 		pool_give(c[i]);
 	pool_counts(&idle, &busy);
@@ -133,6 +169,7 @@ static void fill(TCase *t)
 {
 	tcase_add_test(t, nothing_for_plain_sockets);
 	tcase_add_test(t, closed_sockets_are_forgotten);
+	tcase_add_test(t, no_descriptor_to_look_with);
 	tcase_add_test(t, many_living_sockets);
 	tcase_add_test(t, connections_with_listeners_stay);
 	tcase_add_test(t, more_calls_than_slots);
