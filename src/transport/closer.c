@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,18 +12,20 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-#define QUEUE 4096u
+#define QUEUE 16384u
+#define BUSY 4096u /* and at most a quarter of all descriptors */
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t more, started;
 	bool running, can_guard, up;
-	unsigned int first, count;
+	unsigned int first, count, busy;
 	int fds[QUEUE];
 } closer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.more = PTHREAD_COND_INITIALIZER,
 	.started = PTHREAD_COND_INITIALIZER,
+	.busy = BUSY,
 };
 
 static void *run(void *arg)
@@ -56,6 +59,7 @@ bool closer_guard_socket(int fd)
 
 int closer_start(void)
 {
+	struct rlimit limit;
 	sigset_t all, old;
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -68,6 +72,9 @@ int closer_start(void)
 		closer.can_guard = closer_guard_socket(probe);
 		close(probe);
 	}
+	/* without a free one the kernel would close them on the spot */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < BUSY)
+		closer.busy = (unsigned int)(limit.rlim_cur / 4);
 	/* signals are the main thread's */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -85,6 +92,16 @@ int closer_start(void)
 		pthread_cond_wait(&closer.started, &closer.lock);
 	pthread_mutex_unlock(&closer.lock);
 	return -r;
+}
+
+bool closer_busy(void)
+{
+	bool busy;
+
+	pthread_mutex_lock(&closer.lock);
+	busy = closer.count >= closer.busy;
+	pthread_mutex_unlock(&closer.lock);
+	return busy;
 }
 
 static bool enqueue(int fd)

@@ -25,4 +25,13 @@ void closer_close_socket(int fd);
  * is it? */
 bool closer_guard_socket(int fd);
 
+/**
+ * closer_busy() - is so much waiting to be closed that no more should come in?
+ *
+ * Whoever reads from strangers, or lets more of them in, asks this first: the
+ * rest of the queue is for the sockets that are there, so that it never fills
+ * and nothing is closed where it would be waited for.
+ */
+bool closer_busy(void);
+
 #endif /* TRANSPORT_CLOSER_H */

@@ -63,13 +63,15 @@ static bool refuse_one(struct rendezvous *r)
 	close(r->spare);
 	fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
-		close(fd);
+		closer_close_socket(fd);
 	r->spare = spare_new();
 	return fd >= 0;
 }
 
 void rendezvous_drain(struct rendezvous *r)
 {
+	if (r->spare < 0)
+		r->spare = spare_new();
 	while (r->fd >= 0) {
 		struct sockaddr_un sa;
 		socklen_t len = sizeof(sa);

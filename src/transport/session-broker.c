@@ -64,6 +64,12 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 			   "the guest has no vsock driver running");
 		return;
 	}
+	if (closer_busy()) {
+		link_reply(ss->link, serial, HVS_REASON_QUOTA,
+			   "too many descriptors that were sent to this guest "
+			   "are still being closed");
+		return;
+	}
 	s = session_find(ss, m->token) ? NULL : session_new(ss, S_OPENING);
 	if (!s) {
 		link_reply(ss->link, serial, HVS_REASON_BROKER_FAILED,

@@ -174,7 +174,8 @@ static int discard(int fd, uint64_t n)
 		if (r < 0)
 			return r;
 		closer_close(m.fds, m.nfds);
-		if (!m.len)
+		/* (filler brings no descriptors) */
+		if (!m.len || m.nfds)
 			return -ECONNRESET;
 		n -= m.len;
 	}
@@ -223,7 +224,10 @@ static void on_timer(struct ev_timer *t)
 		session_notice_closed(s);
 		session_finish(s);
 		break;
-	case S_LIVE:
+	case S_LIVE: /* too much was to be closed: see session_pull() */
+		if (s->conn)
+			s->ss->ops->readable(s->ss->ctx, s->conn);
+		break;
 	case S_OVER:
 		break;
 	}
@@ -242,7 +246,7 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 	struct session *s;
 
 	/* A guest that dials and hangs up at once waits for itself. */
-	if (ss->dials >= SESSION_DIALS_MAX)
+	if (ss->dials >= SESSION_DIALS_MAX || closer_busy())
 		return -ENOBUFS;
 	s = session_new(ss, S_DIALLING);
 	if (!s)
@@ -284,6 +288,11 @@ void session_answered(struct session *s, bool accepted)
 
 ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
 {
+	if (closer_busy()) {
+		/* no event tells when it is over */
+		(void)session_limit(s, SESSION_BUSY_MS);
+		return -EAGAIN;
+	}
 	return relay_pull(&s->relay, iov, n);
 }
 

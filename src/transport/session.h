@@ -31,6 +31,7 @@
 
 #define SESSION_DIAL_MS 2000u /* a guest gives up after that */
 #define SESSION_ARRIVE_MS 5000u
+#define SESSION_BUSY_MS 20u
 #define SESSION_DIALS_MAX 256u /* that the broker is asked at a time */
 
 struct sessions;

@@ -225,17 +225,22 @@ int fb_dial_accept(struct fb *b, int i, uint64_t *ret_token)
 {
 	int pair[2];
 
-	must(i < b->ndials);
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
 			pair) == 0);
-	msg_begin_reply(&out, MSG_DIAL, b->dials[i].serial, 0, 0, 0);
-	msg_put_u64(&out, ++b->next_token);
+	fb_dial_answer(b, i, pair[1]);
 	if (ret_token)
 		*ret_token = b->next_token;
-	send_out(b, &pair[1], 1);
 	close(pair[1]);
-	dial_remove(b, i);
 	return pair[0];
+}
+
+void fb_dial_answer(struct fb *b, int i, int fd)
+{
+	must(i < b->ndials);
+	msg_begin_reply(&out, MSG_DIAL, b->dials[i].serial, 0, 0, 0);
+	msg_put_u64(&out, ++b->next_token);
+	send_out(b, &fd, 1);
+	dial_remove(b, i);
 }
 
 void fb_dial_refuse(struct fb *b, int i, uint32_t reason)

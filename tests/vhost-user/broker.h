@@ -59,6 +59,8 @@ bool fb_poll(struct fb *b);
 
 /** fb_dial_accept() - the i-th dial, with a socketpair. The program's end */
 int fb_dial_accept(struct fb *b, int i, uint64_t *ret_token);
+/** fb_dial_answer() - the same with this socket, borrowed */
+void fb_dial_answer(struct fb *b, int i, int fd);
 void fb_dial_refuse(struct fb *b, int i, uint32_t reason);
 
 /** fb_open() - ask for @port from @source. Return: index in opens */

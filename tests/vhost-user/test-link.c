@@ -6,9 +6,12 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -416,6 +419,84 @@ START_TEST(test_smuggled_descriptors)
 }
 END_TEST
 
+/* A TCP socket whose last close() takes as long as it may linger. */
+static int lingering(void)
+{
+	const struct linger l = { .l_onoff = 1, .l_linger = 5 };
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sa);
+	static uint8_t zeros[65536];
+	int server, fd;
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	must(bind(server, (struct sockaddr *)&sa, len) == 0);
+	must(listen(server, 1) == 0);
+	must(getsockname(server, (struct sockaddr *)&sa, &len) == 0);
+	must(connect(fd, (struct sockaddr *)&sa, len) == 0);
+	must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0);
+	while (send(fd, zeros, sizeof(zeros), MSG_DONTWAIT) > 0)
+		;
+	return fd; /* the server is never accepted from, nor closed */
+}
+
+static bool five(struct rig *r, void *arg)
+{
+	(void)arg;
+	return r->guest[1].received == 5;
+}
+
+/*
+ * Descriptors that cannot be closed yet: no more of them are read, so that
+ * there is always one left and nothing is closed where it would be waited for;
+ * other connections go on. Afterwards this one does.
+ */
+START_TEST(test_descriptor_flood)
+{
+	const struct rlimit few = { 1200, 1200 };
+	int fds[FDMSG_MAX], pair[2], unread = 0;
+	struct rig *r;
+	uint8_t byte;
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = rig_start();
+	/* sent before the program can forbid it, where the kernel lets it */
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+			pair) == 0);
+	fds[0] = lingering();
+	for (int i = 1; i < FDMSG_MAX; i++)
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (uint64_t i = 0; i < 5; i++) {
+		byte = rig_byte(3, i);
+		ck_assert_int_eq(
+			fdmsg_send(pair[0], &byte, 1, fds, FDMSG_MAX, 0), 0);
+		/* the first message holds the only one that lingers */
+		close(fds[0]);
+		fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	}
+	for (int i = 0; i < FDMSG_MAX; i++)
+		close(fds[i]);
+	rig_connected(r, 0, 1025, 5000);
+	rig_connect(r, 1, 1026, 5000);
+	while (!r->b.ndials)
+		rig_step(r, 10);
+	fb_dial_answer(&r->b, 0, pair[1]);
+	close(pair[1]);
+	while (r->guest[1].received < 2)
+		rig_step(r, 10);
+	r->guest[0].to_send = 500000;
+	while (r->prog[0].received < 500000)
+		rig_step(r, 10);
+	rig_settle(r);
+	ck_assert_int_eq(ioctl(pair[0], SIOCOUTQ, &unread), 0);
+	ck_assert_int_gt(unread, 0);
+	rig_wait(r, five, NULL, "the rest, when they are closed");
+	close(pair[0]);
+	rig_end(r);
+}
+END_TEST
+
 /* Given up after the guest has said yes and before the socket came: the OPEN
  * is answered all the same. */
 START_TEST(test_parked_closed)
@@ -529,6 +610,7 @@ int main(void)
 	tcase_add_test(t, test_dial_broker_dies);
 	tcase_add_test(t, test_refused_attach);
 	tcase_add_test(t, test_smuggled_descriptors);
+	tcase_add_test(t, test_descriptor_flood);
 	tcase_add_test(t, test_parked_closed);
 	tcase_add_loop_test(t, test_raw, 0, 2);
 	tcase_add_test(t, test_strangers);
