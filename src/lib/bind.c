@@ -87,9 +87,19 @@ static int bind_run(int fd, const SOCKADDR_HV *addr)
 	return 0;
 }
 
+static bool listens(int fd)
+{
+	int yes = 0;
+	socklen_t len = sizeof(yes);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 &&
+	       yes;
+}
+
 /*
  * What the broker would say as well, without sending it a stranger's socket. A
- * listener's name is left to it: that may be a bind whose reply was lost.
+ * listener's name is left to it, if it does not listen yet: that may be a bind
+ * whose reply was lost.
  */
 static int check_unbound(int fd, bool pending)
 {
@@ -103,7 +113,8 @@ static int check_unbound(int fd, bool pending)
 		return hvs__fail(fd, ENOTSOCK, HVS_REASON_BAD_REQUEST, NULL,
 				 "this is no Hyper-V socket");
 	name_decode(&sa, len, &n);
-	if (n.kind == NAME_NONE || (n.kind == NAME_LISTENER && !pending))
+	if (n.kind == NAME_NONE ||
+	    (n.kind == NAME_LISTENER && !pending && !listens(fd)))
 		return 0;
 	return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
 			 "the socket is already bound");

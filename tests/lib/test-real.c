@@ -398,6 +398,30 @@ START_TEST(waits_for_a_listener)
 }
 END_TEST
 
+START_TEST(binds_once)
+{
+	SOCKADDR_HV a = { .Family = AF_HYPERV }, other = a;
+	int fd = hv_client(SOCK_STREAM);
+	socklen_t len = sizeof(a);
+
+	a.VmId = HV_GUID_LOOPBACK;
+	ck_assert_int_eq(hvs_bind(fd, &a, sizeof(a)), 0);
+	ck_assert_int_eq(hvs_getsockname(fd, &a, &len), 0);
+	/* a reply that was lost, perhaps */
+	ck_assert_int_eq(hvs_bind(fd, &a, sizeof(a)), 0);
+	other = a;
+	other.VmId = HV_GUID_CHILDREN;
+	ck_assert_int_eq(hvs_bind(fd, &other, sizeof(a)), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(hvs_listen(fd, 1), 0);
+	ck_assert_int_eq(hvs_bind(fd, &a, sizeof(a)), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(hvs_connect(fd, &other, sizeof(a)), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	close(fd);
+}
+END_TEST
+
 static int threads_now(void)
 {
 	DIR *d = opendir("/proc/self/task");
@@ -483,6 +507,7 @@ int main(void)
 	tcase_add_loop_test(own, connected_at_once, 0, TYPES);
 	tcase_add_loop_test(own, timeout_limits, 0, TYPES);
 	tcase_add_test(own, waits_for_a_listener);
+	tcase_add_test(own, binds_once);
 	tcase_add_test(own, leaves_the_process_alone);
 	suite_add_tcase(s, own);
 	srunner_run_all(r, CK_ENV);
