@@ -48,7 +48,7 @@ int place_find(struct place *p, const char **ret_why)
 {
 	const char *set = getenv("HVSOCKET_RUNTIME_DIR");
 	const char *user = getenv("XDG_RUNTIME_DIR");
-	char dir[400];
+	char dir[400], run[32];
 	int r;
 
 	p->dir = -1;
@@ -57,11 +57,15 @@ int place_find(struct place *p, const char **ret_why)
 		return set_place(p, set);
 	}
 	r = set_place(p, "/run/hvsocket");
-	if (r < 0 || connectable(p) || !user || !*user) {
+	if (r < 0 || connectable(p)) {
 		*ret_why = "/run/hvsocket cannot be used";
 		return r;
 	}
 	*ret_why = "XDG_RUNTIME_DIR cannot be used";
+	/* where the user's broker puts itself without it */
+	snprintf(run, sizeof(run), "/run/user/%u", geteuid());
+	if (!user || *user != '/')
+		user = run;
 	r = snprintf(dir, sizeof(dir), "%s/hvsocket", user);
 	if (r < 0 || (size_t)r >= sizeof(dir))
 		return -ENAMETOOLONG;
