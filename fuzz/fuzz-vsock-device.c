@@ -121,6 +121,15 @@ static ssize_t take(struct host *h, size_t len)
 	return (ssize_t)n;
 }
 
+static size_t waiting(void *host)
+{
+	const struct host *h = host;
+
+	if (!h->conn || h->asked || h->dialling)
+		abort();
+	return h->gives;
+}
+
 static ssize_t push(void *host, const struct iovec *iov, unsigned int n)
 {
 	struct host *h = host;
@@ -195,6 +204,7 @@ static const struct vsock_ops ops = {
 	.dial = dial,
 	.answered = answered,
 	.pull = pull,
+	.waiting = waiting,
 	.push = push,
 	.flush = flush,
 	.held = held,

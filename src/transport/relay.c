@@ -3,8 +3,10 @@
 #include "transport/relay.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/fdmsg.h"
@@ -56,6 +58,18 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 	closer_close(m.fds, m.nfds);
 	r->to_guest += m.len;
 	return (ssize_t)m.len;
+}
+
+size_t relay_unread(int fd)
+{
+	int n = 0;
+
+	return fd >= 0 && ioctl(fd, SIOCINQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+size_t relay_waiting(const struct relay *r)
+{
+	return relay_unread(r->fd);
 }
 
 /* Keep all of @iov but the first @skip bytes. */

@@ -33,6 +33,10 @@ void relay_fini(struct relay *r);
 
 /** relay_pull() - read. Return: bytes; 0: end of file; -EAGAIN; -errno */
 ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_waiting() - bytes to be read */
+size_t relay_waiting(const struct relay *r);
+/** relay_unread() - the same of any stream socket */
+size_t relay_unread(int fd);
 /** relay_push() - write all of @iov, or hold it. Return: bytes written; -errno:
  * nobody reads any more (or -ENOMEM), nothing is held */
 ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);

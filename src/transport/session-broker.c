@@ -3,8 +3,6 @@
  * session-broker.c - what the broker's frames, its end, and its return mean for
  * the sessions
  */
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/guid.h"
@@ -211,7 +209,6 @@ static void on_lost(void *ctx)
 {
 	struct sessions *ss = ctx;
 	struct session *s, *next;
-	int n;
 
 	ss->dials = 0;
 	for (s = LIST_FIRST(&ss->all); s; s = next) {
@@ -229,9 +226,7 @@ static void on_lost(void *ctx)
 			session_finish(s);
 		} else if (!s->has_filler) {
 			/* the broker filled with one call, and is gone */
-			n = 0;
-			(void)ioctl(s->waiting, SIOCINQ, &n);
-			s->filler = n > 0 ? (uint64_t)n : 0;
+			s->filler = relay_unread(s->waiting);
 			s->has_filler = true;
 			session_unpark(s);
 		}

@@ -296,6 +296,11 @@ ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
 	return relay_pull(&s->relay, iov, n);
 }
 
+size_t session_waiting(const struct session *s)
+{
+	return relay_waiting(&s->relay);
+}
+
 ssize_t session_push(struct session *s, const struct iovec *iov, unsigned int n)
 {
 	return relay_push(&s->relay, iov, n);

@@ -76,6 +76,8 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 void session_answered(struct session *s, bool accepted);
 ssize_t session_pull(struct session *s, const struct iovec *iov,
 		     unsigned int n);
+/** session_waiting() - bytes that are there to be pulled */
+size_t session_waiting(const struct session *s);
 ssize_t session_push(struct session *s, const struct iovec *iov,
 		     unsigned int n);
 ssize_t session_flush(struct session *s);

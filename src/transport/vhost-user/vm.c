@@ -278,6 +278,11 @@ static ssize_t vs_pull(void *host, const struct iovec *iov, unsigned int n)
 	return session_pull(host, iov, n);
 }
 
+static size_t vs_waiting(void *host)
+{
+	return session_waiting(host);
+}
+
 static ssize_t vs_push(void *host, const struct iovec *iov, unsigned int n)
 {
 	return session_push(host, iov, n);
@@ -313,6 +318,7 @@ static const struct vsock_ops vsock_ops = {
 	.dial = vs_dial,
 	.answered = vs_answered,
 	.pull = vs_pull,
+	.waiting = vs_waiting,
 	.push = vs_push,
 	.flush = vs_flush,
 	.held = vs_held,

@@ -59,6 +59,14 @@ struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
 	return c;
 }
 
+static void no_waiting(struct vsock *v, struct vsock_conn *c)
+{
+	if (c->gather_ns)
+		TAILQ_REMOVE(&v->gathering, c, gathering);
+	c->gather_ns = 0;
+	conn_stalled(v, c, false);
+}
+
 void conn_set_state(struct vsock *v, struct vsock_conn *c, enum conn_state s)
 {
 	v->opening -= is_opening(c->state);
@@ -68,8 +76,10 @@ void conn_set_state(struct vsock *v, struct vsock_conn *c, enum conn_state s)
 	if (s == CONN_DRAINING)
 		LIST_REMOVE(c, bucket);
 	c->state = s;
-	if (s != CONN_OPEN)
-		conn_ready(v, c, false);
+	if (s == CONN_OPEN)
+		return;
+	conn_ready(v, c, false);
+	no_waiting(v, c);
 }
 
 static void unqueue(struct vsock *v, struct vsock_conn *c)
@@ -92,6 +102,7 @@ void conn_free(struct vsock *v, struct vsock_conn *c)
 		TAILQ_REMOVE(&v->linger, c, linger);
 	unqueue(v, c);
 	conn_ready(v, c, false);
+	no_waiting(v, c);
 	TAILQ_REMOVE(&v->all, c, all);
 	v->opening -= is_opening(c->state);
 	v->conns--;
@@ -155,6 +166,28 @@ void conn_host_shut(struct vsock *v, struct vsock_conn *c, unsigned int flags)
 		conn_send(v, c, SEND_SHUTDOWN);
 }
 
+void conn_gather(struct vsock *v, struct vsock_conn *c)
+{
+	conn_ready(v, c, false);
+	if (c->gather_ns)
+		return; /* from when it began */
+	c->gather_ns = v->now_ns + VSOCK_GATHER_MS * 1000000ull;
+	TAILQ_INSERT_TAIL(&v->gathering, c, gathering);
+}
+
+void conn_stalled(struct vsock *v, struct vsock_conn *c, bool stalled)
+{
+	if (stalled == (c->stall_ns != 0))
+		return;
+	if (stalled) {
+		c->stall_ns = v->now_ns + VSOCK_STALL_MS * 1000000ull;
+		TAILQ_INSERT_TAIL(&v->stalled, c, stalled);
+	} else {
+		c->stall_ns = 0;
+		TAILQ_REMOVE(&v->stalled, c, stalled);
+	}
+}
+
 void conn_linger(struct vsock *v, struct vsock_conn *c)
 {
 	conn_set_state(v, c, CONN_CLOSING);
@@ -203,6 +236,8 @@ int vsock_new(uint64_t guest_cid, const struct vsock_ops *ops, void *ctx,
 	TAILQ_INIT(&v->control);
 	TAILQ_INIT(&v->ready);
 	TAILQ_INIT(&v->linger);
+	TAILQ_INIT(&v->gathering);
+	TAILQ_INIT(&v->stalled);
 	for (unsigned int i = 0; i < BUCKETS; i++)
 		LIST_INIT(&v->buckets[i]);
 	*ret = v;
@@ -238,13 +273,32 @@ void vsock_time(struct vsock *v, uint64_t now_ns)
 	v->now_ns = now_ns;
 	while ((c = TAILQ_FIRST(&v->linger)) && c->linger_ns <= now_ns)
 		conn_reset(v, c, VSOCK_END_CLOSED);
+	while ((c = TAILQ_FIRST(&v->gathering)) && c->gather_ns <= now_ns) {
+		TAILQ_REMOVE(&v->gathering, c, gathering);
+		c->gather_ns = 0;
+		c->gathered = true;
+		vsock_readable(v, c);
+	}
+	/* Once for each stall: who does not read has nothing to say. */
+	while ((c = TAILQ_FIRST(&v->stalled)) && c->stall_ns <= now_ns) {
+		conn_stalled(v, c, false);
+		conn_send(v, c, SEND_CREDIT_REQUEST);
+	}
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && (!b || a < b) ? a : b;
 }
 
 uint64_t vsock_deadline(const struct vsock *v)
 {
-	const struct vsock_conn *c = TAILQ_FIRST(&v->linger);
+	const struct vsock_conn *l = TAILQ_FIRST(&v->linger);
+	const struct vsock_conn *g = TAILQ_FIRST(&v->gathering);
+	const struct vsock_conn *s = TAILQ_FIRST(&v->stalled);
 
-	return c ? c->linger_ns : 0;
+	return sooner(l ? l->linger_ns : 0,
+		      sooner(g ? g->gather_ns : 0, s ? s->stall_ns : 0));
 }
 
 uint32_t vsock_guest_port(const struct vsock_conn *c)

@@ -24,6 +24,7 @@ enum conn_state {
 #define SEND_SHUTDOWN 4u
 #define SEND_CREDIT 8u
 #define SEND_RST 16u
+#define SEND_CREDIT_REQUEST 32u
 
 struct vsock_conn {
 	TAILQ_ENTRY(vsock_conn) all;
@@ -36,10 +37,14 @@ struct vsock_conn {
 	enum vsock_type type;
 	uint32_t guest_port, host_port;
 	uint64_t linger_ns;
+	TAILQ_ENTRY(vsock_conn) gathering; /* gather_ns: see put_data() */
+	TAILQ_ENTRY(vsock_conn) stalled;   /* stall_ns: blocked since then */
+	uint64_t gather_ns, stall_ns;	   /* until; 0: not in the list */
 
 	uint8_t pending; /* SEND_* */
 	bool is_ready;
-	bool blocked; /* readable, but no credit or too many packets */
+	bool gathered; /* has waited long enough */
+	bool blocked;  /* readable, but no credit or too many packets */
 	bool shut_when_flushed;
 	bool unread;		       /* nobody reads what the guest sends */
 	uint8_t guest_shut, host_shut; /* VSOCK_SHUT_* */
@@ -72,7 +77,7 @@ struct vsock {
 	uint64_t seed; /* of the hash */
 	uint32_t next_port;
 	unsigned int conns, opening;
-	struct conn_list all, control, ready, linger;
+	struct conn_list all, control, ready, linger, gathering, stalled;
 	struct conn_bucket buckets[BUCKETS];
 	struct reply replies[VSOCK_REPLIES_MAX];
 	unsigned int reply_first, reply_count;
@@ -103,6 +108,10 @@ void conn_reset(struct vsock *v, struct vsock_conn *c, enum vsock_end why);
 void conn_ready(struct vsock *v, struct vsock_conn *c, bool ready);
 /* The host end will send no more, or receive no more. */
 void conn_host_shut(struct vsock *v, struct vsock_conn *c, unsigned int flags);
+/* More data may come before it is sent: wait for a moment. */
+void conn_gather(struct vsock *v, struct vsock_conn *c);
+/* There is no credit, or there is (@stalled false) again. */
+void conn_stalled(struct vsock *v, struct vsock_conn *c, bool stalled);
 /* After what is held has become less: finish what waited for it. */
 void conn_flushed(struct vsock *v, struct vsock_conn *c);
 /* Both flags have been sent: wait for RST. */
@@ -113,6 +122,8 @@ int credit_update(struct vsock_conn *c, const struct vsock_header *h);
 /* bytes that the guest has room for; 0 also where there are too many packets */
 uint32_t credit_free(const struct vsock_conn *c);
 unsigned int credit_packets(const struct vsock_conn *c);
+/* Are so many packets unread that only large ones should be added? */
+bool credit_crowded(const struct vsock_conn *c);
 /* room to note @n more packets. Return: how many, at least one or 0 */
 unsigned int credit_reserve(struct vsock_conn *c, unsigned int n);
 void credit_sent(struct vsock_conn *c, uint32_t len);

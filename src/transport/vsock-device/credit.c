@@ -61,6 +61,11 @@ unsigned int credit_packets(const struct vsock_conn *c)
 	return c->mark_count < limit ? limit - c->mark_count : 0;
 }
 
+bool credit_crowded(const struct vsock_conn *c)
+{
+	return c->mark_count && c->mark_count >= packet_limit(c) / 2;
+}
+
 uint32_t credit_free(const struct vsock_conn *c)
 {
 	uint32_t flying = c->sent - c->peer_fwd_cnt;

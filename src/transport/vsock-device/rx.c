@@ -88,6 +88,9 @@ static void put_control(struct vsock *v, struct vsock_buf *b)
 		put_conn(v, c, b, VSOCK_OP_RST, 0, 0);
 		conn_free(v, c);
 		return;
+	} else if (c->pending & SEND_CREDIT_REQUEST) {
+		c->pending &= (uint8_t)~SEND_CREDIT_REQUEST;
+		put_conn(v, c, b, VSOCK_OP_CREDIT_REQUEST, 0, 0);
 	} else {
 		put_conn(v, c, b, VSOCK_OP_CREDIT_UPDATE, 0, 0);
 	}
@@ -128,6 +131,30 @@ static size_t data_iov(struct vsock *v, const struct vsock_buf *bufs,
 }
 
 /*
+ * The guest counts unread packets, and resets the connection when there are
+ * too many. From half of that on only full buffers are sent, or what has
+ * waited for a while. Return: of @n buffers, those to be used; *@budget: bytes
+ */
+static unsigned int crowded(struct vsock *v, struct vsock_conn *c,
+			    const struct vsock_buf *bufs, unsigned int n,
+			    size_t *budget)
+{
+	size_t waiting = v->ops->waiting(c->host), total = 0;
+	unsigned int i;
+
+	if (!waiting)
+		return n; /* pull() tells what that means */
+	if (waiting > *budget)
+		waiting = *budget;
+	for (i = 0; i < n && total + room(&bufs[i]) <= waiting; i++)
+		total += room(&bufs[i]);
+	if (!i && waiting == *budget)
+		return n; /* more would not fit anyway */
+	*budget = total;
+	return i;
+}
+
+/*
  * One quantum of @c into @bufs, all of which have room. Return: buffers used.
  */
 static unsigned int put_data(struct vsock *v, struct vsock_conn *c,
@@ -142,8 +169,17 @@ static unsigned int put_data(struct vsock *v, struct vsock_conn *c,
 		/* unblock() goes on; without memory, the next edge does */
 		c->blocked = true;
 		conn_ready(v, c, false);
+		conn_stalled(v, c, true);
 		return 0;
 	}
+	if (!c->gathered && credit_crowded(c)) {
+		n = crowded(v, c, bufs, n, &budget);
+		if (!n) {
+			conn_gather(v, c);
+			return 0;
+		}
+	}
+	c->gathered = false;
 	if (budget > VSOCK_QUANTUM)
 		budget = VSOCK_QUANTUM;
 	data_iov(v, bufs, n, budget, &entries);

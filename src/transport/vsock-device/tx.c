@@ -203,6 +203,7 @@ static void unblock(struct vsock *v, struct vsock_conn *c)
 {
 	if (c->blocked && credit_free(c) && credit_packets(c)) {
 		c->blocked = false;
+		conn_stalled(v, c, false);
 		vsock_readable(v, c);
 	}
 }

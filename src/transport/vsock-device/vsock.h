@@ -37,6 +37,8 @@
 #define VSOCK_REPLIES_MAX 256u
 #define VSOCK_QUANTUM (64u * 1024) /* of one connection, per round */
 #define VSOCK_LINGER_MS 2000u /* both sides shut: wait for the guest's RST */
+#define VSOCK_GATHER_MS 3u    /* what small packets wait to become larger */
+#define VSOCK_STALL_MS 50u    /* without credit: then ask for it, once */
 #define VSOCK_IOV_MAX 1024u
 
 struct vsock;
@@ -63,6 +65,8 @@ struct vsock_ops {
 	void (*answered)(void *host, bool accepted);
 	/* Read into @iov. Bytes; 0: end of file; -EAGAIN; -errno */
 	ssize_t (*pull)(void *host, const struct iovec *iov, unsigned int n);
+	/* How much pull() would find, roughly */
+	size_t (*waiting)(void *host);
 	/* Take all of @iov. How much has gone to the reader (the rest is held,
 	 * a copy); -errno: nobody will read any more, nothing is held */
 	ssize_t (*push)(void *host, const struct iovec *iov, unsigned int n);
