@@ -260,6 +260,17 @@ class Service(Case):
         gone = data.replace("[HKEY", "[-HKEY")
         out = self.hvctl("service", "import", "-", input=gone)
         self.assertEqual(out.count("removed "), 3, out)
+        # and what was written is read: the round is closed
+        path = os.path.join(self.broker.top, "out.reg")
+        self.assertEqual(self.hvctl("service", "import",
+                                    path).count("added "), 2)
+        self.assertEqual(self.json("service", "show", one)["name"],
+                         "Import Öne")
+        self.hvctl("service", "export", path + "2", one, two)
+        with open(path + "2", "rb") as f:
+            self.assertEqual(f.read(), written)
+        for service in one, two:
+            self.hvctl("service", "remove", service)
         self.fails("service", "show", one)
 
     def test_import_same_name(self):
