@@ -18,6 +18,7 @@
 #include "broker/attempt.h"
 #include "broker/offload.h"
 #include "broker/transport.h"
+#include "broker/users.h"
 
 #define EXPIRE_MS 2000
 #define COUNTERS_SPARE 64 /* of services and partitions that went */
@@ -289,6 +290,7 @@ static int copy_dirs(struct broker *b, const struct broker_options *o)
 
 static int start(struct broker *b, const struct broker_options *o)
 {
+	cleanup_(users_free) struct user *users = NULL;
 	struct listener *l;
 	struct group gr, *group = NULL;
 	char buf[4096];
@@ -332,8 +334,13 @@ static int start(struct broker *b, const struct broker_options *o)
 	r = listeners_load(&b->listeners);
 	if (r < 0)
 		return complain("listeners", r);
-	for (l = b->listeners.all; l; l = l->next)
+	for (l = b->listeners.all; l; l = l->next) {
+		const struct user *u = users_find(&users, l->name.uid);
+
+		if (u && listener_groups(l, u->groups, u->ngroups) < 0)
+			return -ENOMEM;
 		bind_charge(b, l);
+	}
 	if (o->control_fd >= 0) {
 		r = door_adopt(b, o->control_fd);
 		if (r < 0)

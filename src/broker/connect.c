@@ -115,6 +115,10 @@ void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 				       "the connection was blocked by the security module" :
 				       "the broker may not connect to the socket named by Target=");
 		return;
+	case EPROTOTYPE:
+		attempt_refuse(a, heap, EPROTONOSUPPORT, HVS_REASON_TYPE,
+			       "the daemon named by Target= takes another type");
+		return;
 	case EISCONN:
 		attempt_refuse(a, heap, EISCONN, HVS_REASON_BAD_REQUEST,
 			       "the socket is already connected");

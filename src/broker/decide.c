@@ -221,14 +221,22 @@ static bool heard(struct search *s, const struct listener *l, bool wildcard)
 static const struct listener *look_at(struct search *s, const GUID *vmid)
 {
 	bool wildcard = guid_is_zero(vmid) || guid_equal(vmid, &guid_children);
-	const struct listener *l;
+	const struct listener *l, *first = NULL;
 
+	/* Of several, one that may be there by the rules. */
 	for (l = s->w->find(s->w->arg, &s->target->vmid, vmid, s->service,
 			    s->type);
-	     l; l = l->same)
-		if (heard(s, l, wildcard))
+	     l; l = l->same) {
+		struct caller owner = listener_owner(l);
+
+		if (!heard(s, l, wildcard))
+			continue;
+		if (!is_registered(s->e) || may_bind(s->w, s->e, &owner))
 			return l;
-	return NULL;
+		if (!first)
+			first = l;
+	}
+	return first;
 }
 
 /* Most specific first. @r: how the target sees the caller. */

@@ -58,6 +58,19 @@ const struct listener *listeners_find(const struct listeners *t,
 	return l;
 }
 
+int listener_groups(struct listener *l, const uint32_t *groups, size_t n)
+{
+	uint32_t *copy = malloc((n + 1) * sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, groups, n * sizeof(*copy));
+	free(l->groups);
+	l->groups = copy;
+	l->ngroups = n;
+	return 0;
+}
+
 struct listener *listeners_add(struct listeners *t,
 			       const struct listener_name *name, int32_t pid,
 			       const uint32_t *groups, size_t ngroups)
@@ -66,14 +79,9 @@ struct listener *listeners_add(struct listeners *t,
 
 	if (!l)
 		return NULL;
-	if (groups) {
-		l->groups = malloc((ngroups + 1) * sizeof(*groups));
-		if (!l->groups) {
-			free(l);
-			return NULL;
-		}
-		memcpy(l->groups, groups, ngroups * sizeof(*groups));
-		l->ngroups = ngroups;
+	if (groups && listener_groups(l, groups, ngroups) < 0) {
+		free(l);
+		return NULL;
 	}
 	l->key = key_of(&name->partition, &name->vmid, &name->service,
 			name->type);

@@ -37,7 +37,7 @@ struct listener {
 	struct listener *same;
 	struct listener_name name;
 	int32_t pid; /* of the binder; 0 after a restart of the broker */
-	uint32_t *groups; /* of the binder; NULL after a restart */
+	uint32_t *groups; /* of the binder */
 	size_t ngroups;
 	struct account *accounts[2]; /* user, partition: charged */
 	uint8_t suspect; /* owner gone: probes still to come */
@@ -73,6 +73,10 @@ bool listener_name_same(const struct listener_name *a,
 struct listener *listeners_add(struct listeners *t,
 			       const struct listener_name *name, int32_t pid,
 			       const uint32_t *groups, size_t ngroups);
+
+/** listener_groups() - the binder's, looked up after a restart; copied.
+ * Return: 0 or -ENOMEM */
+int listener_groups(struct listener *l, const uint32_t *groups, size_t n);
 
 /** listeners_remove() - unlink the file, free it */
 void listeners_remove(struct listeners *t, struct listener *l);

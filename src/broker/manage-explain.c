@@ -1,33 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* manage-explain.c - explain: the decision function, with its reasons said */
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/guid.h"
 #include "broker/listeners.h"
 #include "broker/manage.h"
-
-#define GROUPS_MAX 256
-
-/* The groups of a user who is not the caller. */
-static void groups_of(uint32_t uid, struct caller *c, uint32_t *groups)
-{
-	struct passwd pw, *found = NULL;
-	char buf[4096];
-	int n = GROUPS_MAX;
-
-	c->gid = NAME_UID_NONE;
-	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) != 0 || !found)
-		return;
-	c->gid = pw.pw_gid;
-	if (getgrouplist(pw.pw_name, pw.pw_gid, (gid_t *)groups, &n) >= 0) {
-		c->groups = groups;
-		c->ngroups = (size_t)n;
-	}
-}
+#include "broker/users.h"
 
 static json_t *steps_json(const char *steps)
 {
@@ -74,9 +55,10 @@ static json_t *verdict_json(const struct verdict *v)
 
 /* Who is asked about: the caller, or, from the host, anybody. */
 static bool who(struct call *c, const char *from, json_t *uid,
-		struct caller *ret, uint32_t *groups)
+		struct caller *ret, struct user **users)
 {
 	const struct partition *p;
+	const struct user *u;
 
 	*ret = client_caller(c->client);
 	if (from) {
@@ -98,10 +80,17 @@ static bool who(struct call *c, const char *from, json_t *uid,
 			       "uid: a number of 0 to 4294967294");
 			return false;
 		}
+		if (!guid_is_zero(&c->client->door->partition) &&
+		    n != c->client->uid) {
+			refuse(c->v, HVS_REASON_NOT_PERMITTED,
+			       "only the host may ask about other users");
+			return false;
+		}
 		ret->uid = (uint32_t)n;
-		ret->groups = NULL;
-		ret->ngroups = 0;
-		groups_of(ret->uid, ret, groups);
+		u = users_find(users, ret->uid);
+		ret->gid = u ? u->gid : NAME_UID_NONE;
+		ret->groups = u ? u->groups : NULL;
+		ret->ngroups = u ? u->ngroups : 0;
 	} else if (from && !guid_is_zero(&ret->partition)) {
 		/* processes in there, or a guest: nobody of this host */
 		ret->uid = ret->gid = NAME_UID_NONE;
@@ -114,7 +103,7 @@ static bool who(struct call *c, const char *from, json_t *uid,
 json_t *manage_explain(struct call *c)
 {
 	const char *from = NULL, *to, *verb = "connect", *type = "stream";
-	uint32_t groups[GROUPS_MAX];
+	cleanup_(users_free) struct user *users = NULL;
 	struct caller caller;
 	struct verdict v;
 	SOCKADDR_HV addr;
@@ -125,7 +114,7 @@ json_t *manage_explain(struct call *c)
 	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?o, s?b}", "to", &to, "from",
 		    &from, "verb", &verb, "type", &type, "uid", &uid,
 		    "passthru", &passthru) ||
-	    !who(c, from, uid, &caller, groups))
+	    !who(c, from, uid, &caller, &users))
 		return NULL;
 	t = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET : SOCK_STREAM;
 	verdict_init(&v);

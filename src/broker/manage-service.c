@@ -222,6 +222,11 @@ static bool lease_pid(struct call *c, json_t *lease, int32_t *ret)
 	if (!lease || (json_is_string(lease) &&
 		       (strcmp(json_string_value(lease), "process") == 0 ||
 			strcmp(json_string_value(lease), "connection") == 0))) {
+		if (!c->client->pid) {
+			refuse(c->v, HVS_REASON_BAD_REQUEST,
+			       "lease: the broker cannot see your process; say \"none\"");
+			return false;
+		}
 		*ret = c->client->pid;
 		return true;
 	}

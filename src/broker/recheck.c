@@ -6,59 +6,9 @@
  * looked up once for all of a user's connections: a transport may have very
  * many.
  */
-#include <grp.h>
-#include <pwd.h>
-#include <stdlib.h>
-
-#include "base/guid.h"
 #include "broker/rules.h"
 #include "broker/transport.h"
-
-#define GROUPS_MAX 64
-#define USERS_MAX 1024
-
-struct user {
-	uint32_t uid, gid;
-	UT_hash_handle hh;
-	gid_t groups[GROUPS_MAX];
-	size_t ngroups;
-};
-
-/* A user's groups as they are now, or NULL. */
-static const struct user *user_of(struct user **users, uint32_t uid)
-{
-	struct passwd pw, *found = NULL;
-	char buf[4096];
-	int n = GROUPS_MAX;
-	struct user *u;
-
-	HASH_FIND(hh, *users, &uid, sizeof(uid), u);
-	if (u || HASH_COUNT(*users) >= USERS_MAX)
-		return u;
-	u = calloc(1, sizeof(*u));
-	if (!u)
-		return NULL;
-	u->uid = uid;
-	u->gid = NAME_UID_NONE;
-	if (uid != NAME_UID_NONE &&
-	    getpwuid_r(uid, &pw, buf, sizeof(buf), &found) == 0 && found) {
-		u->gid = pw.pw_gid;
-		if (getgrouplist(pw.pw_name, pw.pw_gid, u->groups, &n) >= 0)
-			u->ngroups = (size_t)n;
-	}
-	HASH_ADD(hh, *users, uid, sizeof(u->uid), u);
-	return u;
-}
-
-static void users_free(struct user **users)
-{
-	struct user *u, *next;
-
-	HASH_ITER(hh, *users, u, next) {
-		HASH_DELETE(hh, *users, u);
-		free(u);
-	}
-}
+#include "broker/users.h"
 
 /* Would this connection be allowed now? */
 static bool still_allowed(struct broker *b, const struct transport *t,
@@ -74,7 +24,7 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 	const struct user *u;
 	struct verdict v;
 
-	if (r->direction == 1 && (u = user_of(users, r->uid))) {
+	if (r->direction == 1 && (u = users_find(users, r->uid))) {
 		c.gid = u->gid;
 		c.groups = u->groups;
 		c.ngroups = u->ngroups;

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Policy that changes while things run, quotas, leases, partitions, signals"""
 import errno
+import grp
 import json
 import os
+import pwd
 import signal
 import socket
 import struct
@@ -363,6 +365,46 @@ def test_disabled_on_the_way(b):
         inside.dial(LOOPBACK, port(5001)).close()
         for s in (listener, own):
             s.close()
+
+
+@in_a_broker()
+def test_listener_of_a_group_after_a_restart(b):
+    found = [(g.gr_gid, pwd.getpwnam(g.gr_mem[0])) for g in grp.getgrall()
+             if g.gr_mem] if os.geteuid() == 0 else []
+    if not found:
+        print("# no user here is in a second group, or we cannot become it")
+        return
+    gid, user = found[0]
+    b.service("s", 5000, "Bind=group:%d" % gid)
+    told, tell = os.pipe()
+    go, wait = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(wait)
+            os.initgroups(user.pw_name, user.pw_gid)
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+            with b.client() as c:
+                listener = c.serve(WILDCARD, port(5000))
+                os.write(tell, b"x")
+                os.read(go, 1)
+                listener.close()
+            os._exit(0)
+        except BaseException as e:
+            print("# child: %r" % e, flush=True)
+            os._exit(1)
+    os.close(tell)
+    try:
+        same(os.read(told, 1), b"x", "bound")
+        with b.client() as c:
+            c.dial(LOOPBACK, port(5000)).close()
+        b.restart()
+        with b.client() as c:
+            c.dial(LOOPBACK, port(5000)).close()
+    finally:
+        os.close(wait)
+        same(os.waitpid(pid, 0)[1], 0, "the member of the group")
 
 
 @in_a_broker()
