@@ -12,7 +12,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
+
+#include "base/hash.h"
 
 #define USER_GROUPS_MAX 256
 
