@@ -53,6 +53,26 @@ static bool bind_target(const struct world *w, const struct partition *me,
 	return true;
 }
 
+/* Who holds an address. @allowed: @c may bind it by the rules; then one who may
+ * not does not hold it. */
+static const struct listener *taken_by(const struct world *w,
+				       const struct caller *c, const GUID *vmid,
+				       const GUID *service, uint8_t type,
+				       const struct effective *e, bool allowed)
+{
+	const struct listener *l;
+
+	for (l = w->find(w->arg, &c->partition, vmid, service, type); l;
+	     l = l->same) {
+		struct caller owner = listener_owner(l);
+		bool theirs = !is_registered(e) || may_bind(w, e, &owner);
+
+		if (l->name.uid == c->uid || !allowed || theirs)
+			return l;
+	}
+	return NULL;
+}
+
 void decide_bind(const struct world *w, const struct caller *c,
 		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v)
 {
@@ -100,14 +120,14 @@ void decide_bind(const struct world *w, const struct caller *c,
 	if (exact && e.policy == POLICY_DISABLED)
 		v->disabled = true;
 
-	for (l = w->find(w->arg, &c->partition, &addr->VmId, &v->service, type);
-	     l; l = l->same) {
-		struct caller owner = listener_owner(l);
-		bool theirs = !is_registered(&e) ||
-			      may_bind(w, &e, &owner);
+	l = taken_by(w, c, &addr->VmId, &v->service, type, &e, allowed);
+	if (!l && e.service && e.service->has_port) {
+		/* bound before the service was registered */
+		GUID by_port = guid_from_port(e.service->port);
 
-		if (l->name.uid != c->uid && allowed && !theirs)
-			continue; /* a squatter */
+		l = taken_by(w, c, &addr->VmId, &by_port, type, &e, allowed);
+	}
+	if (l) {
 		v->listener = l;
 		rule_is(v, "one listener for an address");
 		refuse(v, HVS_REASON_ADDRESS_TAKEN,

@@ -218,14 +218,14 @@ static bool heard(struct search *s, const struct listener *l, bool wildcard)
 	return true;
 }
 
-static const struct listener *look_at(struct search *s, const GUID *vmid)
+static const struct listener *look_for(struct search *s, const GUID *vmid,
+				       const GUID *service)
 {
 	bool wildcard = guid_is_zero(vmid) || guid_equal(vmid, &guid_children);
 	const struct listener *l, *first = NULL;
 
 	/* Of several, one that may be there by the rules. */
-	for (l = s->w->find(s->w->arg, &s->target->vmid, vmid, s->service,
-			    s->type);
+	for (l = s->w->find(s->w->arg, &s->target->vmid, vmid, service, s->type);
 	     l; l = l->same) {
 		struct caller owner = listener_owner(l);
 
@@ -237,6 +237,20 @@ static const struct listener *look_at(struct search *s, const GUID *vmid)
 			first = l;
 	}
 	return first;
+}
+
+/* By the service's id, or by its port: a listener that was there before the
+ * service was registered has the name it was bound to. */
+static const struct listener *look_at(struct search *s, const GUID *vmid)
+{
+	const struct listener *l = look_for(s, vmid, s->service);
+	const struct service *reg = s->e->service;
+	GUID by_port;
+
+	if (l || !reg || !reg->has_port)
+		return l;
+	by_port = guid_from_port(reg->port);
+	return look_for(s, vmid, &by_port);
 }
 
 /* Most specific first. @r: how the target sees the caller. */

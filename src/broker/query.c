@@ -10,6 +10,7 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 #include "broker/resolve.h"
+#include "broker/rules.h"
 
 struct outcome *outcome_find(const struct broker *b, uint64_t token)
 {
@@ -43,6 +44,17 @@ void request_result(struct client *c, struct frame *f)
 	client_send(c, &m, NULL, 0);
 }
 
+/* A child learns of itself, its parent and those below it; the host of all. */
+static bool may_name(const struct broker *b, const GUID *from,
+		     const struct partition *p)
+{
+	const struct partition *me = registry_partition(b->registry, from);
+
+	return me && (p == me || p->kind == PARTITION_HOST ||
+		      parent_of(&b->world, me) == p ||
+		      is_below(&b->world, p, me));
+}
+
 bool resolve_partition(const struct broker *b, const GUID *from,
 		       const char *text, GUID *ret)
 {
@@ -55,7 +67,7 @@ bool resolve_partition(const struct broker *b, const GUID *from,
 		return true;
 	}
 	p = registry_partition_by_name(b->registry, text);
-	if (!p)
+	if (!p || !may_name(b, from, p))
 		return false;
 	*ret = p->vmid;
 	if (guid_equal(ret, from))
@@ -135,10 +147,7 @@ void request_names(struct client *c, struct frame *f)
 	broker_refresh(b);
 	word = guid_special_name(&addr.VmId);
 	p = registry_partition(b->registry, &addr.VmId);
-	/* A child learns its own name and those below it; the host all. */
-	if (p && !guid_is_zero(&c->door->partition) &&
-	    !guid_equal(&addr.VmId, &c->door->partition) &&
-	    !guid_equal(&p->parent, &c->door->partition))
+	if (p && !may_name(b, &c->door->partition, p))
 		p = NULL;
 	s = registry_service(b->registry, &addr.ServiceId);
 	msg_begin_reply(&m, MSG_NAMES, f->h.serial, 0, 0, 0);

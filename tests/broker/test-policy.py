@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Policy that changes while things run, quotas, leases, partitions, signals"""
+"""Policy that changes while things run, quotas, leases, partitions"""
 import errno
 import grp
 import json
@@ -458,6 +458,32 @@ def test_partitions(b):
 
 
 @in_a_broker()
+def test_listener_before_the_service(b):
+    """Bound by its port before a service with an id of its own has it."""
+    ident = uuid.uuid4()
+    vm = b.partition("vm")
+    with b.client() as c, b.client(vm) as inside:
+        listener = c.serve(WILDCARD, port(4200))
+        same(why(inside, PARENT, port(4200)), NOT_REGISTERED, "not yet")
+        b.service("late", 4200, "ServiceId=%s" % ident)
+        for spelling in port(4200), ident:
+            same(why(inside, PARENT, spelling), 0, str(spelling))
+            same(refusal(c.serve, WILDCARD, spelling).reason, TAKEN, "bind")
+        listener.close()
+
+
+@in_a_broker()
+def test_names_of_others_are_not_told(b):
+    one = b.partition("one")
+    b.partition("two")
+    with b.client() as c, b.client(one) as inside:
+        c.ask(RESOLVE, b"two\0" b"1\0").check()
+        inside.ask(RESOLVE, b"one\0" b"1\0").check()
+        inside.ask(RESOLVE, b"host\0" b"1\0").check()
+        same(inside.ask(RESOLVE, b"two\0" b"1\0").reason, UNKNOWN, "two")
+
+
+@in_a_broker()
 def test_waiting_for_a_listener(b):
     """Both orders; hvs_listen(), plain listen(2), and a rule that changes."""
     with b.client() as c, b.client() as d:
@@ -533,67 +559,6 @@ def test_target(_):
             same(e.reason, NO_LISTENER, str(e))
             os.unlink(b.dir + "/daemon")
             same(refusal(c.dial, PARENT, port(4200)).reason, NO_LISTENER, "")
-
-
-def test_signals_and_readiness(_):
-    with Broker() as b, tempfile.TemporaryDirectory() as work:
-        b.proc.send_signal(signal.SIGHUP)
-        b.serves()
-        with b.client() as c:
-            listener = c.serve(WILDCARD, port(1))
-        same(b.stop(), 0, "SIGTERM")
-        # READY=1
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.bind(work + "/notify")
-        notify.settimeout(20)
-        b.env = dict(os.environ, NOTIFY_SOCKET=work + "/notify")
-        b.start()
-        check(b"READY=1" in notify.recv(4096), "READY=1")
-        with b.client() as c:
-            c.dial(LOOPBACK, port(1)).close()
-            listener.accept()[0].close()
-        same(b.stop(), 0, "SIGTERM")
-        # a socket that somebody else listens on
-        b.env = None
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        os.unlink(b.run + "/control")
-        s.bind(b.run + "/control")
-        s.listen(64)
-        early = Client(b.run + "/control", hello=False)
-        ready, told = os.pipe()
-        p = subprocess.Popen(
-            ["/bin/bash", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; "
-             "exec \"$@\" 3<&%d" % s.fileno(), "bash"] +
-            b.command("--ready-fd", str(told)), stdin=subprocess.DEVNULL,
-            pass_fds=[s.fileno(), told])
-        os.close(told)
-        try:
-            same(os.read(ready, 1), b"\1", "ready")
-            early.ask(HELLO, struct.pack("<II", 1, 1)).check()
-            with b.client() as c:
-                c.dial(LOOPBACK, port(1)).close()
-                listener.accept()[0].close()
-        finally:
-            p.terminate()
-            same(p.wait(20), 0, "its end")
-        with Client(b.run + "/control", hello=False, timeout=20):
-            pass  # still listened on, by us: a connect waits
-        s.close()
-        os.close(ready)
-        # and an ordinary start after all that
-        b.start()
-        b.serves()
-        listener.close()
-
-
-@in_a_broker()
-def test_what_is_no_option(b):
-    for options in (["--max-listeners", "x"], ["--profile", "none"], ["more"],
-                    ["--ready-fd", "-1"], ["--nothing"]):
-        r = subprocess.run([b.program] + options, stderr=subprocess.PIPE,
-                           stdin=subprocess.DEVNULL, timeout=20)
-        same(r.returncode, 2, "%r" % options)
-        check(r.stderr, "a message")
 
 
 class Place:

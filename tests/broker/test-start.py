@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""How the broker starts and ends: sockets handed over, readiness, signals"""
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import tap
+from hvb import *
+from tap import check, same
+
+
+def in_a_broker(*options):
+    def wrap(function):
+        def run(_):
+            with Broker(*options) as b:
+                function(b)
+        return run
+    return wrap
+
+
+def test_signals_and_readiness(_):
+    with Broker() as b, tempfile.TemporaryDirectory() as work:
+        b.proc.send_signal(signal.SIGHUP)
+        b.serves()
+        with b.client() as c:
+            listener = c.serve(WILDCARD, port(1))
+        same(b.stop(), 0, "SIGTERM")
+        # READY=1
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(work + "/notify")
+        notify.settimeout(20)
+        b.env = dict(os.environ, NOTIFY_SOCKET=work + "/notify")
+        b.start()
+        check(b"READY=1" in notify.recv(4096), "READY=1")
+        with b.client() as c:
+            c.dial(LOOPBACK, port(1)).close()
+            listener.accept()[0].close()
+        same(b.stop(), 0, "SIGTERM")
+        # a socket that somebody else listens on
+        b.env = None
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        os.unlink(b.run + "/control")
+        s.bind(b.run + "/control")
+        s.listen(64)
+        early = Client(b.run + "/control", hello=False)
+        ready, told = os.pipe()
+        p = subprocess.Popen(
+            ["/bin/bash", "-c", "export LISTEN_PID=$$ LISTEN_FDS=1; "
+             "exec \"$@\" 3<&%d" % s.fileno(), "bash"] +
+            b.command("--ready-fd", str(told)), stdin=subprocess.DEVNULL,
+            pass_fds=[s.fileno(), told])
+        os.close(told)
+        try:
+            same(os.read(ready, 1), b"\1", "ready")
+            early.ask(HELLO, struct.pack("<II", 1, 1)).check()
+            with b.client() as c:
+                c.dial(LOOPBACK, port(1)).close()
+                listener.accept()[0].close()
+        finally:
+            p.terminate()
+            same(p.wait(20), 0, "its end")
+        with Client(b.run + "/control", hello=False, timeout=20):
+            pass  # still listened on, by us: a connect waits
+        s.close()
+        os.close(ready)
+        # and an ordinary start after all that
+        b.start()
+        b.serves()
+        listener.close()
+
+
+@in_a_broker()
+def test_what_is_no_option(b):
+    for options in (["--max-listeners", "x"], ["--profile", "none"], ["more"],
+                    ["--ready-fd", "-1"], ["--nothing"]):
+        r = subprocess.run([b.program] + options, stderr=subprocess.PIPE,
+                           stdin=subprocess.DEVNULL, timeout=20)
+        same(r.returncode, 2, "%r" % options)
+        check(r.stderr, "a message")
+
+
+class Place:
+    def __init__(self, work):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__], Place)
