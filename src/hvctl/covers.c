@@ -60,8 +60,8 @@ void covers_say(struct ctl *c, int fd)
 	struct call_error err;
 	socklen_t len = sizeof(SOCKADDR_HV);
 	const json_t *l;
+	char name[256], guid[GUID_TEXT_SIZE];
 	SOCKADDR_HV addr;
-	char name[256];
 
 	if (hvs_getsockname(fd, &addr, &len) < 0 ||
 	    hvs_address_format(&addr, text, sizeof(text), 0) < 0) {
@@ -73,7 +73,9 @@ void covers_say(struct ctl *c, int fd)
 	    !guid_equal(&addr.VmId, &guid_children))
 		return;
 	if (hvs_partition(NULL, name, sizeof(name)) < 0 ||
-	    call(c, CALL_HOST, json_pack("{s:s}", "method", "listeners"),
+	    call(c, CALL_HOST,
+		 json_pack("{s:s, s:s}", "method", "listeners", "service",
+			   guid_format(&addr.ServiceId, guid)),
 		 &reply, &err)) {
 		fprintf(stderr, "which partitions that covers, only the host "
 				"may ask\n");
