@@ -225,7 +225,8 @@ static const struct listener *look_for(struct search *s, const GUID *vmid,
 	const struct listener *l, *first = NULL;
 
 	/* Of several, one that may be there by the rules. */
-	for (l = s->w->find(s->w->arg, &s->target->vmid, vmid, service, s->type);
+	for (l = s->w->find(s->w->arg, &s->target->vmid, vmid, service,
+			    s->type);
 	     l; l = l->same) {
 		struct caller owner = listener_owner(l);
 
