@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* rig.c - see rig.h */
+/* rig.c - see rig.h */#include <sys/resource.h>
+
 #include "rig.h"
 
 #include <check.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "transport/vhost-user/message.h"
+
+unsigned int rig_descriptors;
 
 #define PACKET_COST 576u
 #define SETTLE_PORT 0xfffffff0u
@@ -345,6 +348,12 @@ static void spawn(struct rig *r)
 	must(r->child >= 0);
 	if (r->child)
 		return;
+	if (rig_descriptors) {
+		const struct rlimit few = { rig_descriptors, rig_descriptors };
+
+		if (setrlimit(RLIMIT_NOFILE, &few) < 0)
+			_exit(126);
+	}
 	snprintf(fd, sizeof(fd), "%d", r->child_in);
 	setenv("HVSOCKET_RUNTIME_DIR", r->dir, 1);
 	execl(program, program, "--partition", "test", "--fd", fd, "--sandbox",

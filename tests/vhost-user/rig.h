@@ -68,6 +68,10 @@ struct rig {
 
 typedef bool (*rig_fn)(struct rig *r, void *arg);
 
+/** rig_descriptors - RLIMIT_NOFILE of the programs started from now on; 0: as
+ * it is. (Ours also limits what we have in flight, unless we are root.) */
+extern unsigned int rig_descriptors;
+
 /** rig_start() - broker, program, VMM, guest: up to "running" */
 struct rig *rig_start(void);
 /** rig_start_with() - the same with this driver set-up */
