@@ -26,7 +26,9 @@ LAYERS = {
     "broker": ("base", "proto", "registry"),
     "lib": ("base", "proto"),
     "preload": ("base", "proto", "lib"),
-    "transport": ("base", "proto"),
+    "vmbus": ("base",),
+    "transport": ("base", "proto", "vmbus"),
+    "hvvm": ("base", "proto"),
     "hvctl": ("base", "proto", "registry"),
 }
 
