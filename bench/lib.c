@@ -43,15 +43,13 @@ static double quantile(const double *sorted, size_t n, double q)
 	return sorted[(size_t)(q * (double)(n - 1) + 0.5)];
 }
 
-struct bench_result bench_pairs(bench_fn fn, void *arg, bench_fn against,
-				void *against_arg)
+struct bench_result bench_n_pairs(int n, bench_fn fn, void *arg,
+				  bench_fn against, void *against_arg)
 {
 	double a[PAIRS], b[PAIRS], r[PAIRS];
 	struct bench_result res;
 
-	(void)fn(arg); /* both warm */
-	(void)against(against_arg);
-	for (int i = 0; i < PAIRS; i++) {
+	for (int i = 0; i < n; i++) {
 		if (i & 1) {
 			a[i] = fn(arg);
 			b[i] = against(against_arg);
@@ -61,15 +59,23 @@ struct bench_result bench_pairs(bench_fn fn, void *arg, bench_fn against,
 		}
 		r[i] = a[i] / b[i];
 	}
-	qsort(a, PAIRS, sizeof(a[0]), by_value);
-	qsort(b, PAIRS, sizeof(b[0]), by_value);
-	qsort(r, PAIRS, sizeof(r[0]), by_value);
-	res.value = quantile(a, PAIRS, 0.5);
-	res.against = quantile(b, PAIRS, 0.5);
-	res.ratio = quantile(r, PAIRS, 0.5);
-	res.low = quantile(r, PAIRS, 0.25);
-	res.high = quantile(r, PAIRS, 0.75);
+	qsort(a, (size_t)n, sizeof(a[0]), by_value);
+	qsort(b, (size_t)n, sizeof(b[0]), by_value);
+	qsort(r, (size_t)n, sizeof(r[0]), by_value);
+	res.value = quantile(a, (size_t)n, 0.5);
+	res.against = quantile(b, (size_t)n, 0.5);
+	res.ratio = quantile(r, (size_t)n, 0.5);
+	res.low = quantile(r, (size_t)n, 0.25);
+	res.high = quantile(r, (size_t)n, 0.75);
 	return res;
+}
+
+struct bench_result bench_pairs(bench_fn fn, void *arg, bench_fn against,
+				void *against_arg)
+{
+	(void)fn(arg); /* both warm */
+	(void)against(against_arg);
+	return bench_n_pairs(PAIRS, fn, arg, against, against_arg);
 }
 
 void bench_open(const char *json_path)

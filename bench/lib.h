@@ -26,6 +26,10 @@ struct bench_result {
 
 struct bench_result bench_pairs(bench_fn fn, void *arg, bench_fn against,
 				void *against_arg);
+/** bench_n_pairs() - the same with @n pairs, at most PAIRS, and no warming up:
+ * for what takes seconds each time */
+struct bench_result bench_n_pairs(int n, bench_fn fn, void *arg,
+				  bench_fn against, void *against_arg);
 
 /** bench_row() - one line of the table, one object of the JSON file;
  * @bound NULL: reported only; ">= 0.5" compares the ratio */

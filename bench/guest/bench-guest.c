@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench-guest - the guest's part of the measurements with real guests
+ *
+ * Connects to the host (CID 2) at port 7000 and obeys what comes, one line
+ * each, over AF_VSOCK, whatever carries that:
+ *
+ *	up BYTES SIZE BUFFER	send BYTES to port 7001, SIZE in each write
+ *	down BYTES SIZE BUFFER	receive until end of file from port 7002
+ *	trips COUNT SIZE	as many round trips with port 7003
+ *	connects COUNT		as many connections to port 7004, one by one
+ *	hold COUNT		as many at a time, until the next command
+ *
+ * Each is answered "done NANOSECONDS" (the guest's clock). BUFFER, if not 0, is
+ * the size of both socket buffers, set before the connect; hv_sock makes its
+ * rings from it. SO_SNDBUF doubles what it is given, so half is asked for.
+ * Static, and may be the guest's script's only program.
+ */
+#include <errno.h>
+#include <linux/vm_sockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONTROL 7000u
+#define HELD_MAX 1024
+
+static char buf[1 << 20];
+
+static _Noreturn void die(const char *what)
+{
+	printf("bench-guest: %s: %s\n", what, strerror(errno));
+	fflush(stdout);
+	exit(1);
+}
+
+static long long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static int dial(unsigned int port, int buffer)
+{
+	struct sockaddr_vm sa = {
+		.svm_family = AF_VSOCK,
+		.svm_cid = VMADDR_CID_HOST,
+		.svm_port = port,
+	};
+	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int half = buffer / 2;
+	/* virtio-vsock does not look at the socket's buffers but at this */
+	unsigned long long credit = (unsigned long long)buffer;
+
+	if (fd < 0)
+		die("socket");
+	if (buffer &&
+	    (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)) < 0 ||
+	     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half)) < 0 ||
+	     setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &credit,
+			sizeof(credit)) < 0))
+		die("buffer sizes");
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		die("connect");
+	return fd;
+}
+
+static void put(int fd, size_t total, size_t size)
+{
+	while (total) {
+		ssize_t n = write(fd, buf, total < size ? total : size);
+
+		if (n <= 0)
+			die("write");
+		total -= (size_t)n;
+	}
+}
+
+/* all of @size, or to the end of file if it is 0 */
+static void get(int fd, size_t size, size_t each)
+{
+	size_t got = 0;
+	ssize_t n;
+
+	while (!size || got < size) {
+		n = read(fd, buf, size ? size - got : each);
+		if (n < 0)
+			die("read");
+		if (n == 0 && size)
+			die("end of file");
+		if (n == 0)
+			return;
+		got += (size_t)n;
+	}
+}
+
+static void up(long bytes, long size, int buffer)
+{
+	int fd = dial(7001, buffer);
+
+	put(fd, (size_t)bytes, (size_t)size);
+	shutdown(fd, SHUT_WR);
+	get(fd, 0, sizeof(buf));
+	close(fd);
+}
+
+static void down(long size, int buffer)
+{
+	int fd = dial(7002, buffer);
+
+	get(fd, 0, (size_t)size);
+	close(fd);
+}
+
+static void trips(long count, long size)
+{
+	int fd = dial(7003, 0);
+
+	for (long i = 0; i < count; i++) {
+		put(fd, (size_t)size, (size_t)size);
+		get(fd, (size_t)size, 0);
+	}
+	close(fd);
+}
+
+static void obey(const char *line)
+{
+	static int held[HELD_MAX], holding;
+	long a = 0, b = 0, c = 0;
+
+	while (holding)
+		close(held[--holding]);
+	if (sscanf(line, "up %ld %ld %ld", &a, &b, &c) == 3)
+		up(a, b, (int)c);
+	else if (sscanf(line, "down %ld %ld %ld", &a, &b, &c) == 3)
+		down(b, (int)c);
+	else if (sscanf(line, "trips %ld %ld", &a, &b) == 2)
+		trips(a, b);
+	else if (sscanf(line, "connects %ld", &a) == 1)
+		while (a--)
+			close(dial(7004, 0));
+	else if (sscanf(line, "hold %ld", &a) == 1 && a <= HELD_MAX)
+		while (holding < a)
+			held[holding++] = dial(7004, 0);
+}
+
+int main(void)
+{
+	int fd = dial(CONTROL, 0);
+	FILE *control = fdopen(fd, "r");
+	char line[128];
+
+	if (!control)
+		die("fdopen");
+	while (fgets(line, sizeof(line), control)) {
+		long long t0 = now_ns();
+
+		obey(line);
+		dprintf(fd, "done %lld\n", now_ns() - t0);
+	}
+	return 0;
+}

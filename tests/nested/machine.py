@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""machine - a machine that has KVM with Hyper-V's emulation, for the tests
+
+    with Machine(work, build) as m:
+        m.run("hvvm --version").ok()
+
+Where KVM works here, commands run here (Direct). Where it does not, they run
+in an outer virtual machine: QEMU's software emulation has AMD's SVM with nested
+paging, so a stock kernel in it has a working /dev/kvm. Its file system is an
+initramfs made from what is installed here: python3, socat, QEMU, and the
+programs of the build, at the same paths as here. It takes some 5 s to be up.
+
+Whether KVM works is not asked of /dev/kvm but of a guest that is booted.
+$NESTED says "force" or "never" to overrule that.
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
+import vm  # noqa: E402
+
+MODULES = ("virtio_pci", "kvm-amd", "kvm-intel", "vhost_vsock",
+           "vsock_loopback", "virtiofs", "ext4", "tun")
+PROGRAMS = ("/usr/bin/python3", "socat", "strace", "bash", "setpriv", "nproc",
+            "readelf", "timeout", "prlimit")
+QEMU = ("qemu-system-x86_64",)
+OUTER_S = 3000
+
+
+def works_here():
+    """Does KVM boot a stock kernel here?"""
+    said = os.environ.get("NESTED", "")
+    if said in ("force", "never"):
+        return said == "never"
+    kernel = vm.kernel_directory()
+    r = subprocess.run([os.path.join(vm.SCRIPTS, "guest-run"), "--probe",
+                        "--kernel", kernel], stdout=subprocess.PIPE, text=True)
+    return r.stdout.strip() == "kvm"
+
+
+def elf_files(folder):
+    """Programs and libraries of a build, but not its tests' and objects."""
+    for base, dirs, names in os.walk(folder):
+        dirs[:] = [d for d in dirs if not d.endswith(".p") and d not in (
+            "meson-logs", "meson-private", "meson-info", "fuzz")]
+        for name in names:
+            path = os.path.join(base, name)
+            if not name.endswith((".o", ".a")) and not os.path.islink(path):
+                with open(path, "rb") as f:
+                    if f.read(4) == b"\x7fELF":
+                        yield path
+
+
+def links(folder):
+    for base, dirs, names in os.walk(folder):
+        dirs[:] = [d for d in dirs if not d.endswith(".p")]
+        for name in names:
+            path = os.path.join(base, name)
+            if os.path.islink(path):
+                yield path, os.readlink(path)
+
+
+def initramfs(kernel, build, output, agent, more=(), qemu=False):
+    """Everything that tests need, at the same paths as here."""
+    command = [os.path.join(vm.SCRIPTS, "guest-initramfs"), "--kernel", kernel,
+               "--output", output, "--agent", agent, "--modules",
+               ",".join(MODULES)]
+    for name in PROGRAMS + (QEMU if qemu else ()):
+        path = shutil.which(name)
+        if not path:
+            raise vm.GuestError("%s is not installed here" % name)
+        command += ["--add", "%s:%s" % (os.path.realpath(path), path)]
+    library = subprocess.run(
+        ["/usr/bin/python3", "-c", "import os; print(os.__file__)"],
+        stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    library = os.path.dirname(library)
+    command += ["--tree", library]
+    # what python's own modules are linked with
+    for name in os.listdir(os.path.join(library, "lib-dynload")):
+        path = os.path.join(library, "lib-dynload", name)
+        command += ["--add", "%s:%s" % (path, path)]
+    for folder in ("tests", "scripts", "bench", "examples"):
+        command += ["--tree", os.path.join(TOP, folder)]
+    for path in elf_files(build):
+        command += ["--add", "%s:%s" % (path, path)]
+    for path, target in links(build):
+        command += ["--link", "%s:%s" % (path, target)]
+    if qemu:
+        command += ["--tree", "/usr/share/qemu", "--tree", "/usr/share/seabios"]
+    for item in more:
+        source, _, target = item.partition(":")
+        kind = "--tree" if os.path.isdir(source) else "--add"
+        command += [kind, "%s:%s" % (source, target or source)]
+    subprocess.run(command, check=True)
+
+
+class Machine(vm.Guest):
+    """The outer machine; commands as in vm.Guest."""
+
+    def __init__(self, work, build, more=(), kernel=None, memory=3072, cpus=2,
+                 limit=OUTER_S, qemu=False):
+        directory = vm.kernel_directory(kernel if kernel is not None else "")
+        agent = os.path.join(build, "tests", "guest", "guest-agent")
+        image = os.path.join(work, "outer.cpio")
+        initramfs(directory, build, image, agent, more, qemu)
+        super().__init__(directory, image, work, name="outer", limit=limit,
+                         options=("--memory", str(memory), "--cpus", str(cpus),
+                                  "--accel", "tcg"))
+        os.unlink(image)
+        # The root is memory already; what came along may be below /tmp.
+        self.run("umount /tmp; mkdir -p /dev/shm /dev/pts "
+                 "/sys/kernel/tracing; mount -t tmpfs shm /dev/shm; "
+                 "mount -t devpts pts /dev/pts; "
+                 "mount -t tracefs t /sys/kernel/tracing; "
+                 "ln -sfn /proc/self/fd /dev/fd; mkdir -p /usr/bin /root; "
+                 "ln -sf /bin/busybox /usr/bin/env; "
+                 "test -c /dev/kvm").ok()
+
+
+class Direct:
+    """The same where KVM works: commands run here."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def machine(work, build, **more):
+    return Direct(work) if works_here() else Machine(work, build, **more)
