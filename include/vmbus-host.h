@@ -39,6 +39,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 #define VMBH_MESSAGE_MAX 240u /* bytes of one control message */
 #define VMBH_RELIDS 2048u     /* relids are 1 ... 2047 */
@@ -73,6 +76,7 @@ enum vmbh_gone {
 	VMBH_GONE_CORRUPT,  /* the guest's ring or packet was malformed */
 	VMBH_GONE_LINGER,   /* the guest's program is gone and nobody reads */
 	VMBH_GONE_MEMORY,   /* no memory here, or its pages are gone */
+	VMBH_GONE_RESCINDED, /* vmbh_rescind() */
 };
 
 /**
@@ -147,7 +151,7 @@ struct vmbh_config {
 	uint32_t open_guest_ms;	  /* 5000: a guest's connect to be opened */
 	uint32_t open_host_ms;	  /* 2000: the same of the host's */
 	uint32_t linger_ms;	  /* 10000: a full ring that nobody reads */
-	uint32_t packet;	  /* 8192: most payload in a packet, 1 ... 16384 */
+	uint32_t packet;	  /* 8192: payload of a packet, 1 ... 16384 */
 };
 
 /**
@@ -273,7 +277,7 @@ ssize_t vmbh_sock_room(struct vmbh_sock *s, struct iovec *iov,
 /** vmbh_sock_produce() - the first @bytes of that room hold data: they are the
  * guest's now, which is told if it waits */
 void vmbh_sock_produce(struct vmbh_sock *s, size_t bytes);
-/** vmbh_sock_shutdown() - no more data: FIN goes out as soon as there is room */
+/** vmbh_sock_shutdown() - no more data: FIN goes out when there is room */
 void vmbh_sock_shutdown(struct vmbh_sock *s);
 /** vmbh_sock_fin_sent() - is it in the ring? */
 bool vmbh_sock_fin_sent(const struct vmbh_sock *s);
@@ -374,7 +378,7 @@ int vmbh_recover(struct vmbh *h, const void *page);
 /** vmbh_rescind() - as if the host had removed this channel. Return: 0 or
  * -ENOENT (no such relid) */
 int vmbh_rescind(struct vmbh *h, uint32_t relid);
-/** vmbh_send_raw() - queue any control message. Return: 0, -EMSGSIZE, -ENOMEM */
+/** vmbh_send_raw() - queue any message. Return: 0, -EMSGSIZE, -ENOMEM */
 int vmbh_send_raw(struct vmbh *h, const void *message, size_t len);
 /** vmbh_message_name() - "OPEN_CHANNEL" for 5; NULL: unknown */
 const char *vmbh_message_name(uint32_t type);
@@ -387,11 +391,14 @@ char *vmbh_describe(const void *message, size_t len, char *out, size_t size);
 /* ---- SynIC pages [2]: for VMMs that keep them in memory they can write */
 
 /** vmbh_slot_put() - a VMBus message into the slot of SINT 2 of a message page.
- * Return: 0: raise SINT 2; -EAGAIN: taken, the pending flag is set; -EMSGSIZE */
+ * Return: 0: raise SINT 2; -EAGAIN: taken, pending flag set; -EMSGSIZE */
 int vmbh_slot_put(void *message_page, const void *payload, size_t len);
 /** vmbh_event_set() - Return: must SINT 2 be raised (the flag was clear)? */
 bool vmbh_event_set(void *event_page, uint32_t relid);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
