@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rig.h - the library and the guest in one program, and programs at both ends
+ * of connections between them
+ *
+ * Interrupts are remembered and taken by rig_step(), as a processor would: not
+ * in the middle of what raised them. Time is a number.
+ *
+ * A flow is one connection with a program at each end. What is sent is a known
+ * sequence of bytes per flow and direction, so any byte that comes can be
+ * checked. A program goes on only when it was woken.
+ */
+#ifndef TESTS_VMBUS_RIG_H
+#define TESTS_VMBUS_RIG_H
+
+#include <vmbus-host.h>
+
+#include "guest.h"
+
+#define RIG_FLOWS 4096u
+#define RIG_PAGES 16384u
+#define RIG_SERVICE 1000u /* port of flow 0 */
+
+struct rig;
+
+/* One direction, at its two ends. */
+struct rig_end {
+	uint64_t sent, got;
+	uint64_t to_send; /* then the end of file, if fin */
+	bool fin;	  /* is to be sent */
+	bool fin_sent, eof;
+	bool woken; /* the host's program: there may be something to do */
+};
+
+struct rig_flow {
+	struct rig *r;
+	unsigned int id;
+	struct vmbh_sock *s;	    /* host end */
+	struct vg_sock *v;	    /* guest end */
+	struct rig_end host, guest; /* what each of them sends; got: receives */
+	bool from_host, asked, connected, refused, gone;
+	enum vmbh_gone why;
+	bool host_stalls, guest_stalls; /* do not read */
+	bool host_done, guest_done;	/* closed by the program */
+};
+
+struct rig {
+	struct vmbh *h;
+	struct vg *g;
+	struct vmbh_config config;
+	uint64_t now;
+	bool pending[VG_VPS];
+	bool no_page[VG_VPS]; /* post() says -ENXIO */
+	bool hold;	      /* accept or refuse later */
+	bool refuse;
+	bool ready;
+	bool check_vp; /* doorbells go to where the guest has the channel */
+	uint64_t mapped, unmapped;
+	uint32_t map_fails_from; /* page; 0: never */
+	uint64_t complaints;
+	char complaint[256];
+	uint64_t written;
+	uint32_t random;
+	unsigned int nflows;
+	struct rig_flow flows[RIG_FLOWS];
+	uint8_t journal[VMBH_JOURNAL_SIZE];
+	uint32_t free_pages;   /* of the guest when it had no channel */
+	uint64_t messages[32]; /* from the host, by type */
+	unsigned int packets_per_peek;
+};
+
+struct rig *rig_new(const struct vmbh_config *config, uint32_t seed);
+/* The guest has loaded its driver and got the offers. */
+struct rig *rig_new_loaded(const struct vmbh_config *config, uint32_t seed);
+/* Checks that nothing is left over. */
+void rig_free(struct rig *r);
+/* Interrupts and workers of the guest, programs of flows. Return: there was
+ * something to do. */
+bool rig_step(struct rig *r);
+void rig_settle(struct rig *r);
+/* Time goes on by @ms, timers and all. */
+void rig_pass(struct rig *r, uint32_t ms);
+uint32_t rig_random(struct rig *r, uint32_t below);
+
+GUID rig_port(uint32_t port);
+struct rig_flow *rig_flow_new(struct rig *r);
+/* The guest's program listens or connects; settled. NULL: it did not work. */
+struct rig_flow *rig_connect_guest(struct rig *r, uint32_t buf);
+struct rig_flow *rig_connect_host(struct rig *r);
+/* Programs of @f try to go on. Return: something moved. */
+bool rig_move(struct rig_flow *f);
+void rig_close_host(struct rig_flow *f);
+void rig_close_guest(struct rig_flow *f);
+/* The bus ends as a process that is killed, and another one recovers. */
+void rig_crash(struct rig *r);
+/* Save, and load into another bus. */
+void rig_reload(struct rig *r);
+/* No channel, GPADL or page is left on either side, and no fault was seen. */
+void rig_check_clean(struct rig *r);
+
+#endif /* TESTS_VMBUS_RIG_H */
