@@ -29,6 +29,8 @@ struct memory {
 /** memory_new() - @size: a multiple of 2 MiB. Return: 0 or -errno */
 int memory_new(struct memory *m, uint64_t size);
 void memory_free(struct memory *m);
+/** memory_clear() - all zeros again, and nothing taken. Return: 0 or -errno */
+int memory_clear(struct memory *m);
 /** memory_at() - @len bytes at @gpa, all within one region; NULL: they are not
  * memory */
 void *memory_at(const struct memory *m, uint64_t gpa, size_t len);

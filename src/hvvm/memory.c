@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* memory.c - see memory.h */
+#include "hvvm/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int memory_new(struct memory *m, uint64_t size)
+{
+	uint64_t low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
+	int r;
+
+	*m = (struct memory) { .fd = -1, .size = size, .count = 1 };
+	m->at[0] = (struct memory_region) { .size = low };
+	if (size > low)
+		m->at[m->count++] = (struct memory_region) {
+			.gpa = MEMORY_HIGH,
+			.size = size - low,
+			.offset = low,
+		};
+	m->fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (m->fd < 0)
+		return -errno;
+	/* a back end that has it mapped must not find it cut short */
+	if (ftruncate(m->fd, (off_t)size) < 0 ||
+	    fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+		r = -errno;
+		memory_free(m);
+		return r;
+	}
+	m->map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_NORESERVE, m->fd, 0);
+	if (m->map == MAP_FAILED) {
+		r = -errno;
+		m->map = NULL;
+		memory_free(m);
+		return r;
+	}
+	(void)madvise(m->map, size, MADV_DONTDUMP);
+	return 0;
+}
+
+void memory_free(struct memory *m)
+{
+	if (m->map)
+		munmap(m->map, m->size);
+	if (m->fd >= 0)
+		close(m->fd);
+	*m = (struct memory) { .fd = -1 };
+}
+
+int memory_clear(struct memory *m)
+{
+	if (fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)m->size) < 0)
+		return -errno;
+	return 0;
+}
+
+void *memory_at(const struct memory *m, uint64_t gpa, size_t len)
+{
+	for (unsigned int i = 0; i < m->count; i++) {
+		const struct memory_region *r = &m->at[i];
+
+		if (gpa >= r->gpa && gpa - r->gpa < r->size &&
+		    r->size - (gpa - r->gpa) >= len)
+			return m->map + r->offset + (gpa - r->gpa);
+	}
+	return NULL;
+}

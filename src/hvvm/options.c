@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* options.c - see options.h */
+#include "hvvm/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hvvm/machine.h"
+
+static const char usage_text[] =
+	"Usage: hvvm run --kernel BZIMAGE [option]...\n"
+	"A small virtual machine whose guest believes it runs on Hyper-V.\n"
+	"\n"
+	"  --name NAME          its partition (without: no broker)\n"
+	"  --kernel FILE        a bzImage\n"
+	"  --initrd FILE        its initial file system\n"
+	"  --append TEXT        more words for the kernel's command line\n"
+	"  --memory SIZE        such as 512M or 2G (default 256M)\n"
+	"  --cpus N             virtual processors (default 1)\n"
+	"  --console HOW        stdio (default), pty, file:PATH, none\n"
+	"  --no-reboot          end where the guest would reboot (status 3)\n"
+	"  --timeout S          end it after so many seconds (status 124)\n"
+	"  --vmcore FILE        write an ELF core when the guest panics\n"
+	"  --vhost-user KIND:PATH[,tag=NAME]\n"
+	"                       a device whose back end listens at PATH: blk,\n"
+	"                       fs\n"
+	"  --uds-path PATH      without a broker: Unix sockets at PATH\n"
+	"  --vmbus-socket PATH  a VMBus back end that listens at PATH\n"
+	"  --no-vmbus           none\n"
+	"  --trace FILE, --inject RULE, --sandbox MODE\n"
+	"                       for hvsocket-vmbus\n"
+	"  --verbose            say more\n"
+	"  --help\n"
+	"\n"
+	"Ends with 0 when the guest powers off, 126 when it panics, 125 when\n"
+	"the machine fails. See hvvm(1).\n";
+
+static int __attribute__((format(printf, 1, 2))) fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("hvvm: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return STATUS_FAILED;
+}
+
+static bool number(const char *text, uint64_t low, uint64_t high, uint64_t *ret)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || *text == '+' ||
+	    v < low || v > high)
+		return false;
+	*ret = v;
+	return true;
+}
+
+/* Bytes, with K, M, G or T; a bare number is MiB, as in QEMU. */
+static bool memory_size(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	uint64_t v, unit = 1ull << 20;
+	const char *u;
+	char digits[24];
+	size_t n = strlen(text);
+
+	if (n == 0 || n >= sizeof(digits))
+		return false;
+	memcpy(digits, text, n + 1);
+	u = strchr(units, digits[n - 1]);
+	if (u && *u) {
+		unit = 1ull << (10 * (u - units + 1));
+		digits[n - 1] = '\0';
+	}
+	if (!number(digits, 1, UINT64_MAX / unit, &v))
+		return false;
+	v *= unit;
+	if (v % (2ull << 20) || v < 32ull << 20 || v > 1ull << 42)
+		return false;
+	*ret = v;
+	return true;
+}
+
+static int console(struct options *o, const char *text)
+{
+	if (strcmp(text, "stdio") == 0) {
+		o->console = CONSOLE_STDIO;
+	} else if (strcmp(text, "pty") == 0) {
+		o->console = CONSOLE_PTY;
+	} else if (strcmp(text, "none") == 0) {
+		o->console = CONSOLE_NONE;
+	} else if (strncmp(text, "file:", 5) == 0 && text[5]) {
+		o->console = CONSOLE_FILE;
+		o->console_path = text + 5;
+	} else {
+		return fail("--console %s: stdio, pty, file:PATH or none",
+			    text);
+	}
+	return -1;
+}
+
+static int add(const char **list, const char *name, const char *value)
+{
+	unsigned int n = 0;
+
+	while (list[n])
+		n++;
+	if (n == OPTIONS_MANY)
+		return fail("%s: more than %u of them", name, OPTIONS_MANY);
+	list[n] = value;
+	return -1;
+}
+
+enum {
+	NAME = 256,
+	KERNEL,
+	INITRD,
+	APPEND,
+	MEMORY,
+	CPUS,
+	CONSOLE,
+	NO_REBOOT,
+	TIMEOUT,
+	VMCORE,
+	VHOST_USER,
+	UDS_PATH,
+	VMBUS_SOCKET,
+	NO_VMBUS,
+	TRACE,
+	INJECT,
+	SANDBOX,
+	VERBOSE,
+	HELP,
+};
+
+static const struct option known[] = {
+	{ "name", required_argument, NULL, NAME },
+	{ "kernel", required_argument, NULL, KERNEL },
+	{ "initrd", required_argument, NULL, INITRD },
+	{ "append", required_argument, NULL, APPEND },
+	{ "memory", required_argument, NULL, MEMORY },
+	{ "cpus", required_argument, NULL, CPUS },
+	{ "console", required_argument, NULL, CONSOLE },
+	{ "no-reboot", no_argument, NULL, NO_REBOOT },
+	{ "timeout", required_argument, NULL, TIMEOUT },
+	{ "vmcore", required_argument, NULL, VMCORE },
+	{ "vhost-user", required_argument, NULL, VHOST_USER },
+	{ "uds-path", required_argument, NULL, UDS_PATH },
+	{ "vmbus-socket", required_argument, NULL, VMBUS_SOCKET },
+	{ "no-vmbus", no_argument, NULL, NO_VMBUS },
+	{ "trace", required_argument, NULL, TRACE },
+	{ "inject", required_argument, NULL, INJECT },
+	{ "sandbox", required_argument, NULL, SANDBOX },
+	{ "verbose", no_argument, NULL, VERBOSE },
+	{ "help", no_argument, NULL, HELP },
+	{ 0 },
+};
+
+static int one(struct options *o, int c)
+{
+	uint64_t n;
+
+	switch (c) {
+	case NAME:
+		o->name = optarg;
+		if (!*optarg || strlen(optarg) > 255)
+			return fail("--name: 1 to 255 bytes");
+		return -1;
+	case KERNEL:
+		o->kernel = optarg;
+		return -1;
+	case INITRD:
+		o->initrd = optarg;
+		return -1;
+	case APPEND:
+		o->append = optarg;
+		return -1;
+	case MEMORY:
+		if (!memory_size(optarg, &o->memory))
+			return fail("--memory %s: at least 32M, in steps of 2M",
+				    optarg);
+		return -1;
+	case CPUS:
+		if (!number(optarg, 1, MACHINE_CPUS_MAX, &n))
+			return fail("--cpus %s: 1 to %u", optarg,
+				    MACHINE_CPUS_MAX);
+		o->cpus = (unsigned int)n;
+		return -1;
+	case CONSOLE:
+		return console(o, optarg);
+	case NO_REBOOT:
+		o->no_reboot = true;
+		return -1;
+	case TIMEOUT:
+		if (!number(optarg, 1, 1u << 30, &n))
+			return fail("--timeout %s: not a number of seconds",
+				    optarg);
+		o->timeout = (unsigned int)n;
+		return -1;
+	case VMCORE:
+		o->vmcore = optarg;
+		return -1;
+	case VHOST_USER:
+		return add(o->vhost_user, "--vhost-user", optarg);
+	case UDS_PATH:
+		o->uds_path = optarg;
+		return -1;
+	case VMBUS_SOCKET:
+		o->vmbus_socket = optarg;
+		return -1;
+	case NO_VMBUS:
+		o->no_vmbus = true;
+		return -1;
+	case TRACE:
+		o->trace = optarg;
+		return -1;
+	case INJECT:
+		return add(o->inject, "--inject", optarg);
+	case SANDBOX:
+		o->sandbox = optarg;
+		return -1;
+	case VERBOSE:
+		o->verbose = true;
+		return -1;
+	case HELP:
+		fputs(usage_text, stdout);
+		return 0;
+	default:
+		return STATUS_FAILED; /* getopt has said why */
+	}
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+	int c, r;
+
+	*o = (struct options) { .memory = 256ull << 20, .cpus = 1 };
+	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		r = one(o, c);
+		if (r >= 0)
+			return r;
+	}
+	if (optind < argc)
+		return fail("unexpected argument %s", argv[optind]);
+	if (!o->kernel)
+		return fail("--kernel is missing");
+	if (o->no_vmbus &&
+	    (o->uds_path || o->vmbus_socket || o->trace || o->inject[0]))
+		return fail("--no-vmbus, and an option for it");
+	if (!o->no_vmbus && !o->name && !o->uds_path && !o->vmbus_socket)
+		return fail("one of --name, --uds-path, --vmbus-socket and "
+			    "--no-vmbus is needed");
+	return -1;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* options.h - what the command line of hvvm run says */
+#ifndef HVVM_OPTIONS_H
+#define HVVM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OPTIONS_MANY 32u
+
+enum console_kind { CONSOLE_STDIO, CONSOLE_PTY, CONSOLE_FILE, CONSOLE_NONE };
+
+struct options {
+	const char *name; /* of the partition; NULL: none */
+	const char *kernel, *initrd, *append;
+	uint64_t memory; /* bytes */
+	unsigned int cpus;
+	enum console_kind console;
+	const char *console_path; /* CONSOLE_FILE */
+	const char *vmcore;
+	bool no_reboot, no_vmbus, verbose;
+	const char *uds_path, *vmbus_socket, *trace, *sandbox;
+	const char *inject[OPTIONS_MANY + 1];
+	const char *vhost_user[OPTIONS_MANY + 1];
+	unsigned int timeout; /* s; 0: none */
+};
+
+/** options_parse() - Return: -1: go on; else the exit status */
+int options_parse(struct options *o, int argc, char **argv);
+
+#endif /* HVVM_OPTIONS_H */

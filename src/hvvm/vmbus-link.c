@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* vmbus-link.c - see vmbus-link.h */
+#include "hvvm/vmbus-link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int vmbus_link_spawn(struct vmbus_link *l, char **argv, int child_fd,
+		     int our_fd)
+{
+	pid_t parent = getpid();
+	sigset_t none;
+
+	l->fd = our_fd;
+	l->pid = vfork();
+	if (l->pid < 0) {
+		l->pid = 0;
+		return -errno;
+	}
+	if (l->pid == 0) {
+		/* it ends with us, however we end */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(127);
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)fcntl(child_fd, F_SETFD, 0);
+		execv(argv[0], argv);
+		_exit(127);
+	}
+	return 0;
+}
+
+int vmbus_link_connect(struct vmbus_link *l, const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	cleanup_close_ int fd = -1;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa.sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	l->fd = fd_take(&fd);
+	return 0;
+}
+
+void vmbus_link_close(struct vmbus_link *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	l->fd = -1;
+	if (l->pid > 0) {
+		/* its end of the connection has told it already */
+		(void)kill(l->pid, SIGTERM);
+		while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	l->pid = 0;
+}
+
+static void drop(struct fdmsg *m)
+{
+	for (int i = 0; i < m->nfds; i++)
+		close(m->fds[i]);
+	m->nfds = 0;
+}
+
+/* The answer to @serial. */
+static int receive(struct vmbus_link *l, uint32_t serial,
+		   struct vmbu_reply *ret)
+{
+	int r;
+
+	for (;;) {
+		r = fdmsg_recv(l->fd, l->frame, sizeof(l->frame), 0, &l->in);
+		if (r == -EINTR) {
+			if (l->give_up && l->give_up(l->ctx))
+				return -EINTR;
+			continue;
+		}
+		if (r < 0)
+			return -EPIPE;
+		if (l->in.len == 0 || l->in.truncated ||
+		    vmbu_reply_decode(l->frame, l->in.len,
+				      (unsigned int)l->in.nfds, ret) < 0) {
+			drop(&l->in);
+			return -EPIPE;
+		}
+		if (ret->serial == serial)
+			return 0;
+		drop(&l->in); /* somebody gave this one up */
+	}
+}
+
+int vmbus_link_ask(struct vmbus_link *l, struct vmbu_request *r, const int *fds,
+		   int nfds, struct vmbu_reply *ret)
+{
+	struct msg_buf b = msg_buf(l->frame, sizeof(l->frame));
+	int err;
+
+	if (l->fd < 0)
+		return -EPIPE;
+	r->serial = ++l->serial;
+	vmbu_request_encode(r, &b);
+	do
+		err = fdmsg_send(l->fd, b.data, b.len, fds, nfds, 0);
+	while (err == -EINTR && !(l->give_up && l->give_up(l->ctx)));
+	if (err == -EINTR)
+		return err;
+	if (err < 0)
+		return -EPIPE;
+	err = receive(l, r->serial, ret);
+	if (err < 0)
+		return err;
+	if (ret->type != r->type) {
+		drop(&l->in);
+		return -EPIPE;
+	}
+	return ret->error ? -(int)(ret->error & 0xffff) : 0;
+}

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/* vmbus.c - see vmbus.h */
+#include "hvvm/vmbus.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "config.h"
+#include "hvvm/synic.h"
+#include "hvvm/vcpu.h"
+#include "hvvm/vmbus-link.h"
+
+#define RESULT_SUCCESS 0u
+#define RESULT_INSUFFICIENT_BUFFERS 19u
+#define RETRY_MIN_MS 20u
+#define RETRY_MAX_MS 1000u
+#define ARGUMENTS (16 + 2 * OPTIONS_MANY)
+
+/* A doorbell that KVM rings itself. */
+struct doorbell {
+	uint32_t connection;
+	int fd;
+};
+
+struct vmbus {
+	struct machine *m;
+	pthread_mutex_t lock; /* of all below */
+	struct vmbus_link link;
+	struct synic_fds *synic;
+	int journal; /* memfd */
+	struct doorbell *doorbells;
+	size_t ringing, room;
+	bool lost, replacing;
+	char program[PATH_MAX];
+
+	struct ev_io io; /* the loop's: has it gone? */
+	struct ev_timer retry;
+	uint64_t retry_ms;
+};
+
+/* ---- starting it */
+
+static int find_program(char *ret, size_t size)
+{
+	const char *dir = getenv("HVSOCKET_LIBEXECDIR");
+	char exe[PATH_MAX];
+	ssize_t n;
+
+	if (!dir || !*dir) {
+		n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+		if (n > 0) {
+			exe[n] = '\0';
+			*strrchr(exe, '/') = '\0';
+			n = snprintf(ret, size,
+				     "%s/../transport/hvsocket-vmbus", exe);
+			if (n < (ssize_t)size && access(ret, X_OK) == 0)
+				return 0; /* a build tree */
+		}
+		dir = HVSOCKET_LIBEXECDIR;
+	}
+	n = snprintf(ret, size, "%s/hvsocket-vmbus", dir);
+	if (n < 0 || (size_t)n >= size)
+		return -ENAMETOOLONG;
+	return access(ret, X_OK) ? -errno : 0;
+}
+
+static int spawn(struct vmbus *b)
+{
+	const struct options *o = b->m->o;
+	char *argv[ARGUMENTS], fd[16];
+	int p[2], n = 0, r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
+		return -errno;
+	snprintf(fd, sizeof(fd), "%d", p[1]);
+	argv[n++] = b->program;
+	argv[n++] = (char *)(uintptr_t) "--fd";
+	argv[n++] = fd;
+#define OPTION(name, value)                                   \
+	do {                                                  \
+		if (value) {                                  \
+			argv[n++] = (char *)(uintptr_t)name;  \
+			argv[n++] = (char *)(uintptr_t)value; \
+		}                                             \
+	} while (0)
+	OPTION("--partition", o->name);
+	OPTION("--uds-path", o->uds_path);
+	OPTION("--trace", o->trace);
+	OPTION("--sandbox", o->sandbox);
+	for (unsigned int i = 0; o->inject[i]; i++)
+		OPTION("--inject", o->inject[i]);
+#undef OPTION
+	if (o->verbose)
+		argv[n++] = (char *)(uintptr_t) "--verbose";
+	argv[n] = NULL;
+	r = vmbus_link_spawn(&b->link, argv, p[1], p[0]);
+	close(p[1]);
+	return r;
+}
+
+/* ---- what every back-end is told first */
+
+static int ask(struct vmbus *b, struct vmbu_request *r, const int *fds,
+	       int nfds, struct vmbu_reply *ret)
+{
+	char text[300];
+	int err = vmbus_link_ask(&b->link, r, fds, nfds, ret);
+
+	if (err < 0 && err != -EINTR && err != -EPIPE) {
+		log_escape(ret->text, ret->text_len, text, sizeof(text));
+		log_err("VMBus back-end: %s: %s", vmbu_type_name(r->type),
+			text);
+	}
+	return err;
+}
+
+static int say_memory(struct vmbus *b)
+{
+	const struct memory *m = &b->m->memory;
+	struct vmbu_request r = { .type = VMBU_MEMORY };
+	struct vmbu_reply reply;
+	int fds[2];
+
+	r.u.memory.count = m->count;
+	for (unsigned int i = 0; i < m->count; i++) {
+		r.u.memory.at[i] = (struct vmbu_region) {
+			.gpa = m->at[i].gpa,
+			.size = m->at[i].size,
+			.offset = m->at[i].offset,
+		};
+		fds[i] = m->fd;
+	}
+	return ask(b, &r, fds, (int)m->count, &reply);
+}
+
+static int say_synic(struct vmbus *b, const struct vcpu *v)
+{
+	struct vmbu_request r = { .type = VMBU_SYNIC };
+	struct vmbu_reply reply;
+
+	r.u.synic.vp = v->index;
+	r.u.synic.scontrol = v->scontrol;
+	r.u.synic.simp = v->simp;
+	r.u.synic.siefp = v->siefp;
+	return ask(b, &r, NULL, 0, &reply);
+}
+
+static int say_processors(struct vmbus *b)
+{
+	struct vmbu_request r = { .type = VMBU_VP };
+	struct vmbu_reply reply;
+	int err = 0;
+
+	for (unsigned int i = 0; i < b->m->count && err == 0; i++) {
+		int fds[2] = { b->synic[i].raise, b->synic[i].acknowledge };
+
+		r.u.vp.vp = i;
+		err = ask(b, &r, fds, 2, &reply);
+	}
+	for (unsigned int i = 0; i < b->m->count && err == 0; i++)
+		if (b->m->vcpus[i].scontrol)
+			err = say_synic(b, &b->m->vcpus[i]);
+	return err;
+}
+
+static int introduce(struct vmbus *b)
+{
+	struct vmbu_request r = { .type = VMBU_HELLO };
+	struct vmbu_reply reply;
+	int err;
+
+	r.u.hello.lowest = r.u.hello.highest = VMBU_VERSION;
+	r.u.hello.features = VMBU_FEATURES;
+	err = ask(b, &r, NULL, 0, &reply);
+	if (err < 0)
+		return err;
+	b->link.features = reply.u.hello.features;
+	if (reply.u.hello.vps < b->m->count) {
+		log_err("VMBus back-end: it knows %u processors at most",
+			reply.u.hello.vps);
+		return -ERANGE;
+	}
+	err = say_memory(b);
+	return err < 0 ? err : say_processors(b);
+}
+
+static int say_journal(struct vmbus *b, bool recover)
+{
+	struct vmbu_request r = { .type = VMBU_JOURNAL };
+	struct vmbu_reply reply;
+
+	if (!(b->link.features & VMBU_FEATURE_JOURNAL))
+		return 0;
+	r.u.journal.recover = recover;
+	return ask(b, &r, &b->journal, 1, &reply);
+}
+
+static int connect_to(struct vmbus *b)
+{
+	int r;
+
+	if (!b->m->o->vmbus_socket)
+		return spawn(b);
+	r = vmbus_link_connect(&b->link, b->m->o->vmbus_socket);
+	if (r < 0)
+		log_err("--vmbus-socket %s: %s", b->m->o->vmbus_socket,
+			strerror(-r));
+	return r;
+}
+
+/* ---- doorbells */
+
+static int doorbell(struct vmbus *b, uint32_t connection, int fd, bool remove)
+{
+	struct kvm_hyperv_eventfd e = {
+		.conn_id = connection,
+		.fd = fd,
+		.flags = remove ? KVM_HYPERV_EVENTFD_DEASSIGN : 0,
+	};
+
+	return ioctl(b->m->fd, KVM_HYPERV_EVENTFD, &e) < 0 ? -errno : 0;
+}
+
+/* @fd is ours from now on. Without it the guest's signals come here: slower. */
+static void doorbell_add(struct vmbus *b, uint32_t connection, int fd)
+{
+	struct doorbell *more;
+	size_t room;
+
+	if (b->ringing == b->room) {
+		room = b->room ? b->room * 2 : 64;
+		more = realloc(b->doorbells, room * sizeof(*more));
+		if (!more) {
+			close(fd);
+			return;
+		}
+		b->doorbells = more;
+		b->room = room;
+	}
+	if (doorbell(b, connection, fd, false) < 0) {
+		close(fd);
+		return;
+	}
+	b->doorbells[b->ringing++] = (struct doorbell) { connection, fd };
+}
+
+static void doorbells_drop(struct vmbus *b, bool vm_is_gone)
+{
+	for (size_t i = 0; i < b->ringing; i++) {
+		if (!vm_is_gone)
+			(void)doorbell(b, b->doorbells[i].connection, -1, true);
+		close(b->doorbells[i].fd);
+	}
+	b->ringing = 0;
+}
+
+/* ---- when it goes */
+
+static void on_retry(struct ev_timer *t);
+static void on_gone(struct ev_io *io, uint32_t events);
+
+static void watch(struct vmbus *b)
+{
+	if (ev_io_start(b->m->ev, &b->io, b->link.fd, EPOLLRDHUP, on_gone) < 0)
+		machine_fail(b->m, "the VMBus back-end cannot be watched");
+}
+
+/* The loop's thread, locked. */
+static void again(struct vmbus *b)
+{
+	int r;
+
+	ev_io_stop(&b->io);
+	vmbus_link_close(&b->link);
+	doorbells_drop(b, false);
+	r = connect_to(b);
+	if (r == 0)
+		r = introduce(b);
+	if (r == 0) {
+		r = say_journal(b, true);
+		if (r == -EINVAL)
+			r = say_journal(b, false);
+	}
+	if (r < 0) {
+		vmbus_link_close(&b->link);
+		(void)ev_timer_start(b->m->ev, &b->retry, b->retry_ms,
+				     on_retry);
+		if (b->retry_ms < RETRY_MAX_MS)
+			b->retry_ms *= 2;
+		return;
+	}
+	b->lost = false;
+	watch(b);
+	log_warn("the VMBus back-end was started again; the guest's "
+		 "connections were lost");
+}
+
+static void on_retry(struct ev_timer *t)
+{
+	struct vmbus *b = container_of(t, struct vmbus, retry);
+
+	pthread_mutex_lock(&b->lock);
+	again(b);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void on_gone(struct ev_io *io, uint32_t events)
+{
+	struct vmbus *b = container_of(io, struct vmbus, io);
+
+	(void)events;
+	pthread_mutex_lock(&b->lock);
+	ev_io_stop(&b->io);
+	b->lost = true;
+	log_warn("the VMBus back-end has gone");
+	(void)ev_timer_start(b->m->ev, &b->retry, b->retry_ms, on_retry);
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* ---- what processors ask */
+
+static bool stopping(void *ctx)
+{
+	return atomic_load(&((struct machine *)ctx)->stopping);
+}
+
+void vmbus_synic(struct vmbus *b, struct vcpu *v)
+{
+	pthread_mutex_lock(&b->lock);
+	if (!b->lost)
+		(void)say_synic(b, v);
+	pthread_mutex_unlock(&b->lock);
+}
+
+uint16_t vmbus_post(struct vmbus *b, struct vcpu *v, const uint8_t *input)
+{
+	struct vmbu_request r = { .type = VMBU_POST };
+	struct vmbu_reply reply;
+	uint16_t result = RESULT_INSUFFICIENT_BUFFERS;
+
+	r.u.post.vp = v->index;
+	r.u.post.connection = le32_get(input) & 0xffffff;
+	r.u.post.type = le32_get(input + 8);
+	r.u.post.size = le32_get(input + 12);
+	r.u.post.len = r.u.post.size < VMBU_PAYLOAD_MAX ? r.u.post.size
+							: VMBU_PAYLOAD_MAX;
+	memcpy(r.u.post.payload, input + 16, r.u.post.len);
+	pthread_mutex_lock(&b->lock);
+	if (!b->lost && vmbus_link_ask(&b->link, &r, NULL, 0, &reply) == 0)
+		result = (uint16_t)reply.u.status;
+	pthread_mutex_unlock(&b->lock);
+	return result;
+}
+
+uint16_t vmbus_signal(struct vmbus *b, struct vcpu *v, uint32_t connection,
+		      uint16_t flag)
+{
+	struct vmbu_request r = { .type = VMBU_SIGNAL };
+	struct vmbu_reply reply;
+	uint16_t result = RESULT_SUCCESS;
+
+	r.u.signal.vp = v->index;
+	r.u.signal.connection = connection;
+	r.u.signal.flag = flag;
+	pthread_mutex_lock(&b->lock);
+	if (!b->lost && vmbus_link_ask(&b->link, &r, NULL, 0, &reply) == 0) {
+		result = (uint16_t)reply.u.status;
+		if (b->link.in.nfds == 1)
+			doorbell_add(b, connection, b->link.in.fds[0]);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return result;
+}
+
+int vmbus_reset(struct vmbus *b)
+{
+	struct vmbu_request r = { .type = VMBU_RESET };
+	struct vmbu_reply reply;
+	int err = 0;
+
+	pthread_mutex_lock(&b->lock);
+	doorbells_drop(b, true);
+	if (!b->lost)
+		err = ask(b, &r, NULL, 0, &reply);
+	if (err == 0)
+		err = synic_route(b->m, b->synic);
+	pthread_mutex_unlock(&b->lock);
+	return err == -EPIPE ? synic_route(b->m, b->synic) : err;
+}
+
+/* ---- its life */
+
+int vmbus_start(struct machine *m, struct vmbus **ret)
+{
+	struct vmbus *b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return -ENOMEM;
+	b->m = m;
+	b->link.fd = -1;
+	b->link.give_up = stopping;
+	b->link.ctx = m;
+	b->retry_ms = RETRY_MIN_MS;
+	pthread_mutex_init(&b->lock, NULL);
+	b->journal = memfd_create("vmbus-journal", MFD_CLOEXEC);
+	r = b->journal < 0 || ftruncate(b->journal, VMBU_JOURNAL_SIZE) < 0
+		    ? -errno
+		    : synic_new(m->count, &b->synic);
+	if (r == 0)
+		r = synic_route(m, b->synic);
+	if (r < 0)
+		log_err("SynIC cannot be set up: %s", strerror(-r));
+	if (r == 0 && !m->o->vmbus_socket) {
+		r = find_program(b->program, sizeof(b->program));
+		if (r < 0)
+			log_err("%s: %s", b->program, strerror(-r));
+	}
+	if (r == 0)
+		r = connect_to(b);
+	if (r == 0)
+		r = introduce(b);
+	if (r == 0)
+		r = say_journal(b, false);
+	if (r < 0) {
+		if (r == -EPIPE)
+			log_err("the VMBus back-end ended at once");
+		vmbus_stop(b);
+		return r;
+	}
+	watch(b);
+	*ret = b;
+	return 0;
+}
+
+struct vmbus *vmbus_stop(struct vmbus *b)
+{
+	if (b) {
+		ev_io_stop(&b->io);
+		ev_timer_stop(&b->retry);
+		vmbus_link_close(&b->link);
+		doorbells_drop(b, true);
+		synic_free(b->synic, b->m->o->cpus);
+		free(b->doorbells);
+		if (b->journal >= 0)
+			close(b->journal);
+		free(b);
+	}
+	return NULL;
+}
+
+void vmbus_replace(struct vmbus *b)
+{
+	(void)b;
+}
