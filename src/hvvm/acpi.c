@@ -154,8 +154,8 @@ static size_t fadt(struct out *o, size_t facs_at, size_t dsdt_at)
 	put16(o, 0xffff); /* no C2 */
 	put16(o, 0xffff); /* no C3 */
 	zeros(o, 4);
-	zeros(o, 3); /* day alarm, month alarm */
-	put8(o, 0);  /* century: none */
+	zeros(o, 4);   /* duty cycle, alarms */
+	put8(o, 0x32); /* where the clock has the century */
 	/* no VGA, no keyboard controller; the CMOS clock is there */
 	put16(o, 1u << 2);
 	put8(o, 0);
