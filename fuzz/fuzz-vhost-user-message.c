@@ -24,7 +24,7 @@ static void check(const struct vu_message *m, int nfds)
 		    (uint32_t)nfds != m->u.regions.count)
 			abort();
 		for (uint32_t i = 0; i < m->u.regions.count; i++) {
-			const struct vu_region *r = &m->u.regions.at[i];
+			const struct gmem_range *r = &m->u.regions.at[i];
 
 			if (!r->size ||
 			    __builtin_add_overflow(r->gpa, r->size, &end) ||

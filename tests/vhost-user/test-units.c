@@ -31,7 +31,7 @@ static int memory(size_t pages)
 static void region(struct gmem *g, uint64_t gpa, uint64_t uva, int fd,
 		   uint64_t offset, uint64_t size)
 {
-	const struct vu_region r = {
+	const struct gmem_range r = {
 		.gpa = gpa, .size = size, .uva = uva, .offset = offset
 	};
 
@@ -120,7 +120,7 @@ END_TEST
 START_TEST(test_regions)
 {
 	struct gmem *g = three_regions();
-	struct vu_region r = { .gpa = 4 * PAGE - 1, .size = 2 };
+	struct gmem_range r = { .gpa = 4 * PAGE - 1, .size = 2 };
 	int fd = memory(1);
 	struct iovec iov;
 
@@ -128,7 +128,7 @@ START_TEST(test_regions)
 	r.gpa = 4 * PAGE;
 	r.size = PAGE + 1;
 	ck_assert_int_eq(gmem_add(g, &r, fd), -EFBIG);
-	r = (struct vu_region) { .gpa = 3 * PAGE,
+	r = (struct gmem_range) { .gpa = 3 * PAGE,
 				 .size = PAGE,
 				 .uva = UVA + 2 * PAGE };
 	ck_assert_int_eq(gmem_remove(g, &r), -ENOENT); /* another address */

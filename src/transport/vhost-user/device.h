@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "transport/vhost-user/gmem.h"
+#include "transport/gmem.h"
 #include "transport/vhost-user/message.h"
 #include "transport/vhost-user/vring.h"
 

@@ -101,9 +101,9 @@ int vu_header_decode(const uint8_t p[VU_HEADER], struct vu_header *ret)
 	return 0;
 }
 
-static struct vu_region region_get(const uint8_t *p)
+static struct gmem_range region_get(const uint8_t *p)
 {
-	return (struct vu_region) {
+	return (struct gmem_range) {
 		.gpa = le64_get(p),
 		.size = le64_get(p + 8),
 		.uva = le64_get(p + 16),
@@ -111,7 +111,7 @@ static struct vu_region region_get(const uint8_t *p)
 	};
 }
 
-static bool region_ok(const struct vu_region *r)
+static bool region_ok(const struct gmem_range *r)
 {
 	uint64_t end;
 

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "transport/gmem.h" /* struct gmem_range */
+
 #define VU_HEADER 12
 #define VU_PAYLOAD_MAX 276 /* the largest known: GET_CONFIG, with room */
 #define VU_REGIONS_MAX 8
@@ -68,10 +70,6 @@ struct vu_header {
 	uint32_t request, flags, size;
 };
 
-struct vu_region {
-	uint64_t gpa, size, uva, offset;
-};
-
 struct vu_message {
 	struct vu_header header;
 	enum vu_payload kind;
@@ -86,7 +84,7 @@ struct vu_message {
 		} addr;
 		struct {
 			uint32_t count;
-			struct vu_region at[VU_REGIONS_MAX];
+			struct gmem_range at[VU_REGIONS_MAX];
 		} regions;
 		struct {
 			uint32_t index;

@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "transport/vhost-user/gmem.h"
+#include "transport/gmem.h"
 
 #define VRING_NUM_MAX 32768u
 #define VRING_IOV_MAX 256u /* of one chain */

@@ -6,17 +6,18 @@
  * memory that it is sent, and to reach the broker: AF_UNIX sockets. It cannot
  * open or make files, start programs, trace, or use any other network.
  */
-#ifndef VHOST_USER_SANDBOX_H
-#define VHOST_USER_SANDBOX_H
+#ifndef TRANSPORT_SANDBOX_H
+#define TRANSPORT_SANDBOX_H
 
 /**
  * sandbox_enter() - for good, for all threads
  * @remove_in:	directory in which a file may be removed later (unlink), or
  *		NULL; needs Landlock
+ * @more:	numbers of system calls that it needs beyond, ended by -1; NULL
  * @ret_may_remove: can it be?
  *
  * Return: 0 or -errno
  */
-int sandbox_enter(const char *remove_in, int *ret_may_remove);
+int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove);
 
-#endif /* VHOST_USER_SANDBOX_H */
+#endif /* TRANSPORT_SANDBOX_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sandbox.c - see sandbox.h */
-#include "transport/vhost-user/sandbox.h"
+#include "transport/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,12 +75,14 @@ static const struct {
 	{ SCMP_SYS(newfstatat), 3, UINT32_MAX, AT_EMPTY_PATH },
 };
 
-static int add_rules(scmp_filter_ctx ctx, int may_remove)
+static int add_rules(scmp_filter_ctx ctx, const int *more, int may_remove)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(plain) && r == 0; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, plain[i], 0);
+	for (; more && *more != -1 && r == 0; more++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, *more, 0);
 	for (size_t i = 0; i < ARRAY_LEN(with_argument) && r == 0; i++) {
 		const struct scmp_arg_cmp cmp = {
 			.arg = with_argument[i].arg,
@@ -100,7 +102,7 @@ static int add_rules(scmp_filter_ctx ctx, int may_remove)
 	return r;
 }
 
-static int filter(int may_remove)
+static int filter(const int *more, int may_remove)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
@@ -109,7 +111,7 @@ static int filter(int may_remove)
 		return -ENOMEM;
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
-		r = add_rules(ctx, may_remove);
+		r = add_rules(ctx, more, may_remove);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -151,7 +153,7 @@ static int landlock(const char *remove_in)
 	return 0;
 }
 
-int sandbox_enter(const char *remove_in, int *ret_may_remove)
+int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove)
 {
 	const struct rlimit none = { 0, 0 };
 	int locked;
@@ -164,5 +166,5 @@ int sandbox_enter(const char *remove_in, int *ret_may_remove)
 	 * nothing may be removed */
 	locked = landlock(remove_in) == 0;
 	*ret_may_remove = remove_in && locked;
-	return filter(*ret_may_remove);
+	return filter(more, *ret_may_remove);
 }

@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gmem.h - the guest's memory as the front-end shares it
+ * gmem.h - the guest's memory as the VMM shares it
  *
  * A file that is cut short under a mapping raises SIGBUS at the next touch.
  * gmem_guard_install() makes that the loss of this device: the handler puts
- * zero pages where the region was, notes it, and goes on; the device drops
- * the front-end when it sees gmem_lost().
+ * zero pages where the region was, notes it, and goes on; whoever serves the
+ * guest drops the VMM when it sees gmem_lost().
  */
-#ifndef VHOST_USER_GMEM_H
-#define VHOST_USER_GMEM_H
+#ifndef TRANSPORT_GMEM_H
+#define TRANSPORT_GMEM_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "transport/vhost-user/message.h"
-
 #define GMEM_SLOTS 509 /* what QEMU's own back-ends answer */
 
+struct gmem_range {
+	uint64_t gpa, size;
+	uint64_t uva;	 /* the VMM's own address of it, where that counts */
+	uint64_t offset; /* in the file */
+};
+
 struct gmem_region {
-	struct vu_region r;
+	struct gmem_range r;
 	uint8_t *map; /* from the file's offset 0 */
 	size_t map_len;
 };
@@ -33,9 +37,9 @@ struct gmem {
 
 /** gmem_add() - map a region; @fd is borrowed. Return: 0; -EEXIST (overlaps),
  * -ENOSPC (too many), -EFBIG (the file is too short), mmap(2)'s */
-int gmem_add(struct gmem *g, const struct vu_region *r, int fd);
+int gmem_add(struct gmem *g, const struct gmem_range *r, int fd);
 /** gmem_remove() - the one with this place and size. Return: 0 or -ENOENT */
-int gmem_remove(struct gmem *g, const struct vu_region *r);
+int gmem_remove(struct gmem *g, const struct gmem_range *r);
 void gmem_clear(struct gmem *g);
 
 /**
@@ -56,4 +60,4 @@ int gmem_guard_install(struct gmem *g);
 bool gmem_lost(void);
 void gmem_lost_reset(void);
 
-#endif /* VHOST_USER_GMEM_H */
+#endif /* TRANSPORT_GMEM_H */

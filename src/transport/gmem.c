@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* gmem.c - see gmem.h */
-#include "transport/vhost-user/gmem.h"
+#include "transport/gmem.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,7 +14,7 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a < b + b_len && b < a + a_len;
 }
 
-int gmem_add(struct gmem *g, const struct vu_region *r, int fd)
+int gmem_add(struct gmem *g, const struct gmem_range *r, int fd)
 {
 	struct gmem_region new = { .r = *r };
 	unsigned int i;
@@ -54,7 +54,7 @@ int gmem_add(struct gmem *g, const struct vu_region *r, int fd)
 	return 0;
 }
 
-int gmem_remove(struct gmem *g, const struct vu_region *r)
+int gmem_remove(struct gmem *g, const struct gmem_range *r)
 {
 	for (unsigned int i = 0; i < g->count; i++) {
 		struct gmem_region *at = &g->at[i];
