@@ -353,7 +353,9 @@ size_t vmbh_save(const struct vmbh *h, void *buf, size_t size);
  *		or calls vmbh_sock_close(). Connections that were being set up
  *		are gone, from the host's side, or asked for again by connect()
  *
- * Channels of vmbh_channel_offer() must have been offered again before.
+ * Channels of vmbh_channel_offer() must have been offered again before; those
+ * that the guest has open are opened() once more. Whatever is restored may be
+ * readable and writable without a doorbell.
  * Return: 0; -EINVAL (malformed), -EPROTONOSUPPORT (a version this library does
  * not know), -EFAULT (pages are not memory), -ENOMEM: the bus is then as new.
  */

@@ -20,7 +20,7 @@ static const uint32_t versions[] = {
 	VMBH_VERSION_5_1, VMBH_VERSION_5_2, VMBH_VERSION_5_3,
 };
 
-static bool version_known(uint32_t version)
+bool version_known(uint32_t version)
 {
 	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
 		if (versions[i] == version)

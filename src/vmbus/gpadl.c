@@ -125,27 +125,28 @@ static void answer(struct vmbh *h, uint32_t relid, uint32_t id, uint32_t status)
 	queue_words(h, MSG_GPADL_CREATED, 3, relid, id, status);
 }
 
+int gpadl_add(struct vmbh *h, struct gpadl *g, uint64_t gfn)
+{
+	if (gfn >= GFN_LIMIT)
+		return -EFAULT;
+	g->gfn[g->have++] = gfn;
+	if (g->have < g->pages)
+		return 0;
+	LIST_REMOVE(g, growing);
+	h->ngrowing--;
+	return gpadl_map(h, g);
+}
+
 /* More page frames; the message may have more than are missing. */
 static void grow(struct vmbh *h, struct gpadl *g, const uint8_t *p, size_t n)
 {
 	uint32_t relid = g->chan->relid, id = g->id;
 	int r = 0;
 
-	for (; n && g->have < g->pages && r == 0; n--, p += 8) {
-		uint64_t gfn = le64_get(p);
-
-		if (gfn >= GFN_LIMIT)
-			r = -EFAULT;
-		else
-			g->gfn[g->have++] = gfn;
-	}
+	for (; n && g->have < g->pages && r == 0; n--, p += 8)
+		r = gpadl_add(h, g, le64_get(p));
 	if (r == 0 && g->have < g->pages)
 		return;
-	if (r == 0) {
-		LIST_REMOVE(g, growing);
-		h->ngrowing--;
-		r = gpadl_map(h, g);
-	}
 	if (r < 0) {
 		complain(h, "GPADL 0x%x of channel %u: %s", id, relid,
 			 r == -EFAULT ? "not memory" : "no memory here");

@@ -193,6 +193,7 @@ static inline void enter(struct vmbh *h)
 	h->depth++;
 }
 void leave(struct vmbh *h);
+bool version_known(uint32_t version);
 /* One sentence about the guest, counted, and told unless there were many. */
 void complain(struct vmbh *h, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -224,6 +225,9 @@ void gpadl_free_all(struct vmbh *h, struct chan *c);
 /* For vmbh_load(): as gpadl_header() and bodies. Return: 0 or -errno. */
 int gpadl_new(struct chan *c, uint32_t id, uint32_t byte_count,
 	      uint32_t byte_offset, uint32_t pages, struct gpadl **ret);
+/* One more page frame; after the last one it is mapped. Return: 0, -EFAULT,
+ * -ENOMEM. */
+int gpadl_add(struct vmbh *h, struct gpadl *g, uint64_t gfn);
 int gpadl_map(struct vmbh *h, struct gpadl *g);
 void gpadl_unmap(struct vmbh *h, struct gpadl *g);
 
@@ -274,6 +278,8 @@ void sock_set_state(struct vmbh_sock *s, enum sock_state state);
 void sock_retry_delayed(struct vmbh *h);
 /* sock-data.c */
 void sock_check_linger(struct vmbh_sock *s);
+/* After vmbh_load(): FINs that wait; those whose rings are not right go. */
+void sock_restore_all(struct vmbh *h);
 
 /* ---- device.c */
 

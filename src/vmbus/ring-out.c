@@ -34,6 +34,17 @@ int ring_out_start(struct ring_out *out, uint32_t packet)
 	return 0;
 }
 
+int ring_out_restore(struct ring_out *out, uint32_t packet, uint32_t write,
+		     uint32_t pending)
+{
+	if (!ring_valid(&out->r, write) || pending > out->r.size)
+		return -EPROTO;
+	out->write = write;
+	out->packet = packet;
+	out->pending = pending;
+	return 0;
+}
+
 uint32_t ring_out_read_index(const struct ring_out *out)
 {
 	uint32_t read = ring_load(&out->r, RING_READ);

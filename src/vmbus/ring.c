@@ -263,6 +263,28 @@ static int parse_pipe(struct ring_in *in)
 	return 1;
 }
 
+int ring_in_restore(struct ring_in *in, uint32_t read, uint32_t off,
+		    bool masked, bool fin)
+{
+	if (!ring_valid(&in->r, read))
+		return -EPROTO;
+	in->read = in->parse = read;
+	in->off = off;
+	in->masked = masked;
+	in->fin = fin;
+	return 0;
+}
+
+int ring_in_check(struct ring_in *in)
+{
+	if (!in->off || in->count)
+		return 0;
+	return parse_pipe(in) > 0 && in->count &&
+			       in->off < in->packets[in->head].len
+		       ? 0
+		       : -EPROTO;
+}
+
 ssize_t ring_in_peek(struct ring_in *in, struct iovec *iov, unsigned int max,
 		     unsigned int *ret_n, bool *ret_ring)
 {

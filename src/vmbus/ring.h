@@ -84,6 +84,15 @@ void ring_init(struct ring *r, void *const *map, const uint64_t *gfn,
 int ring_in_start(struct ring_in *in);
 int ring_out_start(struct ring_out *out, uint32_t packet);
 void ring_in_free(struct ring_in *in);
+/** ring_in_restore(), ring_out_restore() - as they were; @off is checked by
+ * ring_in_check(). Return: 0 or -EPROTO */
+int ring_in_restore(struct ring_in *in, uint32_t read, uint32_t off,
+		    bool masked, bool fin);
+int ring_out_restore(struct ring_out *out, uint32_t packet, uint32_t write,
+		     uint32_t pending);
+/** ring_in_check() - is the packet there that was consumed in part? Return: 0
+ * or -EPROTO */
+int ring_in_check(struct ring_in *in);
 
 /** ring_in_news() - is there something that was not parsed yet, good or bad? */
 bool ring_in_news(const struct ring_in *in);

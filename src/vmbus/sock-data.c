@@ -105,6 +105,20 @@ void sock_signalled(struct vmbh_sock *s)
 		h->ops->readable(h->ctx, s);
 }
 
+void sock_restore_all(struct vmbh *h)
+{
+	for (uint32_t i = 1; i < VMBH_RELIDS; i++) {
+		struct vmbh_sock *s = h->relids[i] ? h->relids[i]->sock : NULL;
+
+		if (!s || s->state != SOCK_OPEN)
+			continue;
+		if (ring_in_check(&s->chan->rings->in) < 0)
+			corrupt(s, "a packet has changed");
+		else if (try_fin(s))
+			sock_check_linger(s);
+	}
+}
+
 ssize_t vmbh_sock_peek(struct vmbh_sock *s, struct iovec *iov, unsigned int max,
 		       unsigned int *ret_n)
 {
