@@ -26,6 +26,7 @@ void vg_chan_free(struct vg_chan *c)
 	struct vg *g = c->g;
 
 	free_rings(c);
+	g->probes -= c->probe;
 	g->chans[c->relid] = NULL;
 	g->nchans--;
 	free(c);
@@ -74,18 +75,20 @@ void vg_on_offer(struct vg *g, const struct vg_msg *m)
 	g->chans[relid] = c;
 	g->nchans++;
 	c->probe = c->hvsock;
+	g->probes += c->probe;
 }
 
 bool vg_probe_all(struct vg *g)
 {
 	bool did = false;
 
-	for (uint32_t i = 1; i < VG_RELIDS; i++) {
+	for (uint32_t i = 1; g->probes && i < VG_RELIDS; i++) {
 		struct vg_chan *c = g->chans[i];
 
 		if (!c || !c->probe)
 			continue;
 		c->probe = false;
+		g->probes--;
 		did = true;
 		vg_sock_offered(c);
 	}
@@ -100,6 +103,7 @@ void vg_on_rescind(struct vg *g, uint32_t relid)
 	if (!c || c->rescinded)
 		return;
 	c->rescinded = true;
+	g->probes -= c->probe;
 	c->probe = false;
 	if (c->state == VG_GPADL || c->state == VG_OPENING) {
 		c->state = VG_OFFERED;

@@ -101,8 +101,6 @@ void vg_sock_offered(struct vg_chan *c)
 		s = by_port(g, port_of(c->instance));
 		if (!s || s->state != VG_CONNECTING || s->chan || s->timed_out)
 			return;
-		if (port_of(c->type) != s->remote)
-			vg_fault(g, "an offer for another service");
 	}
 	vg_chan_open(c, ring_pages(g, s->sndbuf), ring_pages(g, s->rcvbuf));
 	if (c->state == VG_OFFERED) { /* no memory */
@@ -135,6 +133,10 @@ void vg_sock_opened(struct vg_chan *c, bool good)
 			s->deadline = 0; /* see vg_sock_work() */
 		return;
 	}
+	/* an offer for an earlier socket of this port may be tried, not opened
+	 */
+	if (!s->from_host && port_of(c->type) != s->remote)
+		vg_fault(c->g, "connected to another service");
 	c->out.control[3] = 4120; /* asks to be rung when a packet fits */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	s->state = VG_ESTABLISHED;

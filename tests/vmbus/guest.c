@@ -356,7 +356,7 @@ void vg_interrupt(struct vg *g, uint32_t vp)
 		uint32_t bits =
 			__atomic_exchange_n(&flags[i], 0, __ATOMIC_SEQ_CST);
 
-		for (uint32_t b = 0; bits >> b; b++) {
+		for (uint32_t b = 0; b < 32; b++) {
 			struct vg_chan *c = g->chans[i * 32 + b];
 
 			if (!(bits >> b & 1) || !c || c->rescinded)

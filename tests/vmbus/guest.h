@@ -138,6 +138,7 @@ struct vg {
 	uint32_t version, connection;
 	struct vg_chan *chans[VG_RELIDS];
 	uint32_t nchans;
+	uint32_t probes; /* channels that no driver has looked at */
 	struct vg_sock *socks;
 	struct vg_listener *listeners;
 	uint32_t next_gpadl, next_port;

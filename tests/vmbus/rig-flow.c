@@ -13,6 +13,16 @@ static uint8_t byte_at(const struct rig_flow *f, bool from_host, uint64_t pos)
 	return (uint8_t)(v >> 32);
 }
 
+/* Assertions of Check cost a system call each: not one per byte. */
+static void check(const struct rig_flow *f, bool from_host, uint64_t pos,
+		  const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != byte_at(f, from_host, pos + i))
+			ck_abort_msg("flow %u: byte %llu is wrong", f->id,
+				     (unsigned long long)(pos + i));
+}
+
 static bool host_reads(struct rig_flow *f)
 {
 	struct iovec iov[64];
@@ -35,13 +45,16 @@ static bool host_reads(struct rig_flow *f)
 			       ? (size_t)bytes
 			       : 1 + rig_random(f->r, (uint32_t)bytes);
 		left = take;
-		for (unsigned int i = 0; i < n && left; i++)
-			for (size_t k = 0; k < iov[i].iov_len && left;
-			     k++, left--)
-				ck_assert_uint_eq(
-					((uint8_t *)iov[i].iov_base)[k],
-					byte_at(f, false, f->host.got++));
-		ck_assert_uint_eq(left, 0);
+		for (unsigned int i = 0; i < n && left; i++) {
+			size_t part =
+				iov[i].iov_len < left ? iov[i].iov_len : left;
+
+			check(f, false, f->host.got, iov[i].iov_base, part);
+			f->host.got += part;
+			left -= part;
+		}
+		if (left)
+			ck_abort_msg("peek() described less than it said");
 		vmbh_sock_consume(f->s, take);
 		moved = true;
 	}
@@ -70,7 +83,8 @@ static bool host_writes(struct rig_flow *f)
 			     k++, done++)
 				((uint8_t *)iov[i].iov_base)[k] =
 					byte_at(f, true, e->sent + done);
-		ck_assert_uint_eq(done, put);
+		if (done != put)
+			ck_abort_msg("room() described less than it said");
 		vmbh_sock_produce(f->s, put);
 		e->sent += put;
 		moved = true;
@@ -94,16 +108,21 @@ static bool guest_reads(struct rig_flow *f)
 
 		if (n == -EAGAIN || n == -ENOTCONN)
 			break;
-		ck_assert_int_ge(n, 0);
+		if (n < 0)
+			ck_abort_msg("the guest cannot read: %zd", n);
 		moved = true;
 		if (n == 0) {
 			f->guest.eof = true;
+			/* an end that nobody forced comes after all the data */
+			if (f->s && f->v->fin_seen)
+				ck_assert(f->host.fin_sent &&
+					  f->guest.got == f->host.sent);
 			break;
 		}
-		for (ssize_t i = 0; i < n; i++)
-			ck_assert_uint_eq(buf[i],
-					  byte_at(f, true, f->guest.got++));
-		ck_assert_uint_le(f->guest.got, f->host.sent);
+		check(f, true, f->guest.got, buf, (size_t)n);
+		f->guest.got += (uint64_t)n;
+		if (f->guest.got > f->host.sent)
+			ck_abort_msg("more than was sent");
 	}
 	return moved;
 }
@@ -144,6 +163,8 @@ bool rig_move(struct rig_flow *f)
 {
 	bool moved = false;
 
+	if (f->from_host && !f->v && !f->guest_done && f->r->g->loaded)
+		f->v = vg_accept(f->r->g, RIG_SERVICE + f->id);
 	if (f->s && f->connected && f->host.woken) {
 		f->host.woken = false;
 		moved = host_reads(f);

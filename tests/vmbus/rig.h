@@ -64,8 +64,9 @@ struct rig {
 	unsigned int nflows;
 	struct rig_flow flows[RIG_FLOWS];
 	uint8_t journal[VMBH_JOURNAL_SIZE];
-	uint32_t free_pages;   /* of the guest when it had no channel */
-	uint64_t messages[32]; /* from the host, by type */
+	uint32_t free_pages; /* of the guest when it had no channel */
+	void (*offer_again)(struct rig *r); /* devices, in a new bus */
+	uint64_t messages[32];		    /* from the host, by type */
 	unsigned int packets_per_peek;
 };
 
