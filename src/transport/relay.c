@@ -157,6 +157,28 @@ ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n)
 	return err < 0 ? give_up(r, err) : done;
 }
 
+ssize_t relay_write(struct relay *r, const struct iovec *iov, unsigned int n)
+{
+	size_t len = 0;
+	ssize_t done = 0;
+
+	if (r->broken)
+		return -EPIPE;
+	for (unsigned int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	if (r->fd >= 0)
+		done = put(r, iov, n);
+	if (done < 0)
+		return give_up(r, done);
+	r->full = (size_t)done < len;
+	return done;
+}
+
+bool relay_wanted(const struct relay *r)
+{
+	return r->full || r->held_len;
+}
+
 ssize_t relay_flush(struct relay *r)
 {
 	struct iovec iov = { .iov_base = r->held + r->held_at,

@@ -20,6 +20,7 @@ struct relay {
 	int fd;	       /* -1: none yet, all is held; or closed */
 	bool broken;   /* nobody reads any more */
 	bool shut;     /* we have said that no more comes */
+	bool full;     /* relay_write() could not write all */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
 	uint64_t to_guest, from_guest; /* bytes moved */
@@ -40,6 +41,11 @@ size_t relay_unread(int fd);
 /** relay_push() - write all of @iov, or hold it. Return: bytes written; -errno:
  * nobody reads any more (or -ENOMEM), nothing is held */
 ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_write() - write what fits, hold nothing. Return: bytes, 0 if none;
+ * -errno as above. If not all, relay_wanted() until there is room */
+ssize_t relay_write(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_wanted() - is room for more waited for? */
+bool relay_wanted(const struct relay *r);
 /** relay_flush() - write what is held. Return: as relay_push() */
 ssize_t relay_flush(struct relay *r);
 /** relay_probe() - does somebody read? Sends nothing. Cannot tell (true) after

@@ -126,7 +126,7 @@ static void on_socket(struct ev_io *io, uint32_t events)
 		if (!s->relay.broken && nobody_reads(&s->relay, events) &&
 		    s->conn)
 			ops->unread(s->ss->ctx, s->conn);
-		if (s->conn && s->relay.held_len)
+		if (s->conn && relay_wanted(&s->relay))
 			ops->writable(s->ss->ctx, s->conn);
 	}
 	if (s->conn && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -151,7 +151,7 @@ void session_go_live(struct session *s, int fd)
 		session_finish(s);
 		return;
 	}
-	if (s->conn && s->relay.held_len)
+	if (s->conn && relay_wanted(&s->relay))
 		s->ss->ops->writable(s->ss->ctx, s->conn);
 	if (s->conn)
 		s->ss->ops->readable(s->ss->ctx, s->conn);
@@ -304,6 +304,12 @@ size_t session_waiting(const struct session *s)
 ssize_t session_push(struct session *s, const struct iovec *iov, unsigned int n)
 {
 	return relay_push(&s->relay, iov, n);
+}
+
+ssize_t session_write(struct session *s, const struct iovec *iov,
+		      unsigned int n)
+{
+	return relay_write(&s->relay, iov, n);
 }
 
 ssize_t session_flush(struct session *s)

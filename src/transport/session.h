@@ -80,6 +80,10 @@ ssize_t session_pull(struct session *s, const struct iovec *iov,
 size_t session_waiting(const struct session *s);
 ssize_t session_push(struct session *s, const struct iovec *iov,
 		     unsigned int n);
+/** session_write() - what fits, of what stays with the guest otherwise:
+ * writable() follows if it was not all. Return: bytes, 0; -errno */
+ssize_t session_write(struct session *s, const struct iovec *iov,
+		      unsigned int n);
 ssize_t session_flush(struct session *s);
 size_t session_held(const struct session *s);
 void session_shut(struct session *s, bool no_more_data, bool no_more_reading);

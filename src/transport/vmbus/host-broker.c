@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* host-broker.c - see host.h: the ends are sessions */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport/link.h"
+#include "transport/vmbus/host.h"
+
+#define ATTACH_MS 5000u
+
+struct broker {
+	struct host host;
+	struct ev *ev;
+	struct link *link;
+	struct sessions *sessions;
+	struct ev_timer limit;
+	bool late;
+};
+
+static struct broker *of(struct host *h)
+{
+	return container_of(h, struct broker, host);
+}
+
+static int b_dial(struct host *h, void *conn, const GUID *service,
+		  const GUID *source, void **ret_end)
+{
+	struct session *s;
+	int r = session_dial(of(h)->sessions, conn, service, source, &s);
+
+	if (r == 0)
+		*ret_end = s;
+	return r;
+}
+
+static void b_answered(void *end, bool accepted)
+{
+	session_answered(end, accepted);
+}
+
+static ssize_t b_pull(void *end, const struct iovec *iov, unsigned int n)
+{
+	return session_pull(end, iov, n);
+}
+
+static ssize_t b_push(void *end, const struct iovec *iov, unsigned int n)
+{
+	return session_write(end, iov, n);
+}
+
+static void b_shut(void *end)
+{
+	session_shut(end, true, false);
+}
+
+static void b_end(void *end)
+{
+	session_end(end);
+}
+
+static void b_running(struct host *h, bool running)
+{
+	sessions_running(of(h)->sessions, running);
+}
+
+static struct host *b_free(struct host *h)
+{
+	struct broker *b = of(h);
+
+	ev_timer_stop(&b->limit);
+	sessions_free(b->sessions);
+	link_free(b->link);
+	free(b);
+	return NULL;
+}
+
+static const struct host_ops broker_ops = {
+	.dial = b_dial,
+	.answered = b_answered,
+	.pull = b_pull,
+	.push = b_push,
+	.shut = b_shut,
+	.end = b_end,
+	.running = b_running,
+	.free = b_free,
+};
+
+int host_broker(struct ev *ev, const char *partition,
+		const struct session_guest_ops *ops, void *ctx,
+		struct host **ret, const char **ret_why)
+{
+	const struct link_config config = { .partition = partition,
+					    .kind = TRANSPORT_VMBUS };
+	struct broker *b = calloc(1, sizeof(*b));
+	int r;
+
+	*ret_why = "no memory";
+	if (!b)
+		return -ENOMEM;
+	b->host.ops = &broker_ops;
+	b->ev = ev;
+	r = sessions_new(ev, ops, ctx, &b->sessions);
+	if (r == 0)
+		r = link_new(ev, &config, sessions_link_ops(), b->sessions,
+			     &b->link, ret_why);
+	if (r < 0) {
+		b_free(&b->host);
+		return r;
+	}
+	sessions_set_link(b->sessions, b->link);
+	*ret = &b->host;
+	return 0;
+}
+
+static void on_limit(struct ev_timer *t)
+{
+	container_of(t, struct broker, limit)->late = true;
+}
+
+int host_broker_attach(struct host *h, const char **ret_why,
+		       const char **ret_place)
+{
+	struct broker *b = of(h);
+	int r;
+
+	*ret_why = "no memory";
+	*ret_place = link_place(b->link);
+	r = ev_timer_start(b->ev, &b->limit, ATTACH_MS, on_limit);
+	if (r < 0)
+		return r;
+	link_start(b->link);
+	while (link_state(b->link) == LINK_ATTACHING && !b->late && r == 0)
+		r = ev_step(b->ev, -1);
+	ev_timer_stop(&b->limit);
+	*ret_why = link_error(b->link);
+	if (r == 0 && link_state(b->link) != LINK_UP)
+		r = link_state(b->link) == LINK_REFUSED ? -EPERM : -ENETDOWN;
+	return r;
+}

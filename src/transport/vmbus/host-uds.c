@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host-uds.c - without a broker: Unix sockets at and beside one path
+ *
+ * Firecracker's convention, in which the guest's connect to port N goes to
+ * PATH_N, and a host's program connects to PATH, says "CONNECT N\n", and is
+ * answered "OK n\n"; with OpenVMM's addition, that a GUID may stand for N.
+ * There is no policy here but that of the file system.
+ *
+ * A client that says nothing sensible within HANDSHAKE_MS is closed, and keeps
+ * nobody else waiting. What it says behind its line belongs to the connection:
+ * the line is read byte by byte, so that none of it is taken.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/guid.h"
+#include "transport/closer.h"
+#include "transport/relay.h"
+#include "transport/vmbus/host.h"
+
+#define HANDSHAKE_MS 5000u
+#define OPEN_MS 2000u
+#define LINE_MAX_ 64u
+#define ENDS_MAX 4096u
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+enum end_state { E_TALKING, E_OPENING, E_LIVE, E_OVER };
+
+struct uds {
+	struct host host;
+	struct ev *ev;
+	const struct session_guest_ops *ops;
+	void *ctx;
+	struct ev_io listen_io;
+	struct sockaddr_un base; /* PATH */
+	LIST_HEAD(, end) ends;
+	unsigned int count;
+};
+
+struct end {
+	LIST_ENTRY(end) link;
+	struct uds *u;
+	enum end_state state;
+	struct relay relay;
+	struct ev_io io;
+	struct ev_timer timer;
+	void *conn; /* NULL: none yet, or gone */
+	int fd;	    /* while talking; -1 */
+	char line[LINE_MAX_];
+	size_t len;
+	GUID service;
+};
+
+static struct uds *of(struct host *h)
+{
+	return container_of(h, struct uds, host);
+}
+
+static struct end *end_new(struct uds *u, enum end_state state)
+{
+	struct end *e;
+
+	if (u->count >= ENDS_MAX || closer_busy())
+		return NULL;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->u = u;
+	e->state = state;
+	e->fd = -1;
+	relay_init(&e->relay);
+	LIST_INSERT_HEAD(&u->ends, e, link);
+	u->count++;
+	return e;
+}
+
+static void end_finish(struct end *e)
+{
+	if (e->state == E_OVER)
+		return;
+	e->state = E_OVER;
+	e->conn = NULL;
+	ev_io_stop(&e->io);
+	ev_timer_stop(&e->timer);
+	relay_fini(&e->relay);
+	if (e->fd >= 0)
+		closer_close_socket(e->fd);
+	e->fd = -1;
+	LIST_REMOVE(e, link);
+	e->u->count--;
+	ev_later(e->u->ev, free, e);
+}
+
+static void end_abort(struct end *e)
+{
+	void *conn = e->conn;
+
+	e->conn = NULL;
+	if (conn)
+		e->u->ops->abort(e->u->ctx, conn);
+	end_finish(e);
+}
+
+static void on_live(struct ev_io *io, uint32_t events)
+{
+	struct end *e = container_of(io, struct end, io);
+	const struct session_guest_ops *ops = e->u->ops;
+	struct relay *r = &e->relay;
+
+	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+		if (!r->broken &&
+		    (r->shut ? events & EPOLLHUP : !relay_probe(r)) && e->conn)
+			ops->unread(e->u->ctx, e->conn);
+		if (e->conn && relay_wanted(r))
+			ops->writable(e->u->ctx, e->conn);
+	}
+	if (e->conn && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		ops->readable(e->u->ctx, e->conn);
+}
+
+/* Both ends are there. */
+static int end_live(struct end *e, int fd)
+{
+	ev_timer_stop(&e->timer);
+	relay_attach(&e->relay, fd);
+	e->state = E_LIVE;
+	return ev_io_start(e->u->ev, &e->io, fd, EVENTS, on_live);
+}
+
+/* ---- the guest connects */
+
+static int connect_to(const struct uds *u, const char *suffix)
+{
+	struct sockaddr_un sa = u->base;
+	size_t len = strlen(sa.sun_path);
+	int fd;
+
+	if (len + strlen(suffix) + 2 > sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	snprintf(sa.sun_path + len, sizeof(sa.sun_path) - len, "_%s", suffix);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static void on_dialled(struct ev_timer *t)
+{
+	struct end *e = container_of(t, struct end, timer);
+	char text[GUID_TEXT_SIZE];
+	uint32_t port;
+	int fd = -ENOENT;
+
+	if (guid_is_port(&e->service, &port)) {
+		snprintf(text, sizeof(text), "%u", port);
+		fd = connect_to(e->u, text);
+	}
+	if (fd < 0 && (fd == -ENOENT || fd == -ECONNREFUSED))
+		fd = connect_to(e->u, guid_format(&e->service, text));
+	if (fd < 0) {
+		end_abort(e);
+		return;
+	}
+	e->u->ops->accept(e->u->ctx, e->conn);
+	if (end_live(e, fd) < 0)
+		end_abort(e);
+	else if (e->conn)
+		e->u->ops->readable(e->u->ctx, e->conn);
+}
+
+static int u_dial(struct host *h, void *conn, const GUID *service,
+		  const GUID *source, void **ret_end)
+{
+	struct end *e = end_new(of(h), E_OPENING);
+	int r;
+
+	(void)source;
+	if (!e)
+		return -ENOBUFS;
+	e->conn = conn;
+	e->service = *service;
+	/* not from within this call: its caller does not have the end yet */
+	r = ev_timer_start_at(e->u->ev, &e->timer, 0, on_dialled);
+	if (r < 0) {
+		end_finish(e);
+		return r;
+	}
+	*ret_end = e;
+	return 0;
+}
+
+/* ---- a program connects */
+
+static void on_late(struct ev_timer *t)
+{
+	struct end *e = container_of(t, struct end, timer);
+
+	if (e->state == E_OPENING)
+		end_abort(e);
+	else
+		end_finish(e);
+}
+
+/* "CONNECT N": the word in any case, a port or a GUID, nothing else. */
+static bool parse(const char *line, GUID *ret)
+{
+	static const char word[] = "connect ";
+	unsigned long long port = 0;
+
+	for (size_t i = 0; i < sizeof(word) - 1; i++)
+		if (tolower((unsigned char)line[i]) != word[i])
+			return false;
+	line += sizeof(word) - 1;
+	if (guid_parse(line, ret) == 0)
+		return true;
+	if (!*line || strlen(line) > 10)
+		return false;
+	for (; *line; line++) {
+		if (!isdigit((unsigned char)*line))
+			return false;
+		port = port * 10 + (unsigned int)(*line - '0');
+	}
+	if (port > UINT32_MAX)
+		return false;
+	*ret = guid_from_port((uint32_t)port);
+	return true;
+}
+
+static void on_line(struct end *e)
+{
+	const char *why;
+	uint32_t r;
+
+	if (!parse(e->line, &e->service)) {
+		end_finish(e);
+		return;
+	}
+	e->state = E_OPENING;
+	ev_io_stop(&e->io);
+	r = ev_timer_start(e->u->ev, &e->timer, OPEN_MS, on_late) < 0
+		    ? HVS_REASON_BROKER_FAILED
+		    : e->u->ops->open(e->u->ctx, (struct session *)e,
+				      &e->service, &guid_zero, &e->conn, &why);
+	if (r != HVS_REASON_NONE) {
+		e->conn = NULL;
+		end_finish(e);
+	}
+}
+
+static void on_talk(struct ev_io *io, uint32_t events)
+{
+	struct end *e = container_of(io, struct end, io);
+	ssize_t n;
+	char c;
+
+	(void)events;
+	while ((n = recv(e->fd, &c, 1, MSG_DONTWAIT)) == 1) {
+		if (c == '\n') {
+			e->line[e->len] = '\0';
+			on_line(e);
+			return;
+		}
+		if (!c || e->len + 1 == sizeof(e->line))
+			break;
+		e->line[e->len++] = c;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	end_finish(e);
+}
+
+static void on_listen(struct ev_io *io, uint32_t events)
+{
+	struct uds *u = container_of(io, struct uds, listen_io);
+	struct end *e;
+	int fd;
+
+	(void)events;
+	fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	e = end_new(u, E_TALKING);
+	if (!e) {
+		close(fd);
+		return;
+	}
+	e->fd = fd;
+	if (ev_io_start(u->ev, &e->io, fd, EPOLLIN, on_talk) < 0 ||
+	    ev_timer_start(u->ev, &e->timer, HANDSHAKE_MS, on_late) < 0)
+		end_finish(e);
+}
+
+static void u_answered(void *end, bool accepted)
+{
+	struct end *e = end;
+	char text[GUID_TEXT_SIZE], reply[GUID_TEXT_SIZE + 8];
+	uint32_t port;
+	int n, fd = e->fd;
+
+	if (!accepted) {
+		end_finish(e);
+		return;
+	}
+	if (guid_is_port(&e->service, &port))
+		n = snprintf(reply, sizeof(reply), "OK %u\n", port);
+	else
+		n = snprintf(reply, sizeof(reply), "OK %s\n",
+			     guid_format(&e->service, text));
+	e->fd = -1;
+	if (end_live(e, fd) < 0 ||
+	    send(fd, reply, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
+		end_abort(e);
+	else if (e->conn)
+		e->u->ops->readable(e->u->ctx, e->conn);
+}
+
+/* ---- the rest */
+
+static ssize_t u_pull(void *end, const struct iovec *iov, unsigned int n)
+{
+	return relay_pull(&((struct end *)end)->relay, iov, n);
+}
+
+static ssize_t u_push(void *end, const struct iovec *iov, unsigned int n)
+{
+	return relay_write(&((struct end *)end)->relay, iov, n);
+}
+
+static void u_shut(void *end)
+{
+	relay_shut(&((struct end *)end)->relay, true, false);
+}
+
+static void u_end(void *end)
+{
+	end_finish(end);
+}
+
+static void u_running(struct host *h, bool running)
+{
+	(void)h;
+	(void)running;
+}
+
+static struct host *u_free(struct host *h)
+{
+	struct uds *u = of(h);
+
+	while (!LIST_EMPTY(&u->ends))
+		end_finish(LIST_FIRST(&u->ends));
+	ev_io_stop(&u->listen_io);
+	close(u->listen_io.fd);
+	free(u);
+	return NULL;
+}
+
+static const struct host_ops uds_ops = {
+	.dial = u_dial,
+	.answered = u_answered,
+	.pull = u_pull,
+	.push = u_push,
+	.shut = u_shut,
+	.end = u_end,
+	.running = u_running,
+	.free = u_free,
+};
+
+int host_uds(struct ev *ev, const char *path, int listener,
+	     const struct session_guest_ops *ops, void *ctx, struct host **ret)
+{
+	struct uds *u;
+	int r;
+
+	if (strlen(path) >= sizeof(u->base.sun_path))
+		return -ENAMETOOLONG;
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return -ENOMEM;
+	u->host.ops = &uds_ops;
+	u->ev = ev;
+	u->ops = ops;
+	u->ctx = ctx;
+	u->base.sun_family = AF_UNIX;
+	memcpy(u->base.sun_path, path, strlen(path));
+	LIST_INIT(&u->ends);
+	r = ev_io_start(ev, &u->listen_io, listener, EPOLLIN, on_listen);
+	if (r < 0) {
+		free(u);
+		return r;
+	}
+	*ret = &u->host;
+	return 0;
+}
