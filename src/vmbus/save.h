@@ -26,21 +26,27 @@
 #define SAVE_FORM 1u
 #define SAVE_HEADER 17u
 
-#define SAVE_RECOVERED 0x01u
-#define SAVE_FOR_DEVICE 0x02u
-#define SAVE_ACCEPT 0x04u
-#define SAVE_RINGS 0x08u
-#define SAVE_SOCK 0x10u
-#define SAVE_DEVICE 0x20u
-#define SAVE_FLAGS 0x3fu
+enum { /* of a channel */
+       SAVE_RECOVERED = 0x01,
+       SAVE_FOR_DEVICE = 0x02,
+       SAVE_ACCEPT = 0x04,
+       SAVE_RINGS = 0x08,
+       SAVE_SOCK = 0x10,
+       SAVE_DEVICE = 0x20,
+       SAVE_FLAGS = 0x3f,
+};
 
-#define SAVE_RING_MASKED 0x01u
-#define SAVE_RING_FIN 0x02u /* seen, and all before it consumed */
-#define SAVE_RING_FIN_WANTED 0x04u
-#define SAVE_RING_FIN_SENT 0x08u
+enum { /* of its rings */
+       SAVE_RING_MASKED = 0x01,
+       SAVE_RING_FIN = 0x02, /* seen, and all before it consumed */
+       SAVE_RING_FIN_WANTED = 0x04,
+       SAVE_RING_FIN_SENT = 0x08,
+};
 
-#define SAVE_SOCK_FROM_HOST 0x01u
-#define SAVE_SOCK_BLOCKED 0x02u
-#define SAVE_SOCK_MOVED 0x04u
+enum { /* of a connection */
+       SAVE_SOCK_FROM_HOST = 0x01,
+       SAVE_SOCK_BLOCKED = 0x02,
+       SAVE_SOCK_MOVED = 0x04,
+};
 
 #endif /* VMBUS_SAVE_H */
