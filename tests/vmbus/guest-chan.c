@@ -110,7 +110,7 @@ void vg_on_rescind(struct vg *g, uint32_t relid)
 		if (c->hvsock)
 			vg_sock_opened(c, false);
 		vg_chan_remove(c);
-	} else if (c->state == VG_OPEN && c->hvsock) {
+	} else if (c->sock) {
 		vg_sock_rescinded(c);
 	} else {
 		vg_chan_remove(c);

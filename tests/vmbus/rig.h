@@ -18,7 +18,7 @@
 #include "guest.h"
 
 #define RIG_FLOWS 4096u
-#define RIG_PAGES 16384u
+#define RIG_PAGES 32768u
 #define RIG_SERVICE 1000u /* port of flow 0 */
 
 struct rig;
@@ -53,6 +53,7 @@ struct rig {
 	bool no_page[VG_VPS]; /* post() says -ENXIO */
 	bool hold;	      /* accept or refuse later */
 	bool refuse;
+	bool admit_none;
 	bool ready;
 	bool check_vp; /* doorbells go to where the guest has the channel */
 	uint64_t mapped, unmapped;
@@ -66,14 +67,17 @@ struct rig {
 	uint8_t journal[VMBH_JOURNAL_SIZE];
 	uint32_t free_pages; /* of the guest when it had no channel */
 	void (*offer_again)(struct rig *r); /* devices, in a new bus */
-	uint64_t messages[32];		    /* from the host, by type */
+	/* from the host, by type: how many, and the last one */
+	uint64_t messages[32];
+	uint8_t last[32][VMBH_MESSAGE_MAX];
+	size_t last_len[32];
 	unsigned int packets_per_peek;
 };
 
 struct rig *rig_new(const struct vmbh_config *config, uint32_t seed);
 /* The guest has loaded its driver and got the offers. */
 struct rig *rig_new_loaded(const struct vmbh_config *config, uint32_t seed);
-/* Checks that nothing is left over. */
+/* Checks that no fault was seen and no page is mapped. */
 void rig_free(struct rig *r);
 /* Interrupts and workers of the guest, programs of flows. Return: there was
  * something to do. */
@@ -92,10 +96,25 @@ struct rig_flow *rig_connect_host(struct rig *r);
 bool rig_move(struct rig_flow *f);
 void rig_close_host(struct rig_flow *f);
 void rig_close_guest(struct rig_flow *f);
+extern const struct vmbh_ops *const rig_ops;
+/* The guest starts afresh; its programs are gone. */
+void rig_reboot(struct rig *r);
 /* The bus ends as a process that is killed, and another one recovers. */
 void rig_crash(struct rig *r);
 /* Save, and load into another bus. */
 void rig_reload(struct rig *r);
+/* A message of the guest's, made of 32-bit words. Return: the status. */
+uint16_t rig_post(struct rig *r, size_t len, const uint32_t *words,
+		  unsigned int n);
+#define RIG_POST(r, len, ...)                                \
+	rig_post(r, len, (const uint32_t[]) { __VA_ARGS__ }, \
+		 sizeof((const uint32_t[]) { __VA_ARGS__ }) / 4)
+/* A word of the last message of @type from the host. */
+uint32_t rig_word(const struct rig *r, unsigned int type, unsigned int i);
+/* Offer a connection to a port where nobody listens. Return: its relid. */
+uint32_t rig_offer(struct rig *r, struct rig_flow **ret);
+int rig_suite(const char *name, void (*fill)(void *tcase), int timeout);
+
 /* No channel, GPADL or page is left on either side, and no fault was seen. */
 void rig_check_clean(struct rig *r);
 

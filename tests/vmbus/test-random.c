@@ -61,14 +61,6 @@ static void new_flow(struct rig *r)
 		vmbh_sock_set_tag(f->s, f->id);
 }
 
-static void programs_are_gone(struct rig *r)
-{
-	for (unsigned int i = 0; i < r->nflows; i++) {
-		r->flows[i].v = NULL;
-		r->flows[i].guest_done = true;
-	}
-}
-
 static void more(struct rig *r, struct rig_flow *f)
 {
 	if (!f->host.fin && f->s)
@@ -120,12 +112,10 @@ static void upheaval(struct rig *r)
 		ck_assert(!r->g->unloading);
 		break;
 	case 1: /* kexec: nobody is told */
-		vg_reboot(r->g);
-		programs_are_gone(r);
+		rig_reboot(r);
 		break;
 	case 2: /* the machine is reset */
-		vg_reboot(r->g);
-		programs_are_gone(r);
+		rig_reboot(r);
 		vmbh_reset(r->h);
 		break;
 	case 3:
@@ -260,20 +250,12 @@ START_TEST(test_random)
 }
 END_TEST
 
+static void fill(void *c)
+{
+	tcase_add_test(c, test_random);
+}
+
 int main(void)
 {
-	Suite *s = suite_create("vmbus-random");
-	TCase *c = tcase_create("random");
-	SRunner *sr;
-	int failed;
-
-	tcase_set_timeout(c, 900);
-	tcase_add_test(c, test_random);
-	suite_add_tcase(s, c);
-	sr = srunner_create(s);
-	srunner_set_tap(sr, "-");
-	srunner_run_all(sr, CK_SILENT);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return rig_suite("vmbus-random", fill, 900);
 }
