@@ -23,7 +23,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
 import vm  # noqa: E402
 
-MODULES = ("virtio_pci", "kvm-amd", "kvm-intel", "vhost_vsock",
+MODULES = ("virtio_pci", "kvm-amd", "vhost_vsock",
            "vsock_loopback", "virtiofs", "ext4", "tun")
 PROGRAMS = ("/usr/bin/python3", "socat", "strace", "bash", "setpriv", "nproc",
             "readelf", "timeout", "prlimit")
