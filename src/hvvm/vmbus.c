@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vmbus.c - see vmbus.h */
-#include "hvvm/vmbus.h"
+#include "hvvm/vmbus-internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,39 +16,17 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/guid.h"
 #include "base/log.h"
 #include "config.h"
 #include "hvvm/synic.h"
 #include "hvvm/vcpu.h"
-#include "hvvm/vmbus-link.h"
 
 #define RESULT_SUCCESS 0u
 #define RESULT_INSUFFICIENT_BUFFERS 19u
 #define RETRY_MIN_MS 20u
 #define RETRY_MAX_MS 1000u
 #define ARGUMENTS (16 + 2 * OPTIONS_MANY)
-
-/* A doorbell that KVM rings itself. */
-struct doorbell {
-	uint32_t connection;
-	int fd;
-};
-
-struct vmbus {
-	struct machine *m;
-	pthread_mutex_t lock; /* of all below */
-	struct vmbus_link link;
-	struct synic_fds *synic;
-	int journal; /* memfd */
-	struct doorbell *doorbells;
-	size_t ringing, room;
-	bool lost, replacing;
-	char program[PATH_MAX];
-
-	struct ev_io io; /* the loop's: has it gone? */
-	struct ev_timer retry;
-	uint64_t retry_ms;
-};
 
 /* ---- starting it */
 
@@ -79,7 +57,7 @@ static int find_program(char *ret, size_t size)
 static int spawn(struct vmbus *b)
 {
 	const struct options *o = b->m->o;
-	char *argv[ARGUMENTS], fd[16];
+	char *argv[ARGUMENTS], fd[16], vmid[GUID_TEXT_SIZE];
 	int p[2], n = 0, r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
@@ -96,6 +74,9 @@ static int spawn(struct vmbus *b)
 		}                                             \
 	} while (0)
 	OPTION("--partition", o->name);
+	/* a partition without a file stays the same one */
+	if (o->name && !guid_is_zero(&b->vmid))
+		OPTION("--vm-id", guid_format(&b->vmid, vmid));
 	OPTION("--uds-path", o->uds_path);
 	OPTION("--trace", o->trace);
 	OPTION("--sandbox", o->sandbox);
@@ -112,8 +93,8 @@ static int spawn(struct vmbus *b)
 
 /* ---- what every back-end is told first */
 
-static int ask(struct vmbus *b, struct vmbu_request *r, const int *fds,
-	       int nfds, struct vmbu_reply *ret)
+int vmbus_ask(struct vmbus *b, struct vmbu_request *r, const int *fds, int nfds,
+	      struct vmbu_reply *ret)
 {
 	char text[300];
 	int err = vmbus_link_ask(&b->link, r, fds, nfds, ret);
@@ -142,7 +123,7 @@ static int say_memory(struct vmbus *b)
 		};
 		fds[i] = m->fd;
 	}
-	return ask(b, &r, fds, (int)m->count, &reply);
+	return vmbus_ask(b, &r, fds, (int)m->count, &reply);
 }
 
 static int say_synic(struct vmbus *b, const struct vcpu *v)
@@ -154,7 +135,7 @@ static int say_synic(struct vmbus *b, const struct vcpu *v)
 	r.u.synic.scontrol = v->scontrol;
 	r.u.synic.simp = v->simp;
 	r.u.synic.siefp = v->siefp;
-	return ask(b, &r, NULL, 0, &reply);
+	return vmbus_ask(b, &r, NULL, 0, &reply);
 }
 
 static int say_processors(struct vmbus *b)
@@ -167,7 +148,7 @@ static int say_processors(struct vmbus *b)
 		int fds[2] = { b->synic[i].raise, b->synic[i].acknowledge };
 
 		r.u.vp.vp = i;
-		err = ask(b, &r, fds, 2, &reply);
+		err = vmbus_ask(b, &r, fds, 2, &reply);
 	}
 	for (unsigned int i = 0; i < b->m->count && err == 0; i++)
 		if (b->m->vcpus[i].scontrol)
@@ -183,10 +164,11 @@ static int introduce(struct vmbus *b)
 
 	r.u.hello.lowest = r.u.hello.highest = VMBU_VERSION;
 	r.u.hello.features = VMBU_FEATURES;
-	err = ask(b, &r, NULL, 0, &reply);
+	err = vmbus_ask(b, &r, NULL, 0, &reply);
 	if (err < 0)
 		return err;
 	b->link.features = reply.u.hello.features;
+	b->vmid = reply.u.hello.vmid;
 	if (reply.u.hello.vps < b->m->count) {
 		log_err("VMBus back-end: it knows %u processors at most",
 			reply.u.hello.vps);
@@ -196,7 +178,7 @@ static int introduce(struct vmbus *b)
 	return err < 0 ? err : say_processors(b);
 }
 
-static int say_journal(struct vmbus *b, bool recover)
+int vmbus_say_journal(struct vmbus *b, bool recover)
 {
 	struct vmbu_request r = { .type = VMBU_JOURNAL };
 	struct vmbu_reply reply;
@@ -204,7 +186,7 @@ static int say_journal(struct vmbus *b, bool recover)
 	if (!(b->link.features & VMBU_FEATURE_JOURNAL))
 		return 0;
 	r.u.journal.recover = recover;
-	return ask(b, &r, &b->journal, 1, &reply);
+	return vmbus_ask(b, &r, &b->journal, 1, &reply);
 }
 
 static int connect_to(struct vmbus *b)
@@ -218,6 +200,13 @@ static int connect_to(struct vmbus *b)
 		log_err("--vmbus-socket %s: %s", b->m->o->vmbus_socket,
 			strerror(-r));
 	return r;
+}
+
+int vmbus_begin(struct vmbus *b)
+{
+	int r = connect_to(b);
+
+	return r < 0 ? r : introduce(b);
 }
 
 /* ---- doorbells */
@@ -271,27 +260,25 @@ static void doorbells_drop(struct vmbus *b, bool vm_is_gone)
 static void on_retry(struct ev_timer *t);
 static void on_gone(struct ev_io *io, uint32_t events);
 
-static void watch(struct vmbus *b)
+void vmbus_watch(struct vmbus *b)
 {
 	if (ev_io_start(b->m->ev, &b->io, b->link.fd, EPOLLRDHUP, on_gone) < 0)
 		machine_fail(b->m, "the VMBus back-end cannot be watched");
 }
 
 /* The loop's thread, locked. */
-static void again(struct vmbus *b)
+void vmbus_again(struct vmbus *b)
 {
 	int r;
 
 	ev_io_stop(&b->io);
 	vmbus_link_close(&b->link);
 	doorbells_drop(b, false);
-	r = connect_to(b);
-	if (r == 0)
-		r = introduce(b);
+	r = vmbus_begin(b);
 	if (r == 0) {
-		r = say_journal(b, true);
+		r = vmbus_say_journal(b, true);
 		if (r == -EINVAL)
-			r = say_journal(b, false);
+			r = vmbus_say_journal(b, false);
 	}
 	if (r < 0) {
 		vmbus_link_close(&b->link);
@@ -302,7 +289,7 @@ static void again(struct vmbus *b)
 		return;
 	}
 	b->lost = false;
-	watch(b);
+	vmbus_watch(b);
 	log_warn("the VMBus back-end was started again; the guest's "
 		 "connections were lost");
 }
@@ -312,7 +299,7 @@ static void on_retry(struct ev_timer *t)
 	struct vmbus *b = container_of(t, struct vmbus, retry);
 
 	pthread_mutex_lock(&b->lock);
-	again(b);
+	vmbus_again(b);
 	pthread_mutex_unlock(&b->lock);
 }
 
@@ -393,7 +380,7 @@ int vmbus_reset(struct vmbus *b)
 	pthread_mutex_lock(&b->lock);
 	doorbells_drop(b, true);
 	if (!b->lost)
-		err = ask(b, &r, NULL, 0, &reply);
+		err = vmbus_ask(b, &r, NULL, 0, &reply);
 	if (err == 0)
 		err = synic_route(b->m, b->synic);
 	pthread_mutex_unlock(&b->lock);
@@ -429,18 +416,16 @@ int vmbus_start(struct machine *m, struct vmbus **ret)
 			log_err("%s: %s", b->program, strerror(-r));
 	}
 	if (r == 0)
-		r = connect_to(b);
+		r = vmbus_begin(b);
 	if (r == 0)
-		r = introduce(b);
-	if (r == 0)
-		r = say_journal(b, false);
+		r = vmbus_say_journal(b, false);
 	if (r < 0) {
 		if (r == -EPIPE)
 			log_err("the VMBus back-end ended at once");
 		vmbus_stop(b);
 		return r;
 	}
-	watch(b);
+	vmbus_watch(b);
 	*ret = b;
 	return 0;
 }
@@ -459,9 +444,4 @@ struct vmbus *vmbus_stop(struct vmbus *b)
 		free(b);
 	}
 	return NULL;
-}
-
-void vmbus_replace(struct vmbus *b)
-{
-	(void)b;
 }

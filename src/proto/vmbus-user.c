@@ -20,7 +20,7 @@ static const struct {
 	bool open_end; /* the length depends on what is in it */
 	uint16_t min_fds, max_fds, max_reply_fds;
 } types[VMBU_TYPES] = {
-	[VMBU_HELLO] = { "HELLO", 40, 24, false, 0, 0, 0 },
+	[VMBU_HELLO] = { "HELLO", 40, 40, false, 0, 0, 0 },
 	[VMBU_MEMORY] = { "MEMORY", 16, 0, true, 1, VMBU_REGIONS_MAX, 0 },
 	[VMBU_VP] = { "VP", 16, 0, false, 2, 2, 0 },
 	[VMBU_SYNIC] = { "SYNIC", 40, 0, false, 0, 0, 0 },
@@ -188,6 +188,7 @@ static int decode_reply_body(const uint8_t *p, unsigned int nfds,
 		ret->u.hello.regions = le32_get(p + 4);
 		ret->u.hello.features = le64_get(p + 8);
 		ret->u.hello.vps = le32_get(p + 16);
+		ret->u.hello.vmid = guid_get(p + 24);
 		return 0;
 	case VMBU_POST:
 	case VMBU_SIGNAL:
@@ -323,6 +324,7 @@ void vmbu_reply_encode(const struct vmbu_reply *r, struct msg_buf *b)
 		msg_put_u32(b, r->u.hello.regions);
 		msg_put_u64(b, r->u.hello.features);
 		put_pair(b, r->u.hello.vps);
+		msg_put_guid(b, &r->u.hello.vmid);
 		break;
 	case VMBU_POST:
 	case VMBU_SIGNAL:

@@ -114,6 +114,7 @@ struct vmbu_reply {
 			uint32_t version, regions;
 			uint64_t features;
 			uint32_t vps;
+			GUID vmid;
 		} hello;
 		uint32_t status; /* POST, SIGNAL */
 		struct {

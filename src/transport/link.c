@@ -69,6 +69,7 @@ int link_new(struct ev *ev, const struct link_config *config,
 		return -ENOMEM;
 	l->ev = ev;
 	l->config = *config;
+	l->vmid = config->vmid;
 	l->ops = ops;
 	l->ctx = ctx;
 	l->fd = -1;
@@ -498,6 +499,11 @@ const char *link_error(const struct link *l)
 const char *link_place(const struct link *l)
 {
 	return l->place.path;
+}
+
+GUID link_vmid(const struct link *l)
+{
+	return l->vmid;
 }
 
 const char *link_name(const struct link *l)

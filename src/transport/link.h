@@ -38,6 +38,7 @@ struct link_ops {
 struct link_config {
 	const char *partition; /* borrowed */
 	uint16_t kind;	       /* enum transport_kind */
+	GUID vmid;	       /* zero: the broker's choice */
 };
 
 enum link_state {
@@ -61,6 +62,8 @@ enum link_state link_state(const struct link *l);
 const char *link_error(const struct link *l);
 /** link_place() - the control socket's path, for messages */
 const char *link_place(const struct link *l);
+/** link_vmid() - once attached: the partition's VmId */
+GUID link_vmid(const struct link *l);
 /** link_name() - the partition's name as the broker knows it */
 const char *link_name(const struct link *l);
 

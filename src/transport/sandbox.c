@@ -69,6 +69,7 @@ static const struct {
 	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
 	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL },
 	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFL },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_ADD_SEALS },
 	{ SCMP_SYS(ioctl), 1, UINT32_MAX, SIOCINQ },
 	{ SCMP_SYS(setsockopt), 1, UINT32_MAX, SOL_SOCKET },
 	/* fstat() of glibc */

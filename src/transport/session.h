@@ -90,4 +90,21 @@ void session_shut(struct session *s, bool no_more_data, bool no_more_reading);
 /** session_end() - the guest's end is gone */
 void session_end(struct session *s);
 
+/* ---- from one process to the next */
+
+struct session_saved {
+	uint64_t token, to_guest, from_guest;
+	uint32_t uid;
+	bool from_host, shut;
+	GUID service, source;
+};
+
+/** session_save() - Return: its socket, still ours, or -ENOTCONN: it is not
+ * established */
+int session_save(const struct session *s, struct session_saved *ret);
+/** session_restore() - in the next process; the broker is told that it lives.
+ * @fd is owned if it succeeds. 0; -EEXIST (the token is known), -errno */
+int session_restore(struct sessions *ss, const struct session_saved *saved,
+		    int fd, void *conn, struct session **ret);
+
 #endif /* TRANSPORT_SESSION_H */

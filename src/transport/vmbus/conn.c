@@ -17,24 +17,13 @@
 #include <stdlib.h>
 
 #include "base/guid.h"
-#include "transport/vmbus/vm.h"
+#include "transport/vmbus/conn.h"
+#include "transport/vmbus/handover.h"
 
 #define QUANTUM (256u * 1024)
 #define IOV 64u
 
-struct conn {
-	TAILQ_ENTRY(conn) all, ready_link;
-	struct vm *vm;
-	struct vmbh_sock *s; /* NULL: gone */
-	void *end;	     /* NULL: gone */
-	bool answered;	     /* both ends are there */
-	bool ready;	     /* in vm->ready */
-	bool guest_done, host_done;
-	bool deaf; /* nobody on the host reads what the guest sends */
-	bool to_host, to_guest; /* to be looked at in its turn */
-};
-
-static struct conn *conn_new(struct vm *vm, struct vmbh_sock *s, void *end)
+struct conn *conn_new(struct vm *vm, struct vmbh_sock *s, void *end)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -52,6 +41,7 @@ static void conn_free(struct conn *c)
 {
 	struct vm *vm = c->vm;
 
+	handover_forget(vm, c);
 	c->s = NULL;
 	c->end = NULL;
 	if (c->ready)
@@ -63,8 +53,7 @@ static void conn_free(struct conn *c)
 	ev_later(vm->ev, free, c);
 }
 
-/* Over from our side: both ends are told. */
-static void conn_close(struct conn *c)
+void conn_close(struct conn *c)
 {
 	if (c->s)
 		vmbh_sock_close(c->s);
@@ -192,6 +181,16 @@ static void run_to_guest(struct conn *c)
 		c->to_guest = true;
 		again(c);
 	}
+}
+
+void conn_resume(struct conn *c)
+{
+	if (!c->end) {
+		conn_close(c);
+		return;
+	}
+	c->to_host = c->to_guest = true;
+	again(c);
 }
 
 void conn_run_ready(struct vm *vm)

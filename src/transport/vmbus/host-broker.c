@@ -64,6 +64,27 @@ static void b_running(struct host *h, bool running)
 	sessions_running(of(h)->sessions, running);
 }
 
+static int b_save(void *end, struct session_saved *ret)
+{
+	return session_save(end, ret);
+}
+
+static int b_restore(struct host *h, const struct session_saved *saved, int fd,
+		     void *conn, void **ret_end)
+{
+	struct session *s;
+	int r = session_restore(of(h)->sessions, saved, fd, conn, &s);
+
+	if (r == 0)
+		*ret_end = s;
+	return r;
+}
+
+static GUID b_vmid(struct host *h)
+{
+	return link_vmid(of(h)->link);
+}
+
 static struct host *b_free(struct host *h)
 {
 	struct broker *b = of(h);
@@ -83,15 +104,19 @@ static const struct host_ops broker_ops = {
 	.shut = b_shut,
 	.end = b_end,
 	.running = b_running,
+	.save = b_save,
+	.restore = b_restore,
+	.vmid = b_vmid,
 	.free = b_free,
 };
 
-int host_broker(struct ev *ev, const char *partition,
+int host_broker(struct ev *ev, const char *partition, const GUID *vmid,
 		const struct session_guest_ops *ops, void *ctx,
 		struct host **ret, const char **ret_why)
 {
 	const struct link_config config = { .partition = partition,
-					    .kind = TRANSPORT_VMBUS };
+					    .kind = TRANSPORT_VMBUS,
+					    .vmid = *vmid };
 	struct broker *b = calloc(1, sizeof(*b));
 	int r;
 

@@ -356,6 +356,51 @@ static void u_running(struct host *h, bool running)
 	(void)running;
 }
 
+static int u_save(void *end, struct session_saved *ret)
+{
+	const struct end *e = end;
+
+	if (e->state != E_LIVE)
+		return -ENOTCONN;
+	*ret = (struct session_saved) {
+		.to_guest = e->relay.to_guest,
+		.from_guest = e->relay.from_guest,
+		.shut = e->relay.shut,
+		.service = e->service,
+	};
+	return e->relay.fd;
+}
+
+static int u_restore(struct host *h, const struct session_saved *saved, int fd,
+		     void *conn, void **ret_end)
+{
+	struct end *e = end_new(of(h), E_OPENING);
+	int r;
+
+	if (!e)
+		return -ENOBUFS;
+	r = ev_io_start(e->u->ev, &e->io, fd, EVENTS, on_live);
+	if (r < 0) {
+		end_finish(e);
+		return r;
+	}
+	e->conn = conn;
+	e->state = E_LIVE;
+	e->service = saved->service;
+	relay_attach(&e->relay, fd);
+	e->relay.to_guest = saved->to_guest;
+	e->relay.from_guest = saved->from_guest;
+	e->relay.shut = saved->shut;
+	*ret_end = e;
+	return 0;
+}
+
+static GUID u_vmid(struct host *h)
+{
+	(void)h;
+	return guid_zero;
+}
+
 static struct host *u_free(struct host *h)
 {
 	struct uds *u = of(h);
@@ -376,6 +421,9 @@ static const struct host_ops uds_ops = {
 	.shut = u_shut,
 	.end = u_end,
 	.running = u_running,
+	.save = u_save,
+	.restore = u_restore,
+	.vmid = u_vmid,
 	.free = u_free,
 };
 

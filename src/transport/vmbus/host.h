@@ -36,6 +36,13 @@ struct host_ops {
 	void (*shut)(void *end); /* no more data come */
 	void (*end)(void *end);	 /* the guest's end is gone */
 	void (*running)(struct host *h, bool running);
+	/* From one process to the next: a descriptor, still ours, or -errno */
+	int (*save)(void *end, struct session_saved *ret);
+	/* @fd is owned if it succeeds. 0 or -errno */
+	int (*restore)(struct host *h, const struct session_saved *saved,
+		       int fd, void *conn, void **ret_end);
+	/* the partition's VmId, zero: it has none */
+	GUID (*vmid)(struct host *h);
 	struct host *(*free)(struct host *h);
 };
 
@@ -43,9 +50,9 @@ struct host {
 	const struct host_ops *ops;
 };
 
-/** host_broker() - @partition of hvsocketd, attached or on the way. Return: 0;
- * -errno: @ret_why */
-int host_broker(struct ev *ev, const char *partition,
+/** host_broker() - @partition of hvsocketd; @vmid: zero for the broker's
+ * choice. Return: 0; -errno: @ret_why */
+int host_broker(struct ev *ev, const char *partition, const GUID *vmid,
 		const struct session_guest_ops *ops, void *ctx,
 		struct host **ret, const char **ret_why);
 /** host_broker_attach() - wait for the broker's answer. 0; -errno: @ret_why,

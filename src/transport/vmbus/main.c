@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/guid.h"
 #include "config.h"
 #include "transport/closer.h"
 #include "transport/process.h"
@@ -25,6 +26,7 @@
 
 static const char *arg_socket_path, *arg_partition, *arg_uds_path, *arg_trace;
 static int arg_fd = -1;
+static GUID arg_vm_id;
 static bool arg_one_off, arg_sandbox = true;
 static struct filter *filter;
 
@@ -34,6 +36,7 @@ static const char usage_text[] =
 	"The VMBus of a VM, for a VMM that speaks vmbus-user.\n"
 	"\n"
 	"  --partition NAME     the VM's partition of hvsocketd\n"
+	"  --vm-id GUID         its VmId, if it has no file (default: random)\n"
 	"  --uds-path PATH      without a broker: Unix sockets at PATH\n"
 	"  --socket-path PATH   listen there for the VMM\n"
 	"  --fd N               an inherited socket, listening or connected\n"
@@ -60,6 +63,7 @@ enum {
 	SOCKET = 256,
 	FD,
 	PARTITION,
+	VM_ID,
 	UDS,
 	ONE,
 	TRACE,
@@ -74,6 +78,7 @@ static const struct option options[] = {
 	{ "socket-path", required_argument, NULL, SOCKET },
 	{ "fd", required_argument, NULL, FD },
 	{ "partition", required_argument, NULL, PARTITION },
+	{ "vm-id", required_argument, NULL, VM_ID },
 	{ "uds-path", required_argument, NULL, UDS },
 	{ "one-off", no_argument, NULL, ONE },
 	{ "trace", required_argument, NULL, TRACE },
@@ -103,6 +108,10 @@ static int option(int c)
 		return -1;
 	case PARTITION:
 		arg_partition = optarg;
+		return -1;
+	case VM_ID:
+		if (guid_parse(optarg, &arg_vm_id) < 0)
+			return process_fail("--vm-id %s is not a GUID", optarg);
 		return -1;
 	case UDS:
 		arg_uds_path = optarg;
@@ -197,7 +206,8 @@ static int join_host(struct ev *ev, struct vm *vm)
 		vm_set_host(vm, h);
 		return 0;
 	}
-	r = host_broker(ev, arg_partition, vm_guest_ops(), vm, &h, &why);
+	r = host_broker(ev, arg_partition, &arg_vm_id, vm_guest_ops(), vm, &h,
+			&why);
 	if (r < 0)
 		return process_fail("%s: %s", why, strerror(-r));
 	vm_set_host(vm, h);

@@ -56,6 +56,7 @@ static int on_hello(struct vm *vm, const struct vmbu_request *q,
 	a->r.u.hello.regions = VMBU_REGIONS_MAX;
 	a->r.u.hello.features = VMBU_FEATURES & q->u.hello.features;
 	a->r.u.hello.vps = VPS_MAX;
+	a->r.u.hello.vmid = vm->host->ops->vmid(vm->host);
 	return 0;
 }
 

@@ -10,6 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "transport/vmbus/conn.h"
+#include "transport/vmbus/handover.h"
+
 /* ---- time */
 
 static void on_deadline(struct ev_timer *t)
@@ -117,6 +120,7 @@ static const struct vmbh_ops bus_ops = {
 
 void vm_forget(struct vm *vm)
 {
+	handover_free(vm);
 	vm->stopped = false;
 	vmbh_journal(vm->bus, NULL);
 	vmbh_reset(vm->bus);
@@ -166,6 +170,11 @@ void server_stop(struct vm *vm)
 		close(vm->front);
 	vm->front = -1;
 	log_debug("the VMM has gone");
+	if (vm->handed_over) {
+		/* nothing here is ours any more */
+		ev_quit(vm->ev);
+		return;
+	}
 	vm_begin(vm);
 	vm_forget(vm);
 	vm_end(vm);
@@ -229,8 +238,15 @@ struct vm *vm_free(struct vm *vm)
 		  (unsigned long long)st->bytes_out);
 	ev_io_stop(&vm->front_io);
 	ev_io_stop(&vm->listen_io);
-	if (vm->bus && vm->host)
+	handover_free(vm);
+	if (vm->bus && vm->host && !vm->handed_over)
 		vm_forget(vm);
+	while (!TAILQ_EMPTY(&vm->conns)) {
+		struct conn *c = TAILQ_FIRST(&vm->conns);
+
+		TAILQ_REMOVE(&vm->conns, c, all);
+		free(c);
+	}
 	ev_timer_stop(&vm->turn);
 	ev_timer_stop(&vm->deadline);
 	if (vm->front >= 0)

@@ -29,6 +29,7 @@
 
 struct conn;
 struct filter;
+struct handover;
 TAILQ_HEAD(conn_list, conn);
 
 struct vp {
@@ -67,7 +68,10 @@ struct vm {
 
 	int front;    /* the VMM; -1 */
 	int listener; /* -1 */
-	bool one_off, greeted, posted, stopped;
+	bool one_off, greeted, posted;
+	bool stopped;		   /* between SAVE or LOAD and RUN */
+	bool handed_over;	   /* another process has it all */
+	struct handover *handover; /* NULL: none under way */
 	struct ev_io front_io, listen_io;
 	uint8_t frame[VMBU_FRAME_MAX];
 	uint8_t reply[VMBU_FRAME_MAX];
@@ -119,6 +123,8 @@ int vps_post(struct vm *vm, uint32_t vp, const void *message, size_t len);
 void vps_signal(void *ctx, uint32_t vp, uint32_t relid);
 /* The eventfd that stands for @connection's signals; -1: there is none. */
 int vps_doorbell(struct vm *vm, uint32_t connection);
+/* The same with a descriptor that is there (owned). 0 or -errno */
+int vps_adopt(struct vm *vm, uint32_t connection, int fd);
 
 /* ---- conn.c: struct vmbh_ops */
 void conn_connect(void *ctx, struct vmbh_sock *s, const GUID *service,

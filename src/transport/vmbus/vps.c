@@ -200,30 +200,40 @@ static void on_doorbell(struct ev_io *io, uint32_t events)
 	vm_end(vm);
 }
 
-int vps_doorbell(struct vm *vm, uint32_t connection)
+int vps_adopt(struct vm *vm, uint32_t connection, int fd)
 {
 	uint32_t relid = connection - vmbh_connection_id(0);
 	struct doorbell *d;
-	int fd;
+	int r;
 
-	if (relid == 0 || relid >= VMBH_RELIDS)
-		return -1;
-	if (vm->doorbells[relid])
-		return vm->doorbells[relid]->io.fd;
+	if (relid == 0 || relid >= VMBH_RELIDS || vm->doorbells[relid])
+		return -EINVAL;
 	d = calloc(1, sizeof(*d));
-	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!d || fd < 0)
-		goto fail;
+	if (!d)
+		return -ENOMEM;
 	d->vm = vm;
 	d->connection = connection;
 	/* the counter is not read: each write is an edge */
-	if (ev_io_start(vm->ev, &d->io, fd, EPOLLIN | EPOLLET, on_doorbell) < 0)
-		goto fail;
+	r = ev_io_start(vm->ev, &d->io, fd, EPOLLIN | EPOLLET, on_doorbell);
+	if (r < 0) {
+		free(d);
+		return r;
+	}
 	vm->doorbells[relid] = d;
-	return fd;
-fail:
-	if (fd >= 0)
+	return 0;
+}
+
+int vps_doorbell(struct vm *vm, uint32_t connection)
+{
+	uint32_t relid = connection - vmbh_connection_id(0);
+	int fd;
+
+	if (relid < VMBH_RELIDS && vm->doorbells[relid])
+		return vm->doorbells[relid]->io.fd;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd >= 0 && vps_adopt(vm, connection, fd) < 0) {
 		close(fd);
-	free(d);
-	return -1;
+		fd = -1;
+	}
+	return fd;
 }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* vmbus-internal.h - between vmbus.c and vmbus-replace.c */
+#ifndef HVVM_VMBUS_INTERNAL_H
+#define HVVM_VMBUS_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "hvvm/vmbus-link.h"
+#include "hvvm/vmbus.h"
+
+/* A doorbell that KVM rings itself. */
+struct doorbell {
+	uint32_t connection;
+	int fd;
+};
+
+struct vmbus {
+	struct machine *m;
+	pthread_mutex_t lock; /* of all below */
+	struct vmbus_link link;
+	struct synic_fds *synic;
+	int journal; /* memfd */
+	struct doorbell *doorbells;
+	size_t ringing, room;
+	bool lost, replacing;
+	char program[PATH_MAX];
+	GUID vmid; /* what the first back-end said */
+
+	struct ev_io io; /* the loop's: has it gone? */
+	struct ev_timer retry;
+	uint64_t retry_ms;
+};
+
+/* All with the lock held. Return: 0 or -errno */
+int vmbus_ask(struct vmbus *b, struct vmbu_request *r, const int *fds, int nfds,
+	      struct vmbu_reply *ret);
+/* Start a back-end, and tell it what all are told first. */
+int vmbus_begin(struct vmbus *b);
+int vmbus_say_journal(struct vmbus *b, bool recover);
+/* The back-end is there, and is watched. */
+void vmbus_watch(struct vmbus *b);
+/* The one before is lost: another one. */
+void vmbus_again(struct vmbus *b);
+
+#endif /* HVVM_VMBUS_INTERNAL_H */
