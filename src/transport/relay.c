@@ -25,6 +25,8 @@ void relay_attach(struct relay *r, int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	(void)closer_guard_socket(fd);
 	r->fd = fd;
+	if (r->shut) /* said before it was there */
+		(void)shutdown(fd, SHUT_WR);
 }
 
 static void held_drop(struct relay *r)
@@ -214,12 +216,12 @@ bool relay_probe(struct relay *r)
 
 void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading)
 {
+	if (no_more_data)
+		r->shut = true;
 	if (r->fd < 0)
 		return;
-	if (no_more_data) {
-		r->shut = true;
+	if (no_more_data)
 		(void)shutdown(r->fd, SHUT_WR);
-	}
 	if (no_more_reading)
 		(void)shutdown(r->fd, SHUT_RD);
 }

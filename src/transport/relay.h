@@ -51,6 +51,8 @@ ssize_t relay_flush(struct relay *r);
 /** relay_probe() - does somebody read? Sends nothing. Cannot tell (true) after
  * relay_shut(): EPOLLHUP then says that both directions are over */
 bool relay_probe(struct relay *r);
+/** relay_shut() - nothing is held by now. Before there is a socket: it is shut
+ * when it comes */
 void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading);
 
 #endif /* TRANSPORT_RELAY_H */

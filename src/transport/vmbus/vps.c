@@ -8,6 +8,7 @@
  * message waits for its slot: it is written at each interrupt of SINT 2.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -74,6 +75,11 @@ int vps_set(struct vm *vm, uint32_t vp, int raise, int acknowledge)
 {
 	if (vp >= VPS_MAX)
 		return -ERANGE;
+	/* what is not there, or has no room, must not be waited for */
+	if (fcntl(raise, F_SETFL, fcntl(raise, F_GETFL) | O_NONBLOCK) < 0 ||
+	    fcntl(acknowledge, F_SETFL,
+		  fcntl(acknowledge, F_GETFL) | O_NONBLOCK) < 0)
+		return -errno;
 	vp_close(&vm->vps[vp]);
 	vm->vps[vp].raise = raise;
 	vm->vps[vp].acknowledge = acknowledge;
