@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/fdmsg.h"
 #include "base/guid.h"
-#include "driver.h"
+#include "must.h"
 #include "proto/name.h"
 
 static uint8_t out_data[MSG_MAX];
@@ -31,8 +31,10 @@ void fb_start(struct fb *b, const char *dir)
 	char path[108];
 	struct sockaddr_un sa;
 	uint64_t token = b->next_token;
+	uint16_t kind = b->kind;
 
 	memset(b, 0, sizeof(*b));
+	b->kind = kind ? kind : TRANSPORT_VHOST_USER;
 	b->conn = -1;
 	b->next_token = token ? token : 0x1000;
 	snprintf(b->dir, sizeof(b->dir), "%s", dir);
@@ -69,7 +71,7 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 	struct sockaddr_un sa;
 
 	must(msg_attach_decode(p, len, &a) == 0);
-	must(a.kind == TRANSPORT_VHOST_USER);
+	must(a.kind == b->kind);
 	must(a.types == ATTACH_STREAM);
 	must(m->nfds == 1);
 	b->vmid = a.vmid;
@@ -170,7 +172,7 @@ static void frame(struct fb *b, const uint8_t *p, size_t len,
 		b->ndials++;
 		break;
 	case MSG_CLOSED:
-		must(b->nclosed < 1024);
+		must(b->nclosed < 4096);
 		must(msg_closed_decode(p, len, &b->closed[b->nclosed]) == 0);
 		b->nclosed++;
 		break;

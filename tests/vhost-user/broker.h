@@ -12,7 +12,7 @@
 
 #include "proto/message.h"
 
-#define FB_MAX 256
+#define FB_MAX 1024
 
 struct fb_dial {
 	uint32_t serial;
@@ -28,6 +28,7 @@ struct fb_open {
 };
 
 struct fb {
+	uint16_t kind; /* of transport; 0: vhost-user */
 	char dir[80];
 	int listener, conn;   /* -1 */
 	char rendezvous[108]; /* path, once attached */
@@ -42,7 +43,7 @@ struct fb {
 	int ndials;
 	struct fb_open opens[FB_MAX];
 	int nopens;
-	struct msg_closed closed[1024];
+	struct msg_closed closed[4096];
 	int nclosed;
 	struct msg_live live[FB_MAX];
 	int nlive;

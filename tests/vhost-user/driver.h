@@ -15,15 +15,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "must.h"
 #include "transport/vsock-device/packet.h"
-
-/* Check notes every assertion that holds, with a system call; this one is for
- * what is asserted for each byte or packet. */
-#define must(cond)                                                            \
-	do {                                                                  \
-		if (!(cond))                                                  \
-			ck_abort_msg("%s:%d: %s", __FILE__, __LINE__, #cond); \
-	} while (0)
 
 #define DRV_NUM 128u
 #define DRV_RINGS 3u
