@@ -259,7 +259,7 @@ static void link_down(struct link *l, enum link_state state, const char *why)
 {
 	bool was_up = l->state == LINK_UP;
 
-	snprintf(l->error, sizeof(l->error), "%s", why);
+	snprintf(l->error, sizeof(l->error), "%s", why ? why : "");
 	ev_io_stop(&l->io);
 	if (l->fd >= 0)
 		close(l->fd);
@@ -270,7 +270,7 @@ static void link_down(struct link *l, enum link_state state, const char *why)
 	rendezvous_drop(&l->rendezvous);
 	if (was_up)
 		l->ops->lost(l->ctx);
-	if (was_up || state == LINK_REFUSED)
+	if (why && (was_up || state == LINK_REFUSED))
 		log_limited(&l->limit, LOG_WARN_, "%s: %s", l->place.path, why);
 	if (state == LINK_REFUSED)
 		l->retry_ms = RETRY_MAX_MS;
@@ -494,6 +494,12 @@ enum link_state link_state(const struct link *l)
 const char *link_error(const struct link *l)
 {
 	return l->error;
+}
+
+void link_stop(struct link *l)
+{
+	link_down(l, LINK_DOWN, NULL);
+	ev_timer_stop(&l->timer);
 }
 
 const char *link_place(const struct link *l)

@@ -57,6 +57,8 @@ struct link *link_free(struct link *l);
 
 /** link_start() - try now. */
 void link_start(struct link *l);
+/** link_stop() - leave the broker; lost() is called. Until link_start() */
+void link_stop(struct link *l);
 enum link_state link_state(const struct link *l);
 /** link_error() - why it is not LINK_UP, one sentence */
 const char *link_error(const struct link *l);

@@ -37,6 +37,15 @@ struct conn *conn_new(struct vm *vm, struct vmbh_sock *s, void *end)
 	return c;
 }
 
+static void unready(struct conn *c)
+{
+	if (!c->ready)
+		return;
+	TAILQ_REMOVE(&c->vm->ready, c, ready_link);
+	c->vm->nready--;
+	c->ready = false;
+}
+
 static void conn_free(struct conn *c)
 {
 	struct vm *vm = c->vm;
@@ -44,9 +53,7 @@ static void conn_free(struct conn *c)
 	handover_forget(vm, c);
 	c->s = NULL;
 	c->end = NULL;
-	if (c->ready)
-		TAILQ_REMOVE(&vm->ready, c, ready_link);
-	c->ready = false;
+	unready(c);
 	TAILQ_REMOVE(&vm->conns, c, all);
 	vm->nconns--;
 	/* whoever called may still look at it */
@@ -162,6 +169,7 @@ static void again(struct conn *c)
 	if (!c->ready) {
 		c->ready = true;
 		TAILQ_INSERT_TAIL(&vm->ready, c, ready_link);
+		vm->nready++;
 	}
 	if (!vm->turn.ev)
 		(void)ev_timer_start_at(vm->ev, &vm->turn, 0, on_turn);
@@ -189,27 +197,23 @@ void conn_resume(struct conn *c)
 		conn_close(c);
 		return;
 	}
+	if (over(c))
+		return;
 	c->to_host = c->to_guest = true;
 	again(c);
 }
 
 void conn_run_ready(struct vm *vm)
 {
-	struct conn_list turn;
-	struct conn *c;
-
-	if (vm->stopped)
-		return;
-	TAILQ_INIT(&turn);
-	TAILQ_CONCAT(&turn, &vm->ready, ready_link);
-	while ((c = TAILQ_FIRST(&turn))) {
+	/* those that come back are for the next turn */
+	for (unsigned int n = vm->nready; n && !TAILQ_EMPTY(&vm->ready); n--) {
+		struct conn *c = TAILQ_FIRST(&vm->ready);
 		bool host = c->to_host, guest = c->to_guest;
 
-		TAILQ_REMOVE(&turn, c, ready_link);
-		TAILQ_INSERT_TAIL(&vm->ready, c, ready_link);
+		if (vm->stopped)
+			return;
+		unready(c);
 		c->to_host = c->to_guest = false;
-		TAILQ_REMOVE(&vm->ready, c, ready_link);
-		c->ready = false;
 		if (host)
 			run_to_host(c);
 		if (guest)
@@ -294,6 +298,10 @@ static uint32_t h_open(void *ctx, struct session *end, const GUID *service,
 	int r;
 
 	(void)source;
+	if (vm->stopped) {
+		*ret_why = "the guest is being saved";
+		return HVS_REASON_PARTITION_OFF;
+	}
 	if (!guid_is_port(service, NULL)) {
 		*ret_why = "a guest's hv_sock has services with port numbers "
 			   "only";
@@ -370,8 +378,10 @@ static void h_unread(void *ctx, void *conn)
 {
 	struct conn *c = conn;
 
-	vm_begin(ctx);
 	c->deaf = true;
+	if (c->vm->stopped)
+		return;
+	vm_begin(ctx);
 	if (c->answered && c->s && !over(c))
 		run_to_host(c);
 	vm_end(ctx);

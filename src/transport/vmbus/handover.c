@@ -170,29 +170,10 @@ static void put_state(const struct vm *vm, uint8_t *p, size_t bus)
 		le32_put(p, h->doorbells[i]);
 }
 
-int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
-		  int *ret_fds, int *ret_nfds, const char **ret_why)
+static int write_state(const uint8_t *p, size_t len, int *ret)
 {
 	cleanup_close_ int fd = -1;
-	cleanup_free_ uint8_t *p = NULL;
-	size_t bus, len;
-	int r;
 
-	if (vm->stopped) {
-		*ret_why = "it is stopped already";
-		return -EALREADY;
-	}
-	r = collect(vm);
-	if (r < 0)
-		return r;
-	if (!descriptors)
-		vm->handover->count = vm->handover->ndoorbells = 0;
-	bus = vmbh_save(vm->bus, NULL, 0);
-	len = state_size(vm->handover, bus);
-	p = malloc(len);
-	if (!p)
-		return -ENOMEM;
-	put_state(vm, p, bus);
 	fd = memfd_create("vmbus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
@@ -206,6 +187,39 @@ int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
 	if (fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
 		return -errno;
+	*ret = fd_take(&fd);
+	return 0;
+}
+
+int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
+		  int *ret_fds, int *ret_nfds, const char **ret_why)
+{
+	cleanup_close_ int fd = -1;
+	cleanup_free_ uint8_t *p = NULL;
+	size_t bus, len;
+	int r;
+
+	if (vm->stopped) {
+		*ret_why = "it is stopped already";
+		return -EALREADY;
+	}
+	if (descriptors)
+		vm->host->ops->pause(vm->host, true);
+	r = collect(vm);
+	if (r < 0)
+		goto fail;
+	if (!descriptors)
+		vm->handover->count = vm->handover->ndoorbells = 0;
+	bus = vmbh_save(vm->bus, NULL, 0);
+	len = state_size(vm->handover, bus);
+	r = -ENOMEM;
+	p = malloc(len);
+	if (!p)
+		goto fail;
+	put_state(vm, p, bus);
+	r = write_state(p, len, &fd);
+	if (r < 0)
+		goto fail;
 	vm->stopped = true;
 	vm->handed_over = descriptors;
 	ret->u.save.length = len;
@@ -213,6 +227,11 @@ int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
 	ret_fds[0] = fd_take(&fd);
 	*ret_nfds = 1;
 	return 0;
+fail:
+	handover_free(vm);
+	if (descriptors)
+		vm->host->ops->pause(vm->host, false);
+	return r;
 }
 
 int handover_take(struct vm *vm, uint32_t first, struct vmbu_reply *ret,
@@ -374,22 +393,30 @@ int handover_give(struct vm *vm, uint32_t first, struct fdmsg *m)
 	return 0;
 }
 
+void handover_end(struct vm *vm)
+{
+	bool paused = vm->handed_over;
+
+	vm->stopped = vm->handed_over = false;
+	handover_free(vm);
+	if (paused)
+		vm->host->ops->pause(vm->host, false);
+}
+
 int handover_run(struct vm *vm)
 {
 	struct conn *c, *next;
 
 	if (!vm->stopped)
 		return -EALREADY;
-	vm->stopped = vm->handed_over = false;
-	handover_free(vm);
+	handover_end(vm);
+	vm->posted = true;
 	vm_begin(vm);
+	vps_run(vm);
 	for (c = TAILQ_FIRST(&vm->conns); c; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->answered)
+		if (c->s && c->answered)
 			conn_resume(c);
 	}
-	for (uint32_t i = 0; i < VPS_MAX; i++)
-		if (vm->vps[i].messages)
-			vmbh_slot_free(vm->bus, i);
 	return 0;
 }

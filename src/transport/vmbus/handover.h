@@ -19,6 +19,8 @@ int handover_load(struct vm *vm, const struct vmbu_request *q, int fd,
 		  const char **ret_why);
 int handover_give(struct vm *vm, uint32_t first, struct fdmsg *m);
 int handover_run(struct vm *vm);
+/* RESET meanwhile: it is not stopped any more */
+void handover_end(struct vm *vm);
 /* @c is gone */
 void handover_forget(struct vm *vm, const struct conn *c);
 void handover_free(struct vm *vm);

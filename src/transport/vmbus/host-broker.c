@@ -80,6 +80,15 @@ static int b_restore(struct host *h, const struct session_saved *saved, int fd,
 	return r;
 }
 
+static void b_pause(struct host *h, bool pause)
+{
+	/* the broker takes this for the end of the transport, which it is */
+	if (pause)
+		link_stop(of(h)->link);
+	else
+		link_start(of(h)->link);
+}
+
 static GUID b_vmid(struct host *h)
 {
 	return link_vmid(of(h)->link);
@@ -106,6 +115,7 @@ static const struct host_ops broker_ops = {
 	.running = b_running,
 	.save = b_save,
 	.restore = b_restore,
+	.pause = b_pause,
 	.vmid = b_vmid,
 	.free = b_free,
 };

@@ -395,6 +395,26 @@ static int u_restore(struct host *h, const struct session_saved *saved, int fd,
 	return 0;
 }
 
+static void u_pause(struct host *h, bool pause)
+{
+	struct uds *u = of(h);
+	struct end *e, *next;
+
+	if (!pause) {
+		(void)ev_io_start(u->ev, &u->listen_io, u->listen_io.fd,
+				  EPOLLIN, on_listen);
+		return;
+	}
+	ev_io_stop(&u->listen_io);
+	for (e = LIST_FIRST(&u->ends); e; e = next) {
+		next = LIST_NEXT(e, link);
+		if (e->state == E_TALKING)
+			end_finish(e);
+		else if (e->state == E_OPENING)
+			end_abort(e);
+	}
+}
+
 static GUID u_vmid(struct host *h)
 {
 	(void)h;
@@ -423,6 +443,7 @@ static const struct host_ops uds_ops = {
 	.running = u_running,
 	.save = u_save,
 	.restore = u_restore,
+	.pause = u_pause,
 	.vmid = u_vmid,
 	.free = u_free,
 };

@@ -41,6 +41,9 @@ struct host_ops {
 	/* @fd is owned if it succeeds. 0 or -errno */
 	int (*restore)(struct host *h, const struct session_saved *saved,
 		       int fd, void *conn, void **ret_end);
+	/* Before save(): what is not established is given up, and nothing new
+	 * comes; or on again. Established ends go on. */
+	void (*pause)(struct host *h, bool pause);
 	/* the partition's VmId, zero: it has none */
 	GUID (*vmid)(struct host *h);
 	struct host *(*free)(struct host *h);

@@ -66,6 +66,8 @@ static int on_memory(struct vm *vm, const struct vmbu_request *q,
 	struct gmem before = vm->gmem;
 	int r = 0;
 
+	if (vm->stopped)
+		return refuse(a, -EBUSY, "RUN comes first");
 	vm->gmem.count = vm->gmem.last = 0;
 	for (uint32_t i = 0; i < q->u.memory.count && r == 0; i++) {
 		const struct vmbu_region *at = &q->u.memory.at[i];
@@ -182,7 +184,7 @@ static int on_journal(struct vm *vm, const struct vmbu_request *q,
 	uint8_t *map, copy[VMBU_JOURNAL_SIZE];
 	int r;
 
-	if (q->u.journal.recover && vm->posted)
+	if (q->u.journal.recover && (vm->posted || vm->stopped))
 		return refuse(a, -EINVAL, "the guest has been heard already");
 	r = map_file(m->fds[0], VMBU_JOURNAL_SIZE, &map);
 	if (r < 0)
@@ -205,7 +207,7 @@ static int on_journal(struct vm *vm, const struct vmbu_request *q,
 
 static int on_reset(struct vm *vm)
 {
-	vm->stopped = false;
+	handover_end(vm);
 	vmbh_reset(vm->bus);
 	vps_reset(vm);
 	return 0;

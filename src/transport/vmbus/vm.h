@@ -60,9 +60,11 @@ struct vm {
 	struct gmem gmem;
 	struct vp vps[VPS_MAX];
 	struct doorbell *doorbells[VMBH_RELIDS];
+	uint32_t
+		missed[VMBH_RELIDS]; /* while stopped: VP + 1 to be signalled */
 
 	struct conn_list conns, ready;
-	unsigned int nconns;
+	unsigned int nconns, nready;
 	struct ev_timer turn;	  /* conns are ready */
 	struct ev_timer deadline; /* of the bus */
 
@@ -118,6 +120,8 @@ int vps_synic(struct vm *vm, uint32_t vp, uint64_t scontrol, uint64_t simp,
 /* Memory has moved: find the pages again. */
 void vps_remap(struct vm *vm);
 void vps_reset(struct vm *vm);
+/* After a stop: whatever may have been missed on either side. */
+void vps_run(struct vm *vm);
 /* struct vmbh_ops */
 int vps_post(struct vm *vm, uint32_t vp, const void *message, size_t len);
 void vps_signal(void *ctx, uint32_t vp, uint32_t relid);

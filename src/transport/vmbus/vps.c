@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -62,6 +63,7 @@ void vps_reset(struct vm *vm)
 		vp->messages = vp->events = NULL;
 	}
 	doorbells_close(vm);
+	memset(vm->missed, 0, sizeof(vm->missed));
 }
 
 void vps_fini(struct vm *vm)
@@ -125,6 +127,23 @@ void vps_remap(struct vm *vm)
 		find_pages(vm, &vm->vps[i]);
 }
 
+void vps_run(struct vm *vm)
+{
+	for (uint32_t relid = 0; relid < VMBH_RELIDS; relid++) {
+		uint32_t vp = vm->missed[relid];
+
+		vm->missed[relid] = 0;
+		if (vp)
+			vps_signal(vm, vp - 1, relid);
+		if (vm->doorbells[relid])
+			(void)vmbh_signal_event(
+				vm->bus, vm->doorbells[relid]->connection, 0);
+	}
+	for (uint32_t i = 0; i < VPS_MAX; i++)
+		if (vm->vps[i].messages)
+			vmbh_slot_free(vm->bus, i);
+}
+
 static void written(struct vm *vm, uint64_t gpa)
 {
 	uint64_t n = gpa / VMBH_PAGE;
@@ -148,8 +167,10 @@ static void on_acknowledge(struct ev_io *io, uint32_t events)
 	uint64_t n;
 
 	(void)events;
-	(void)!read(vp->acknowledge, &n, sizeof(n));
 	ev_io_stop(io);
+	if (vm->stopped)
+		return;
+	(void)!read(vp->acknowledge, &n, sizeof(n));
 	vm_begin(vm);
 	vmbh_slot_free(vm->bus, (uint32_t)(vp - vm->vps));
 	vm_end(vm);
@@ -185,7 +206,13 @@ void vps_signal(void *ctx, uint32_t i, uint32_t relid)
 {
 	struct vm *vm = ctx;
 
-	if (vm->stopped || i >= VPS_MAX || !vm->vps[i].events)
+	if (i >= VPS_MAX || relid >= VMBH_RELIDS)
+		return;
+	if (vm->stopped) {
+		vm->missed[relid] = i + 1;
+		return;
+	}
+	if (!vm->vps[i].events)
 		return;
 	if (vmbh_event_set(vm->vps[i].events, relid))
 		raise_sint(vm, &vm->vps[i]);
@@ -200,6 +227,8 @@ static void on_doorbell(struct ev_io *io, uint32_t events)
 	struct vm *vm = d->vm;
 
 	(void)events;
+	if (vm->stopped)
+		return; /* see vps_run() */
 	vm->stats.doorbells_in++;
 	vm_begin(vm);
 	(void)vmbh_signal_event(vm->bus, d->connection, 0);
