@@ -207,6 +207,7 @@ bool fb_poll(struct fb *b)
 			close(b->conn);
 			b->conn = -1;
 			b->attached = false;
+			b->state = 0;
 			break;
 		}
 		frame(b, buf, m.len, &m);

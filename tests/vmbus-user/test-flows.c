@@ -381,12 +381,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("vmbus-user flows");
 	TCase *t = tcase_create("flows");
-	SRunner *runner;
-	int failed;
 
-	tcase_set_timeout(t, 120);
 	tcase_add_test(t, test_dial_names);
 	tcase_add_loop_test(t, test_sizes, 0, sizeof(sizes) / sizeof(sizes[0]));
 	tcase_add_loop_test(t, test_half_close_by_guest, 0, 2);
@@ -402,10 +398,5 @@ int main(void)
 	tcase_add_loop_test(t, test_many, 0, 2);
 	tcase_add_test(t, test_fair);
 	tcase_add_test(t, test_churn);
-	suite_add_tcase(s, t);
-	runner = srunner_create(s);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return vmm_main("vmbus-user flows", t);
 }

@@ -522,3 +522,18 @@ void vmm_end(struct vmm *v)
 	must(system(command) == 0);
 	free(v);
 }
+
+int vmm_main(const char *name, TCase *t)
+{
+	Suite *s = suite_create(name);
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(t, 120);
+	suite_add_tcase(s, t);
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

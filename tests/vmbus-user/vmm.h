@@ -153,4 +153,7 @@ bool flows_established(struct vmm *v, void *);
 bool vmm_clean(struct vmm *v, void *);
 void vmm_check_clean(struct vmm *v);
 
+/** vmm_main() - run these tests. Return: the exit code */
+int vmm_main(const char *name, TCase *t);
+
 #endif /* TEST_VMBUS_USER_VMM_H */
