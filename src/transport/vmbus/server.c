@@ -216,8 +216,6 @@ static int on_reset(struct vm *vm)
 static int serve(struct vm *vm, const struct vmbu_request *q, struct fdmsg *m,
 		 struct answer *a)
 {
-	if (!vm->greeted && q->type != VMBU_HELLO)
-		return refuse(a, -EPROTO, "HELLO comes first");
 	switch (q->type) {
 	case VMBU_HELLO:
 		return on_hello(vm, q, a);
@@ -298,8 +296,12 @@ static int take(struct vm *vm)
 	a.r.type = q.type;
 	a.r.serial = q.serial;
 	vm_begin(vm);
-	r = r < 0 ? refuse(&a, r, "not a request of this protocol")
-		  : serve(vm, &q, &m, &a);
+	if (!vm->greeted && q.type != VMBU_HELLO)
+		r = refuse(&a, -EPROTO, "HELLO comes first");
+	else if (r < 0)
+		(void)refuse(&a, r, "not a request of this protocol");
+	else
+		r = serve(vm, &q, &m, &a);
 	vm_end(vm);
 	reply(vm, &a, r);
 	for (int i = 0; i < m.nfds; i++)
