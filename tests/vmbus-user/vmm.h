@@ -24,7 +24,7 @@
 #define VMM_FLOWS 600u
 #define VMM_PAGES 16384u
 #define VMM_LOW_PAGES 1024u /* memory is two regions, cut here */
-#define VMM_LIMIT_MS 60000
+#define VMM_LIMIT_MS 30000
 #define VMM_ARGS 24
 
 struct vmm;
@@ -52,9 +52,11 @@ struct flow {
 struct vmm {
 	char dir[64];
 	const char *program;
-	pid_t child;	      /* 0: none */
-	int front;	      /* -1 */
-	bool no_broker, lost; /* hypercalls answer 19 */
+	pid_t child; /* 0: none */
+	int front;   /* -1 */
+	bool no_broker;
+	bool lost;   /* hypercalls answer 19 */
+	bool faulty; /* the guest may complain */
 	uint32_t serial;
 	struct vmbu_reply reply; /* the last one */
 	char text[512];		 /* of its error */
@@ -88,8 +90,9 @@ struct vmm *vmm_new(void);
 void vmm_launch(struct vmm *v, const char *const *args);
 /** vmm_spawn() - the same, without waiting */
 void vmm_spawn(struct vmm *v, const char *const *args);
-/** vmm_hello(), vmm_introduce() - the same, then MEMORY, VP, SYNIC */
+/** vmm_introduce() - HELLO, and MEMORY, VP, SYNIC as vmm_machine() */
 void vmm_hello(struct vmm *v);
+void vmm_machine(struct vmm *v);
 void vmm_introduce(struct vmm *v);
 /** vmm_boot() - all that, JOURNAL, and the guest's driver loaded */
 void vmm_boot(struct vmm *v);
@@ -118,6 +121,7 @@ void vmm_synic(struct vmm *v, uint32_t vp, bool on);
 void vmm_save(struct vmm *v, bool handover);
 int vmm_load(struct vmm *v, bool handover);
 void vmm_run(struct vmm *v);
+void vmm_forget_saved(struct vmm *v);
 
 /** vmm_step() - work once, waiting at most @ms */
 void vmm_step(struct vmm *v, int ms);
