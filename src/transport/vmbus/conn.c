@@ -244,10 +244,12 @@ void conn_connect(void *ctx, struct vmbh_sock *s, const GUID *service,
 void conn_connected(void *ctx, struct vmbh_sock *s)
 {
 	struct conn *c = vmbh_sock_user(s);
+	GUID service, peer;
 
 	(void)ctx;
 	c->answered = true;
-	c->vm->host->ops->answered(c->end, true);
+	vmbh_sock_guids(s, &service, &peer);
+	c->vm->host->ops->answered(c->end, &peer);
 }
 
 void conn_readable(void *ctx, struct vmbh_sock *s)
@@ -280,7 +282,7 @@ void conn_gone(void *ctx, struct vmbh_sock *s, enum vmbh_gone why)
 		return;
 	c->s = NULL;
 	if (c->end && !c->answered && why == VMBH_GONE_TIMEOUT)
-		c->vm->host->ops->answered(c->end, false);
+		c->vm->host->ops->answered(c->end, NULL);
 	else if (c->end)
 		c->vm->host->ops->end(c->end);
 	conn_free(c);

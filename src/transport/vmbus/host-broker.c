@@ -34,9 +34,9 @@ static int b_dial(struct host *h, void *conn, const GUID *service,
 	return r;
 }
 
-static void b_answered(void *end, bool accepted)
+static void b_answered(void *end, const GUID *peer)
 {
-	session_answered(end, accepted);
+	session_answered(end, peer != NULL);
 }
 
 static ssize_t b_pull(void *end, const struct iovec *iov, unsigned int n)

@@ -57,6 +57,7 @@ struct end {
 	char line[LINE_MAX_];
 	size_t len;
 	GUID service;
+	bool by_guid; /* CONNECT said a GUID */
 };
 
 static struct uds *of(struct host *h)
@@ -216,7 +217,7 @@ static void on_late(struct ev_timer *t)
 }
 
 /* "CONNECT N": the word in any case, a port or a GUID, nothing else. */
-static bool parse(const char *line, GUID *ret)
+static bool parse(const char *line, GUID *ret, bool *ret_by_guid)
 {
 	static const char word[] = "connect ";
 	unsigned long long port = 0;
@@ -225,7 +226,8 @@ static bool parse(const char *line, GUID *ret)
 		if (tolower((unsigned char)line[i]) != word[i])
 			return false;
 	line += sizeof(word) - 1;
-	if (guid_parse(line, ret) == 0)
+	*ret_by_guid = guid_parse(line, ret) == 0;
+	if (*ret_by_guid)
 		return true;
 	if (!*line || strlen(line) > 10)
 		return false;
@@ -245,7 +247,7 @@ static void on_line(struct end *e)
 	const char *why;
 	uint32_t r;
 
-	if (!parse(e->line, &e->service)) {
+	if (!parse(e->line, &e->service, &e->by_guid)) {
 		end_finish(e);
 		return;
 	}
@@ -304,22 +306,21 @@ static void on_listen(struct ev_io *io, uint32_t events)
 		end_finish(e);
 }
 
-static void u_answered(void *end, bool accepted)
+/* The answer has the form of the question, and names the other end. */
+static void u_answered(void *end, const GUID *peer)
 {
 	struct end *e = end;
 	char text[GUID_TEXT_SIZE], reply[GUID_TEXT_SIZE + 8];
-	uint32_t port;
 	int n, fd = e->fd;
 
-	if (!accepted) {
+	if (!peer) {
 		end_finish(e);
 		return;
 	}
-	if (guid_is_port(&e->service, &port))
-		n = snprintf(reply, sizeof(reply), "OK %u\n", port);
-	else
-		n = snprintf(reply, sizeof(reply), "OK %s\n",
-			     guid_format(&e->service, text));
+	n = e->by_guid ? snprintf(reply, sizeof(reply), "OK %s\n",
+				  guid_format(peer, text))
+		       : snprintf(reply, sizeof(reply), "OK %u\n",
+				  (unsigned int)peer->Data1);
 	e->fd = -1;
 	if (end_live(e, fd) < 0 ||
 	    send(fd, reply, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)

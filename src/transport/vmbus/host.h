@@ -27,8 +27,9 @@ struct host_ops {
 	 * struct session_guest_ops follows. 0 or -errno */
 	int (*dial)(struct host *h, void *conn, const GUID *service,
 		    const GUID *source, void **ret_end);
-	/* the guest's answer to open(); if not, the end is gone */
-	void (*answered)(void *end, bool accepted);
+	/* the guest's answer to open(): its end's name, or NULL: it does not
+	 * take it, and the end is gone */
+	void (*answered)(void *end, const GUID *peer);
 	/* Return: bytes; 0: end of file; -EAGAIN; -errno */
 	ssize_t (*pull)(void *end, const struct iovec *iov, unsigned int n);
 	/* Return: bytes, 0: full, writable() follows; -errno */
