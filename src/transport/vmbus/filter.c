@@ -23,11 +23,25 @@
 #define PCAP_SNAPLEN 65535u
 #define PCAP_LINKTYPE_USER0 147u
 
+/* What became of a message; the number stands in the packet file. */
+enum fate { PASSED, DROPPED, DELAYED, LATE, SENT, RESCINDED, FOLLOWED };
+
+static const char *const fates[] = {
+	[PASSED] = "",
+	[DROPPED] = "  [injected: dropped]",
+	[DELAYED] = "  [injected: delayed]",
+	[LATE] = "  [injected: it was delayed]",
+	[SENT] = "  [injected]",
+	[RESCINDED] = "  [injected: rescinded]",
+	[FOLLOWED] = "  [injected: a message after it]",
+};
+
 struct late {
 	TAILQ_ENTRY(late) link;
 	struct filter *f;
 	struct ev_timer timer;
 	bool from_guest;
+	enum fate fate; /* LATE or SENT */
 	uint32_t vp, connection, type;
 	size_t len;
 	uint8_t data[VMBH_MESSAGE_MAX];
@@ -109,7 +123,7 @@ int filter_trace(struct filter *f, int fd, int pcap)
 }
 
 static void trace_pcap(const struct filter *f, bool from_guest, uint32_t vp,
-		       const uint8_t *data, size_t len)
+		       const uint8_t *data, size_t len, enum fate fate)
 {
 	uint8_t rec[16 + 8 + VMBH_MESSAGE_MAX];
 	struct timespec ts;
@@ -119,15 +133,15 @@ static void trace_pcap(const struct filter *f, bool from_guest, uint32_t vp,
 	le32_put(rec + 4, (uint32_t)ts.tv_nsec);
 	le32_put(rec + 8, (uint32_t)len + 8);
 	le32_put(rec + 12, (uint32_t)len + 8);
-	/* our own header: direction, three zeros, virtual processor */
-	le32_put(rec + 16, from_guest);
+	/* our own header: direction, what became of it, 0, 0, processor */
+	le32_put(rec + 16, (uint32_t)from_guest | (uint32_t)fate << 8);
 	le32_put(rec + 20, vp);
 	memcpy(rec + 24, data, len);
 	(void)!write(f->pcap, rec, 24 + len);
 }
 
 static void trace(const struct filter *f, bool from_guest, uint32_t vp,
-		  const uint8_t *data, size_t len, const char *what)
+		  const uint8_t *data, size_t len, enum fate fate)
 {
 	char line[600], text[500];
 	double t = (double)(ev_now_ns() - f->began) / 1e9;
@@ -137,12 +151,12 @@ static void trace(const struct filter *f, bool from_guest, uint32_t vp,
 		return;
 	n = snprintf(line, sizeof(line), "%12.6f vp%-3u %s %s%s\n", t, vp,
 		     from_guest ? "guest>host" : "host>guest",
-		     vmbh_describe(data, len, text, sizeof(text)), what);
+		     vmbh_describe(data, len, text, sizeof(text)), fates[fate]);
 	if (n > 0)
 		(void)!write(f->text, line,
 			     (size_t)n < sizeof(line) ? (size_t)n
 						      : sizeof(line) - 1);
-	trace_pcap(f, from_guest, vp, data, len);
+	trace_pcap(f, from_guest, vp, data, len, fate);
 }
 
 /* ---- rules */
@@ -156,10 +170,14 @@ static void on_late(struct ev_timer *t)
 
 	vm_begin(vm);
 	if (!vm->stopped && l->from_guest)
+		trace(l->f, true, l->vp, l->data, l->len, l->fate);
+	if (!vm->stopped && l->from_guest)
 		(void)vmbh_post_message(vm->bus, l->vp, l->connection, l->type,
 					l->data, l->len);
 	else if (!vm->stopped)
 		r = vps_post(vm, l->vp, l->data, l->len);
+	if (!vm->stopped && !l->from_guest && r == 0)
+		trace(l->f, false, l->vp, l->data, l->len, l->fate);
 	vm_end(vm);
 	if (r == -EAGAIN &&
 	    ev_timer_start(vm->ev, &l->timer, SLOT_MS, on_late) == 0)
@@ -167,9 +185,9 @@ static void on_late(struct ev_timer *t)
 	late_free(l);
 }
 
-static bool keep(struct filter *f, uint32_t delay_ms, bool from_guest,
-		 uint32_t vp, uint32_t connection, uint32_t type,
-		 const uint8_t *data, size_t len)
+static bool keep(struct filter *f, enum fate fate, uint32_t delay_ms,
+		 bool from_guest, uint32_t vp, uint32_t connection,
+		 uint32_t type, const uint8_t *data, size_t len)
 {
 	struct late *l;
 
@@ -184,6 +202,7 @@ static bool keep(struct filter *f, uint32_t delay_ms, bool from_guest,
 	l->connection = connection;
 	l->type = type;
 	l->len = len;
+	l->fate = fate;
 	memcpy(l->data, data, len);
 	TAILQ_INSERT_TAIL(&f->late, l, link);
 	f->nlate++;
@@ -211,7 +230,7 @@ static uint32_t relid_of(const uint8_t *data, size_t len)
 /* Return: does the message go on? */
 static bool apply(struct filter *f, bool from_guest, uint32_t vp,
 		  uint32_t connection, uint32_t type, const uint8_t *data,
-		  size_t len, const char **ret_what)
+		  size_t len, enum fate *ret_fate)
 {
 	for (unsigned int i = 0; i < f->count; i++) {
 		struct rule *r = &f->rules[i];
@@ -220,22 +239,23 @@ static bool apply(struct filter *f, bool from_guest, uint32_t vp,
 			continue;
 		switch (r->action) {
 		case RULE_DROP:
-			*ret_what = "  [injected: dropped]";
+			*ret_fate = DROPPED;
 			return false;
 		case RULE_DELAY:
-			if (!keep(f, r->delay_ms, from_guest, vp, connection,
-				  type, data, len))
+			if (!keep(f, LATE, r->delay_ms, from_guest, vp,
+				  connection, type, data, len))
 				break;
-			*ret_what = "  [injected: delayed]";
+			*ret_fate = DELAYED;
 			return false;
 		case RULE_RESCIND:
-			*ret_what = "  [injected: rescinded]";
+			*ret_fate = RESCINDED;
 			(void)vmbh_rescind(f->vm->bus, relid_of(data, len));
 			break;
 		case RULE_SEND:
-			*ret_what = "  [injected: a message after it]";
-			(void)keep(f, 0, false, vmbh_target_vp(f->vm->bus), 0,
-				   1, r->message, r->len);
+			*ret_fate = FOLLOWED;
+			(void)keep(f, SENT, 0, false,
+				   vmbh_target_vp(f->vm->bus), 0, 1, r->message,
+				   r->len);
 			break;
 		}
 	}
@@ -246,14 +266,14 @@ uint16_t filter_in(struct vm *vm, uint32_t vp, uint32_t connection,
 		   uint32_t type, const uint8_t *payload, size_t len)
 {
 	struct filter *f = vm->filter;
-	const char *what = "";
+	enum fate fate = PASSED;
 	bool pass = true;
 
 	/* what is no message is the bus's to refuse */
 	if (f && type == 1 && len <= VMBH_MESSAGE_MAX) {
 		pass = apply(f, true, vp, connection, type, payload, len,
-			     &what);
-		trace(f, true, vp, payload, len, what);
+			     &fate);
+		trace(f, true, vp, payload, len, fate);
 	}
 	if (!pass)
 		return VMBH_SUCCESS;
@@ -264,18 +284,18 @@ int filter_out(void *ctx, uint32_t vp, const void *message, size_t len)
 {
 	struct vm *vm = ctx;
 	struct filter *f = vm->filter;
-	const char *what = "";
+	enum fate fate = PASSED;
 	int r;
 
 	if (!f)
 		return vps_post(vm, vp, message, len);
-	if (!apply(f, false, vp, 0, 1, message, len, &what)) {
-		trace(f, false, vp, message, len, what);
+	if (!apply(f, false, vp, 0, 1, message, len, &fate)) {
+		trace(f, false, vp, message, len, fate);
 		return 0;
 	}
 	r = vps_post(vm, vp, message, len);
 	if (r == 0)
-		trace(f, false, vp, message, len, what);
+		trace(f, false, vp, message, len, fate);
 	return r;
 }
 
