@@ -125,13 +125,25 @@ int process_inherited(int fd, int type)
 }
 
 static struct ev *signal_ev;
+static void (*usr1_fn)(void *ctx);
+static void *usr1_ctx;
+
+void process_on_usr1(void (*fn)(void *ctx), void *ctx)
+{
+	usr1_fn = fn;
+	usr1_ctx = ctx;
+}
 
 static void on_signal(struct ev_io *io, uint32_t events)
 {
 	struct signalfd_siginfo si;
 
 	(void)events;
-	if (read(io->fd, &si, sizeof(si)) == sizeof(si))
+	if (read(io->fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	if (si.ssi_signo == SIGUSR1)
+		usr1_fn(usr1_ctx);
+	else
 		ev_quit(signal_ev);
 }
 
@@ -144,6 +156,8 @@ int process_signals(struct ev *ev, struct ev_io *io)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	if (usr1_fn)
+		sigaddset(&set, SIGUSR1);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

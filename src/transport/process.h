@@ -29,6 +29,8 @@ int process_inherited(int fd, int type);
 
 /** process_signals() - SIGTERM and SIGINT end the loop. 0 or -errno */
 int process_signals(struct ev *ev, struct ev_io *io);
+/** process_on_usr1() - before process_signals(): SIGUSR1 calls @fn */
+void process_on_usr1(void (*fn)(void *ctx), void *ctx);
 /** process_limits() - as many descriptors as there may be */
 void process_limits(void);
 

@@ -272,6 +272,11 @@ static int serve(struct ev *ev, struct vm *vm)
 		     : 0;
 }
 
+static void tell(void *ctx)
+{
+	vm_tell(*(struct vm **)ctx);
+}
+
 int main(int argc, char **argv)
 {
 	struct vm_config config;
@@ -288,6 +293,7 @@ int main(int argc, char **argv)
 		return 1;
 	process_limits();
 	r = ev_new(&ev);
+	process_on_usr1(tell, &vm);
 	if (r == 0)
 		r = process_signals(ev, &signal_io);
 	if (r == 0)

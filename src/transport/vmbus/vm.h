@@ -93,6 +93,8 @@ struct vm_config {
 /** vm_new() - 0 or -errno */
 int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret);
 struct vm *vm_free(struct vm *vm);
+/** vm_tell() - the counters, on standard error */
+void vm_tell(void *vm);
 /** vm_guest_ops() - for the host's side; the context is the vm */
 const struct session_guest_ops *vm_guest_ops(void);
 /** vm_set_host() - owned from now on */
