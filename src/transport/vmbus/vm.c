@@ -254,6 +254,7 @@ struct vm *vm_free(struct vm *vm)
 	handover_free(vm);
 	if (vm->bus && vm->host && !vm->handed_over)
 		vm_forget(vm);
+	vps_fini(vm);
 	while (!TAILQ_EMPTY(&vm->conns)) {
 		struct conn *c = TAILQ_FIRST(&vm->conns);
 
