@@ -186,9 +186,8 @@ START_TEST(test_drop_and_count)
 	vmm_wait(v, failed, f, "the guest's own time limit");
 	ck_assert_uint_eq(v->g->offers, 1);
 	(void)flow_guest(v, 0);
-	ck_assert_int_eq(lines_with("TL_CONNECT_REQUEST",
-				    "[injected: dropped]"),
-			 1);
+	ck_assert_int_eq(
+		lines_with("TL_CONNECT_REQUEST", "[injected: dropped]"), 1);
 	vmm_check_clean(v);
 	vmm_end(v);
 }
@@ -215,9 +214,8 @@ END_TEST
 
 START_TEST(test_delay_of_hosts)
 {
-	static const char *const rules[] = {
-		"on=VERSION_RESPONSE delay=300ms", NULL
-	};
+	static const char *const rules[] = { "on=VERSION_RESPONSE delay=300ms",
+					     NULL };
 	struct vmm *v = start(rules);
 	uint64_t began = vmm_now_ns();
 
@@ -236,14 +234,12 @@ static bool results(struct vmm *v, void *arg)
 /* A message of one's own: TL_CONNECT_RESULT, which Linux takes and ignores. */
 START_TEST(test_message)
 {
-	static const char *const rules[] = {
-		"on=ALL_OFFERS_DELIVERED "
-		"msg=hex:1700000000000000"
-		"00000000000000000000000000000000"
-		"00000000000000000000000000000000"
-		"01000000",
-		NULL
-	};
+	static const char *const rules[] = { "on=ALL_OFFERS_DELIVERED "
+					     "msg=hex:1700000000000000"
+					     "00000000000000000000000000000000"
+					     "00000000000000000000000000000000"
+					     "01000000",
+					     NULL };
 	struct vmm *v = start(rules);
 	uint64_t one = 1;
 

@@ -162,6 +162,7 @@ void vmm_hello(struct vmm *v)
 	must(v->reply.u.hello.features == VMBU_FEATURES);
 	must(v->reply.u.hello.regions == VMBU_REGIONS_MAX);
 	must(v->reply.u.hello.vps >= VG_VPS);
+	v->vmid = v->reply.u.hello.vmid;
 }
 
 void vmm_synic(struct vmm *v, uint32_t vp, bool on)
@@ -394,7 +395,7 @@ void vmm_spawn(struct vmm *v, const char *const *args)
 	}
 	snprintf(fd, sizeof(fd), "%d", pair[1]);
 	(void)fcntl(pair[1], F_SETFD, 0);
-	if (!v->no_broker) {
+	if (!v->no_broker || v->runtime[0]) {
 		argv[n++] = "--partition";
 		argv[n++] = "test";
 	}
@@ -404,7 +405,7 @@ void vmm_spawn(struct vmm *v, const char *const *args)
 	argv[n++] = sandbox ? sandbox : "seccomp";
 	for (; args && *args; args++)
 		argv[n++] = *args;
-	setenv("HVSOCKET_RUNTIME_DIR", v->dir, 1);
+	setenv("HVSOCKET_RUNTIME_DIR", v->runtime[0] ? v->runtime : v->dir, 1);
 	execv(v->program, (char *const *)(uintptr_t)argv);
 	_exit(127);
 }

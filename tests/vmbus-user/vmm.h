@@ -52,11 +52,13 @@ struct flow {
 struct vmm {
 	char dir[64];
 	const char *program;
-	pid_t child; /* 0: none */
-	int front;   /* -1 */
-	bool no_broker;
-	bool lost;   /* hypercalls answer 19 */
-	bool faulty; /* the guest may complain */
+	pid_t child;	   /* 0: none */
+	int front;	   /* -1 */
+	bool no_broker;	   /* no stand-in */
+	char runtime[100]; /* but a real one there; or empty */
+	GUID vmid;	   /* as the program said last */
+	bool lost;	   /* hypercalls answer 19 */
+	bool faulty;	   /* the guest may complain */
 	uint32_t serial;
 	struct vmbu_reply reply; /* the last one */
 	char text[512];		 /* of its error */
