@@ -234,9 +234,9 @@ static void on_rendezvous(struct ev_io *io, uint32_t events)
 	struct link *l = container_of(io, struct link, rendezvous.io);
 
 	(void)events;
-	/* the OPEN of what arrives was sent before it */
+	/* the OPEN of what has arrived was sent before it */
+	rendezvous_take(&l->rendezvous);
 	read_frames(l);
-	rendezvous_drain(&l->rendezvous);
 }
 
 /* ---- Up and down */
@@ -266,7 +266,8 @@ static void link_down(struct link *l, enum link_state state, const char *why)
 	l->fd = -1;
 	l->state = state;
 	drop_queue(l);
-	rendezvous_drain(&l->rendezvous);
+	rendezvous_take(&l->rendezvous);
+	rendezvous_deliver(&l->rendezvous, NULL);
 	rendezvous_drop(&l->rendezvous);
 	if (was_up)
 		l->ops->lost(l->ctx);
@@ -410,8 +411,10 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 	case MSG_PARKED:
 		if (msg_token_u64_decode(l->in, len, &token) < 0)
 			return -EPROTO;
-		/* its socket has been connected by now */
-		rendezvous_drain(&l->rendezvous);
+		/* its socket has been connected by now; of others that are
+		 * there OPEN may not have been read */
+		rendezvous_take(&l->rendezvous);
+		rendezvous_deliver(&l->rendezvous, &token.token);
 		l->ops->parked(l->ctx, token.token, token.value);
 		return 0;
 	case MSG_CLOSE:
@@ -438,8 +441,12 @@ static void read_frames(struct link *l)
 		int r;
 
 		r = fdmsg_recv(l->fd, l->in, sizeof(l->in), MSG_DONTWAIT, &m);
-		if (r == -EAGAIN || r == -EINTR)
+		if (r == -EINTR)
+			continue;
+		if (r == -EAGAIN) {
+			rendezvous_deliver(&l->rendezvous, NULL);
 			return;
+		}
 		if (r < 0 || m.len == 0) {
 			if (r == 0)
 				closer_close(m.fds, m.nfds);

@@ -3,11 +3,18 @@
 #include "transport/rendezvous.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "transport/closer.h"
+
+struct taken {
+	struct taken *next;
+	int fd;
+	struct connector_name name;
+};
 
 static int spare_new(void)
 {
@@ -22,11 +29,20 @@ void rendezvous_init(struct rendezvous *r,
 	*r = (struct rendezvous) {
 		.fd = -1, .spare = spare_new(), .arrived = arrived, .ctx = ctx
 	};
+	r->last = &r->first;
 }
 
 void rendezvous_fini(struct rendezvous *r)
 {
 	rendezvous_drop(r);
+	while (r->first) {
+		struct taken *t = r->first;
+
+		r->first = t->next;
+		closer_close_socket(t->fd);
+		free(t);
+	}
+	r->last = &r->first;
 	if (r->spare >= 0)
 		close(r->spare);
 	r->spare = -1;
@@ -68,7 +84,42 @@ static bool refuse_one(struct rendezvous *r)
 	return fd >= 0;
 }
 
-void rendezvous_drain(struct rendezvous *r)
+static bool keep(struct rendezvous *r, int fd, const struct connector_name *n)
+{
+	struct taken *t = malloc(sizeof(*t));
+
+	if (!t)
+		return false;
+	*t = (struct taken) { .fd = fd, .name = *n };
+	*r->last = t;
+	r->last = &t->next;
+	return true;
+}
+
+void rendezvous_deliver(struct rendezvous *r, const uint64_t *token)
+{
+	struct taken **p = &r->first;
+
+	while (*p) {
+		struct taken *t = *p;
+
+		if (token && t->name.token != *token) {
+			p = &t->next;
+			continue;
+		}
+		*p = t->next;
+		if (!t->next)
+			r->last = p;
+		r->arrived(r->ctx, t->fd, &t->name);
+		free(t);
+		/* the callee may have taken more */
+		p = &r->first;
+		if (token)
+			return;
+	}
+}
+
+void rendezvous_take(struct rendezvous *r)
 {
 	if (r->spare < 0)
 		r->spare = spare_new();
@@ -90,9 +141,9 @@ void rendezvous_drain(struct rendezvous *r)
 			name_decode(&sa, len, &n);
 		else
 			n.kind = NAME_NONE;
-		if (n.kind == NAME_CONNECTOR && n.connector.type == SOCK_STREAM)
-			r->arrived(r->ctx, fd, &n.connector);
-		else
+		if (n.kind != NAME_CONNECTOR ||
+		    n.connector.type != SOCK_STREAM ||
+		    !keep(r, fd, &n.connector))
 			closer_close_socket(fd);
 	}
 }
