@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -48,9 +49,10 @@ void relay_fini(struct relay *r)
 ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 {
 	struct fdmsg m;
+	size_t len = 0;
 	int err;
 
-	if (r->fd < 0)
+	if (r->fd < 0 || r->drained)
 		return -EAGAIN;
 	do
 		err = fdmsg_recv_iov(r->fd, iov, n, MSG_DONTWAIT, &m);
@@ -59,7 +61,20 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 		return err;
 	closer_close(m.fds, m.nfds);
 	r->to_guest += m.len;
+	/* a stream's read is short only when no more is there, or behind
+	 * descriptors; what comes later makes an event */
+	for (unsigned int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	r->drained = m.len && m.len < len && !m.nfds && !r->ended;
 	return (ssize_t)m.len;
+}
+
+void relay_event(struct relay *r, uint32_t events)
+{
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		r->drained = false;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		r->ended = true;
 }
 
 size_t relay_unread(int fd)

@@ -21,6 +21,8 @@ struct relay {
 	bool broken;   /* nobody reads any more */
 	bool shut;     /* we have said that no more comes */
 	bool full;     /* relay_write() could not write all */
+	bool drained;  /* all was read, and no event has come since */
+	bool ended;    /* there will be no event when all was read */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
 	uint64_t to_guest, from_guest; /* bytes moved */
@@ -32,6 +34,8 @@ void relay_attach(struct relay *r, int fd);
 /** relay_fini() - close at once; twice is fine */
 void relay_fini(struct relay *r);
 
+/** relay_event() - what epoll(7), edge-triggered, says of the socket */
+void relay_event(struct relay *r, uint32_t events);
 /** relay_pull() - read. Return: bytes; 0: end of file; -EAGAIN; -errno */
 ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n);
 /** relay_waiting() - bytes to be read */

@@ -121,6 +121,7 @@ static void on_socket(struct ev_io *io, uint32_t events)
 				       "answered");
 		return;
 	}
+	relay_event(&s->relay, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		/* a program that stopped reading makes no event but this one */
 		if (!s->relay.broken && nobody_reads(&s->relay, events) &&

@@ -116,6 +116,7 @@ static void on_live(struct ev_io *io, uint32_t events)
 	const struct session_guest_ops *ops = e->u->ops;
 	struct relay *r = &e->relay;
 
+	relay_event(r, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		if (!r->broken &&
 		    (r->shut ? events & EPOLLHUP : !relay_probe(r)) && e->conn)
