@@ -147,22 +147,37 @@ void *gmem_uva(struct gmem *g, uint64_t uva, size_t len)
 static struct gmem *guarded;
 static volatile sig_atomic_t lost;
 
+static struct {
+	uint8_t *map;
+	size_t len;
+} more[GMEM_MORE];
+
+void gmem_guard_more(unsigned int slot, void *map, size_t len)
+{
+	more[slot].len = 0;
+	more[slot].map = map;
+	more[slot].len = len;
+}
+
+static bool replace(uint8_t *map, size_t len, const uint8_t *where)
+{
+	return where >= map && where < map + len &&
+	       mmap(map, len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		    0) != MAP_FAILED;
+}
+
 static void on_sigbus(int sig, siginfo_t *si, void *ucontext)
 {
 	struct gmem *g = guarded;
+	bool found = false;
 
 	(void)ucontext;
-	for (unsigned int i = 0; g && i < g->count; i++) {
-		const struct gmem_region *at = &g->at[i];
-		uint8_t *where = si->si_addr;
-
-		if (where < at->map || where >= at->map + at->map_len)
-			continue;
-		if (mmap(at->map, at->map_len, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				 MAP_FIXED,
-			 -1, 0) == MAP_FAILED)
-			break;
+	for (unsigned int i = 0; i < GMEM_MORE && !found; i++)
+		found = replace(more[i].map, more[i].len, si->si_addr);
+	for (unsigned int i = 0; g && i < g->count && !found; i++)
+		found = replace(g->at[i].map, g->at[i].map_len, si->si_addr);
+	if (found) {
 		lost = 1;
 		return;
 	}

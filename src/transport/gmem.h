@@ -17,6 +17,8 @@
 
 #define GMEM_SLOTS 509 /* what QEMU's own back-ends answer */
 
+#define GMEM_MORE 2
+
 struct gmem_range {
 	uint64_t gpa, size;
 	uint64_t uva;	 /* the VMM's own address of it, where that counts */
@@ -57,6 +59,9 @@ void *gmem_uva(struct gmem *g, uint64_t uva, size_t len);
 /** gmem_guard_install() - handle SIGBUS for @g, of which there is one in a
  * process. Return: 0 or -errno */
 int gmem_guard_install(struct gmem *g);
+/** gmem_guard_more() - guard another mapping too; @slot: below GMEM_MORE;
+ * @len 0: none */
+void gmem_guard_more(unsigned int slot, void *map, size_t len);
 bool gmem_lost(void);
 void gmem_lost_reset(void);
 

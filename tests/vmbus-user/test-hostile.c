@@ -217,6 +217,27 @@ static void log_to(struct vmm *v, int fd, uint64_t size, int error)
 	ck_assert_int_eq(vmm_ask(v, &r, &fd, size ? 1 : 0), error);
 }
 
+/* The same of the journal, and of the bitmap. */
+START_TEST(test_files_cut_short)
+{
+	struct vmm *v = vmm_start();
+	int fd = memfd_create("log", MFD_CLOEXEC), status;
+
+	must(ftruncate(fd, VMM_PAGES / 8) == 0);
+	log_to(v, fd, VMM_PAGES / 8, 0);
+	must(ftruncate(_i ? fd : v->journal, 0) == 0);
+	/* something that is noted in both */
+	(void)flow_guest_begin(v, 0);
+	for (int i = 0; i < 10 && !v->b.ndials; i++)
+		vmm_step(v, 10);
+	v->lost = true;
+	status = vmm_reap(v);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "the program ended with status %x", status);
+	vmm_end(v);
+}
+END_TEST
+
 static unsigned int bits(const uint8_t *map, size_t size)
 {
 	unsigned int n = 0;
@@ -447,6 +468,7 @@ int main(void)
 	tcase_add_test(t, test_bad_memory);
 	tcase_add_test(t, test_bad_processors);
 	tcase_add_test(t, test_memory_cut_short);
+	tcase_add_loop_test(t, test_files_cut_short, 0, 2);
 	tcase_add_test(t, test_log);
 	tcase_add_test(t, test_reset);
 	tcase_add_test(t, test_corrupt_rings);

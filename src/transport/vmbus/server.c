@@ -171,6 +171,7 @@ static int on_log(struct vm *vm, const struct vmbu_request *q,
 
 	if (r < 0)
 		return r;
+	gmem_guard_more(0, map, q->u.log.size);
 	if (vm->log)
 		munmap(vm->log, vm->log_size);
 	vm->log = map;
@@ -190,10 +191,12 @@ static int on_journal(struct vm *vm, const struct vmbu_request *q,
 	if (r < 0)
 		return r;
 	vmbh_journal(vm->bus, NULL);
+	gmem_guard_more(1, map, VMBU_JOURNAL_SIZE);
 	if (q->u.journal.recover) {
 		memcpy(copy, map, sizeof(copy));
 		r = vmbh_recover(vm->bus, copy);
 		if (r < 0) {
+			gmem_guard_more(1, NULL, 0);
 			munmap(map, VMBU_JOURNAL_SIZE);
 			return refuse(a, r, "not a journal");
 		}

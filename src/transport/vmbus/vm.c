@@ -126,6 +126,8 @@ void vm_forget(struct vm *vm)
 	vmbh_reset(vm->bus);
 	vps_fini(vm);
 	gmem_clear(&vm->gmem);
+	for (unsigned int i = 0; i < GMEM_MORE; i++)
+		gmem_guard_more(i, NULL, 0);
 	if (vm->journal)
 		munmap(vm->journal, VMBU_JOURNAL_SIZE);
 	if (vm->log)
