@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -36,6 +37,12 @@ void relay_fini(struct relay *r);
 
 /** relay_event() - what epoll(7), edge-triggered, says of the socket */
 void relay_event(struct relay *r, uint32_t events);
+/** relay_quiet() - with these events, is there nothing but data to read? */
+static inline bool relay_quiet(uint32_t events)
+{
+	return events & EPOLLIN &&
+	       !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+}
 /** relay_pull() - read. Return: bytes; 0: end of file; -EAGAIN; -errno */
 ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n);
 /** relay_waiting() - bytes to be read */

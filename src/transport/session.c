@@ -124,8 +124,9 @@ static void on_socket(struct ev_io *io, uint32_t events)
 	relay_event(&s->relay, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		/* a program that stopped reading makes no event but this one */
-		if (!s->relay.broken && nobody_reads(&s->relay, events) &&
-		    s->conn)
+		if (!s->relay.broken &&
+		    !(ops->unread_late && relay_quiet(events)) &&
+		    nobody_reads(&s->relay, events) && s->conn)
 			ops->unread(s->ss->ctx, s->conn);
 		if (s->conn && relay_wanted(&s->relay))
 			ops->writable(s->ss->ctx, s->conn);

@@ -52,6 +52,9 @@ struct session_guest_ops {
 	void (*writable)(void *ctx, void *conn);
 	/* Nobody reads what the guest sends any more. */
 	void (*unread)(void *ctx, void *conn);
+	/* That need not be told before the guest's next write, if the program
+	 * sends at the same time: one system call less for each event. */
+	bool unread_late;
 };
 
 /** sessions_new() - starts no link: sessions_link_ops() are for link_new() with

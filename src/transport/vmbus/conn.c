@@ -396,4 +396,5 @@ const struct session_guest_ops conn_host_ops = {
 	.readable = h_readable,
 	.writable = h_writable,
 	.unread = h_unread,
+	.unread_late = true,
 };

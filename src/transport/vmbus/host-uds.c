@@ -118,7 +118,7 @@ static void on_live(struct ev_io *io, uint32_t events)
 
 	relay_event(r, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-		if (!r->broken &&
+		if (!r->broken && !relay_quiet(events) &&
 		    (r->shut ? events & EPOLLHUP : !relay_probe(r)) && e->conn)
 			ops->unread(e->u->ctx, e->conn);
 		if (e->conn && relay_wanted(r))
