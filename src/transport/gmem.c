@@ -161,7 +161,7 @@ void gmem_guard_more(unsigned int slot, void *map, size_t len)
 
 static bool replace(uint8_t *map, size_t len, const uint8_t *where)
 {
-	return where >= map && where < map + len &&
+	return len && (uintptr_t)where - (uintptr_t)map < len &&
 	       mmap(map, len, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
 		    0) != MAP_FAILED;

@@ -21,6 +21,7 @@
 #include "transport/vmbus/handover.h"
 
 #define QUANTUM (256u * 1024)
+#define TURN (1024u * 1024) /* of all */
 #define IOV 64u
 
 struct conn *conn_new(struct vm *vm, struct vmbh_sock *s, void *end)
@@ -205,13 +206,17 @@ void conn_resume(struct conn *c)
 
 void conn_run_ready(struct vm *vm)
 {
-	/* those that come back are for the next turn */
+	const struct vm_stats *st = &vm->stats;
+	uint64_t before = st->bytes_in + st->bytes_out;
+
+	/* those that come back are for the next turn, and so are the others
+	 * when much was moved: the VMM waits for answers */
 	for (unsigned int n = vm->nready; n && !TAILQ_EMPTY(&vm->ready); n--) {
 		struct conn *c = TAILQ_FIRST(&vm->ready);
 		bool host = c->to_host, guest = c->to_guest;
 
-		if (vm->stopped)
-			return;
+		if (vm->stopped || st->bytes_in + st->bytes_out - before > TURN)
+			break;
 		unready(c);
 		c->to_host = c->to_guest = false;
 		if (host)
@@ -219,6 +224,8 @@ void conn_run_ready(struct vm *vm)
 		if (guest)
 			run_to_guest(c);
 	}
+	if (!TAILQ_EMPTY(&vm->ready) && !vm->turn.ev && !vm->stopped)
+		(void)ev_timer_start_at(vm->ev, &vm->turn, 0, on_turn);
 }
 
 /* ---- the bus tells */

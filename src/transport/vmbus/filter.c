@@ -19,7 +19,7 @@
 
 #define RULES_MAX 32u
 #define LATE_MAX 256u
-#define SLOT_MS 1u /* until a taken slot is tried again */
+#define SLOT_MS 5u /* until a taken slot is tried again */
 #define PCAP_SNAPLEN 65535u
 #define PCAP_LINKTYPE_USER0 147u
 
@@ -79,12 +79,17 @@ static void late_free(struct late *l)
 	free(l);
 }
 
+void filter_forget(struct filter *f)
+{
+	while (f && !TAILQ_EMPTY(&f->late))
+		late_free(TAILQ_FIRST(&f->late));
+}
+
 struct filter *filter_free(struct filter *f)
 {
 	if (!f)
 		return NULL;
-	while (!TAILQ_EMPTY(&f->late))
-		late_free(TAILQ_FIRST(&f->late));
+	filter_forget(f);
 	ev_timer_stop(&f->first);
 	if (f->text >= 0)
 		close(f->text);

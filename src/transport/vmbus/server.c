@@ -211,6 +211,7 @@ static int on_journal(struct vm *vm, const struct vmbu_request *q,
 static int on_reset(struct vm *vm)
 {
 	handover_end(vm);
+	filter_forget(vm->filter);
 	vmbh_reset(vm->bus);
 	vps_reset(vm);
 	return 0;

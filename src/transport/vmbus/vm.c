@@ -121,6 +121,7 @@ static const struct vmbh_ops bus_ops = {
 void vm_forget(struct vm *vm)
 {
 	handover_free(vm);
+	filter_forget(vm->filter);
 	vm->stopped = false;
 	vmbh_journal(vm->bus, NULL);
 	vmbh_reset(vm->bus);

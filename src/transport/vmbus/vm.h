@@ -149,6 +149,8 @@ int filter_new(struct filter **ret);
 struct filter *filter_free(struct filter *f);
 /** filter_trace() - text to @fd, packets to @pcap (both owned) */
 int filter_trace(struct filter *f, int fd, int pcap);
+/* The guest that late messages are of, or for, is gone. */
+void filter_forget(struct filter *f);
 void filter_start(struct filter *f, struct vm *vm);
 /* The guest posts, the bus posts: through the filter. */
 uint16_t filter_in(struct vm *vm, uint32_t vp, uint32_t connection,
