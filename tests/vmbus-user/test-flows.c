@@ -199,6 +199,26 @@ START_TEST(test_program_killed)
 }
 END_TEST
 
+/* The host's program reads no more, but goes on sending: what the guest sends
+ * is lost, what it gets is not. */
+START_TEST(test_program_deaf)
+{
+	struct vmm *v = vmm_start();
+	struct flow *f = flow_guest(v, 0);
+
+	f->host_stalls = true;
+	must(shutdown(f->fd, SHUT_RD) == 0);
+	flow_send(f, 2 * MIB, 400000, false);
+	while (f->guest_sent < 2 * MIB || f->guest_got < 400000)
+		vmm_step(v, 10);
+	ck_assert(!f->guest_eof);
+	f->host_fin = true;
+	vmm_wait(v, flow_guest_over, f, "the end in the guest");
+	vmm_check_clean(v);
+	vmm_end(v);
+}
+END_TEST
+
 /* The guest's program goes with data on their way and unread. */
 START_TEST(test_guest_program_gone)
 {
@@ -390,6 +410,7 @@ int main(void)
 	tcase_add_loop_test(t, test_end_before_socket, 0, 2);
 	tcase_add_test(t, test_stalled);
 	tcase_add_loop_test(t, test_program_killed, 0, 2);
+	tcase_add_test(t, test_program_deaf);
 	tcase_add_test(t, test_guest_program_gone);
 	tcase_add_test(t, test_dial_refused);
 	tcase_add_loop_test(t, test_open_refused, 0, 2);

@@ -21,6 +21,7 @@
 #include "transport/vmbus/handover.h"
 
 #define QUANTUM (256u * 1024)
+#define TRIES 32u	    /* a guest may fill as fast as we empty */
 #define TURN (1024u * 1024) /* of all */
 #define IOV 64u
 
@@ -81,14 +82,22 @@ static bool over(struct conn *c)
 
 /* ---- moving. Return: bytes; -1: the connection is over */
 
+/* Not the whole time for one: what is left is for another turn. */
+static bool more(size_t *moved, unsigned int *tries)
+{
+	if ((*tries)++ == TRIES)
+		*moved = QUANTUM;
+	return *moved < QUANTUM;
+}
+
 static ssize_t to_host(struct conn *c)
 {
 	struct iovec iov[IOV];
 	size_t moved = 0;
-	unsigned int k;
+	unsigned int k, tries = 0;
 	ssize_t n, w;
 
-	while (moved < QUANTUM) {
+	while (more(&moved, &tries)) {
 		n = vmbh_sock_peek(c->s, iov, IOV, &k);
 		if (n < 0)
 			return -1; /* gone() is on its way */
@@ -96,6 +105,7 @@ static ssize_t to_host(struct conn *c)
 			break;
 		if (c->deaf) {
 			vmbh_sock_consume(c->s, (size_t)n);
+			moved += (size_t)n;
 			continue;
 		}
 		w = c->vm->host->ops->push(c->end, iov, k);
@@ -125,10 +135,10 @@ static ssize_t to_guest(struct conn *c)
 {
 	struct iovec iov[IOV];
 	size_t moved = 0;
-	unsigned int k;
+	unsigned int k, tries = 0;
 	ssize_t n, got;
 
-	while (!c->host_done && moved < QUANTUM) {
+	while (!c->host_done && more(&moved, &tries)) {
 		n = vmbh_sock_room(c->s, iov, IOV, &k, 0);
 		if (n <= 0)
 			return n < 0 ? -1 : (ssize_t)moved;
