@@ -322,6 +322,69 @@ START_TEST(test_bad_states)
 }
 END_TEST
 
+/* Descriptors that are missing, of the wrong kind, or for nothing. */
+START_TEST(test_wrong_descriptors)
+{
+	struct vmbu_request r = { .type = VMBU_GIVE };
+	struct vmm *v = vmm_start();
+	struct flow *f[4];
+	int fds[2], status;
+
+	for (int i = 0; i < 4; i++)
+		f[i] = i % 2 ? flow_guest(v, 0) : flow_host(v, 0, false);
+	ck_assert_int_eq(vmm_ask(v, &(struct vmbu_request) { .type = VMBU_RUN },
+				 NULL, 0),
+			 EALREADY);
+	r.u.give.count = 1;
+	ck_assert_int_eq(vmm_ask(v, &r, &v->journal, 1), EINVAL);
+	v->lost = true;
+	vmm_save(v, true);
+	r = (struct vmbu_request) { .type = VMBU_TAKE };
+	r.u.take.first = v->nfds;
+	ck_assert_int_eq(vmm_ask(v, &r, NULL, 0), ERANGE);
+	r = (struct vmbu_request) { .type = VMBU_SAVE };
+	ck_assert_int_eq(vmm_ask(v, &r, NULL, 0), EALREADY);
+	close(v->front);
+	status = vmm_reap(v);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	vmm_wait(v, broker_free, NULL, "the old one to leave the broker");
+	vmm_launch(v, NULL);
+	vmm_introduce(v);
+	v->lost = true;
+	r = (struct vmbu_request) { .type = VMBU_LOAD };
+	r.u.load.length = v->state_len;
+	r.u.load.handover = true;
+	r.u.load.fds = v->nfds + 1;
+	ck_assert_int_eq(vmm_ask(v, &r, &v->state, 1), EINVAL);
+	r.u.load.fds = v->nfds;
+	vmm_must(v, &r, &v->state, 1);
+	ck_assert_int_eq(vmm_ask(v, &r, &v->state, 1), EINVAL);
+	r = (struct vmbu_request) { .type = VMBU_GIVE };
+	r.u.give.first = v->nfds;
+	r.u.give.count = 1;
+	ck_assert_int_eq(vmm_ask(v, &r, v->fds, 1), ERANGE);
+	r.u.give.first = UINT32_MAX;
+	ck_assert_int_eq(vmm_ask(v, &r, v->fds, 1), ERANGE);
+	/* a file and an eventfd for two of the four, nothing for the others */
+	fds[0] = v->journal;
+	fds[1] = v->raise[0];
+	r.u.give.first = 0;
+	r.u.give.count = 2;
+	vmm_must(v, &r, fds, 2);
+	vmm_run(v);
+	vmm_drop_doorbells(v);
+	for (int i = 0; i < 4; i++) {
+		vmm_wait(v, flow_guest_over, f[i], "the end in the guest");
+		f[i]->used = false;
+	}
+	vmm_wait(v, running, NULL, "STATE running");
+	flow_send(flow_guest(v, 0), 10000, 10000, true);
+	vmm_wait(v, flow_finished, &v->flows[v->nflows - 1], "bytes");
+	vmm_check_clean(v);
+	vmm_end(v);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("handover");
@@ -334,6 +397,7 @@ int main(void)
 	tcase_add_test(t, test_snapshot);
 	tcase_add_test(t, test_killed);
 	tcase_add_test(t, test_not_a_journal);
+	tcase_add_test(t, test_wrong_descriptors);
 	tcase_add_test(t, test_bad_states);
 	return vmm_main("vmbus-user handover", t);
 }
