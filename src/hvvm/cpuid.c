@@ -32,17 +32,16 @@
 /* 0x40000004 EAX: relaxed timing (5), no AutoEOI (9) */
 #define HINTS 0x220u
 
-struct table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[ENTRIES];
-};
+/* kvm_cpuid2 ends in an array of ENTRIES. */
+#define TABLE_SIZE \
+	(sizeof(struct kvm_cpuid2) + ENTRIES * sizeof(struct kvm_cpuid_entry2))
 
-static void add(struct table *t, uint32_t function, uint32_t eax, uint32_t ebx,
-		uint32_t ecx, uint32_t edx)
+static void add(struct kvm_cpuid2 *t, uint32_t function, uint32_t eax,
+		uint32_t ebx, uint32_t ecx, uint32_t edx)
 {
-	if (t->head.nent == ENTRIES)
+	if (t->nent == ENTRIES)
 		return;
-	t->entries[t->head.nent++] = (struct kvm_cpuid_entry2) {
+	t->entries[t->nent++] = (struct kvm_cpuid_entry2) {
 		.function = function,
 		.eax = eax,
 		.ebx = ebx,
@@ -51,7 +50,7 @@ static void add(struct table *t, uint32_t function, uint32_t eax, uint32_t ebx,
 	};
 }
 
-static void hyperv(struct table *t, unsigned int cpus)
+static void hyperv(struct kvm_cpuid2 *t, unsigned int cpus)
 {
 	add(t, HV_VENDOR, HV_LIMITS, 0x7263694d, 0x666f736f, 0x76482074);
 	add(t, HV_INTERFACE, 0x31237648, 0, 0, 0);
@@ -62,17 +61,18 @@ static void hyperv(struct table *t, unsigned int cpus)
 }
 
 /* All processors are cores of one package. */
-static void topology(struct table *t, unsigned int index, unsigned int cpus)
+static void topology(struct kvm_cpuid2 *t, unsigned int index,
+		     unsigned int cpus)
 {
 	unsigned int shift = 0;
 
 	while (1u << shift < cpus)
 		shift++;
 	add(t, 0xb, 0, 1, 0x100, index);
-	t->entries[t->head.nent - 1].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+	t->entries[t->nent - 1].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 	add(t, 0xb, shift, cpus, 0x201, index);
-	t->entries[t->head.nent - 1].index = 1;
-	t->entries[t->head.nent - 1].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+	t->entries[t->nent - 1].index = 1;
+	t->entries[t->nent - 1].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 }
 
 static void adapt(struct kvm_cpuid_entry2 *e, unsigned int index,
@@ -112,30 +112,30 @@ static bool wanted(uint32_t function)
 
 int cpuid_set(struct vcpu *v)
 {
-	struct table *t = calloc(1, sizeof(*t));
+	struct kvm_cpuid2 *t = calloc(1, TABLE_SIZE);
 	unsigned int n, kept = 0;
 	int r = 0;
 
 	if (!t)
 		return -ENOMEM;
-	t->head.nent = ENTRIES - 16;
-	if (ioctl(v->m->kvm, KVM_GET_SUPPORTED_CPUID, &t->head) < 0) {
+	t->nent = ENTRIES - 16;
+	if (ioctl(v->m->kvm, KVM_GET_SUPPORTED_CPUID, t) < 0) {
 		r = -errno;
 		free(t);
 		return r;
 	}
-	n = t->head.nent;
+	n = t->nent;
 	for (unsigned int i = 0; i < n; i++) {
 		if (!wanted(t->entries[i].function))
 			continue;
 		t->entries[kept] = t->entries[i];
 		adapt(&t->entries[kept++], v->index, v->m->o->cpus);
 	}
-	t->head.nent = kept;
+	t->nent = kept;
 	if (kept && t->entries[0].eax >= 0xb)
 		topology(t, v->index, v->m->o->cpus);
 	hyperv(t, v->m->o->cpus);
-	if (ioctl(v->fd, KVM_SET_CPUID2, &t->head) < 0)
+	if (ioctl(v->fd, KVM_SET_CPUID2, t) < 0)
 		r = -errno;
 	free(t);
 	return r;
