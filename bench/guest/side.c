@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,7 @@ void side_start(struct side *s)
 		dup2(null, 0);
 		dup2(log, 1);
 		dup2(log, 2);
-		execv(s->command[0], s->command);
+		execv(s->command[0], (char *const *)(uintptr_t)s->command);
 		_exit(127);
 	}
 }

@@ -17,13 +17,13 @@ enum { PORT_CONTROL, PORT_UP, PORT_DOWN, PORT_TRIPS, PORT_CONNECTS, PORTS };
 
 struct side {
 	const char *name;
-	bool vsock;		/* AF_VSOCK; else hvsocketd's */
-	char *const *command;	/* of the VMM */
-	const char *log;	/* where its output goes */
+	bool vsock;	      /* AF_VSOCK; else hvsocketd's */
+	const char **command; /* of the VMM */
+	const char *log;      /* where its output goes */
 	int listeners[PORTS];
-	pid_t pid;		/* of the VMM */
-	int control;		/* connection */
-	double started;		/* when, now_s() */
+	pid_t pid;			 /* of the VMM */
+	int control;			 /* connection */
+	double started;			 /* when, now_s() */
 	long bytes, size, buffer, count; /* of the next measurement */
 };
 
@@ -41,10 +41,10 @@ double side_done(struct side *s);
 int side_accept(struct side *s, int port);
 
 /* For bench_pairs(): @arg is the side. */
-double side_up(void *arg);	 /* Gbit/s, guest to host */
-double side_down(void *arg);	 /* Gbit/s, host to guest */
-double side_trip(void *arg);	 /* us for one round trip */
-double side_connects(void *arg); /* 1/s */
+double side_up(void *arg);	    /* Gbit/s, guest to host */
+double side_down(void *arg);	    /* Gbit/s, host to guest */
+double side_trip(void *arg);	    /* us for one round trip */
+double side_connects(void *arg);    /* 1/s */
 double side_whole_start(void *arg); /* s until the guest has called */
 
 #endif /* BENCH_SIDE_H */
