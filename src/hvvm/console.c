@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -15,6 +18,7 @@
 #define AGAIN_MS 10u
 
 static void on_input(struct ev_io *io, uint32_t events);
+static void client_gone(struct console *c);
 
 static void on_again(struct ev_timer *t)
 {
@@ -58,7 +62,9 @@ static void on_input(struct ev_io *io, uint32_t events)
 		return;
 	if (n <= 0) {
 		ev_io_stop(&c->io); /* a pseudo terminal: nobody there yet */
-		if (n < 0 && errno == EIO && c->owned)
+		if (c->listen >= 0)
+			client_gone(c);
+		else if (n < 0 && errno == EIO && c->owned)
 			(void)ev_timer_start(c->ev, &c->again, 200, on_again);
 		return;
 	}
@@ -72,15 +78,14 @@ static void on_input(struct ev_io *io, uint32_t events)
 	}
 }
 
-static int open_pty(struct console *c)
+static int open_pty(struct console *c, const char *name)
 {
 	c->in = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
 	if (c->in < 0 || grantpt(c->in) < 0 || unlockpt(c->in) < 0)
 		return -errno;
 	c->out = c->in;
-	c->owned = true;
-	fprintf(stderr, "hvvm: console is %s\n", ptsname(c->in));
-	return 0;
+	fprintf(stderr, "hvvm: %s is %s\n", name, ptsname(c->in));
+	return ev_io_start(c->ev, &c->io, c->in, EPOLLIN, on_input);
 }
 
 static void raw_terminal(struct console *c)
@@ -95,9 +100,83 @@ static void raw_terminal(struct console *c)
 	c->terminal = tcsetattr(c->in, TCSANOW, &t) == 0;
 }
 
-int console_open(struct console *c, struct ev *ev, const struct options *o,
-		 struct serial *s, void (*quit)(void *ctx), void *ctx)
+/* ---- a socket: one client at a time, and nobody at first */
+
+static void on_client(struct ev_io *io, uint32_t events)
 {
+	struct console *c = container_of(io, struct console, listener);
+	int fd;
+
+	(void)events;
+	fd = accept4(c->listen, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	ev_io_stop(&c->listener); /* the next one waits */
+	pthread_mutex_lock(&c->lock);
+	c->in = c->out = fd;
+	pthread_mutex_unlock(&c->lock);
+	(void)ev_io_start(c->ev, &c->io, fd, EPOLLIN, on_input);
+}
+
+static void client_gone(struct console *c)
+{
+	pthread_mutex_lock(&c->lock);
+	close(c->in);
+	c->in = c->out = -1;
+	pthread_mutex_unlock(&c->lock);
+	(void)ev_io_start(c->ev, &c->listener, c->listen, EPOLLIN, on_client);
+}
+
+static int open_socket(struct console *c, const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sa.sun_path, path, strlen(path));
+	c->listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->listen < 0)
+		return -errno;
+	/* of one that ended; anything but a socket stays */
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		(void)unlink(path);
+	if (bind(c->listen, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	c->path = path;
+	if (listen(c->listen, 1) < 0)
+		return -errno;
+	return ev_io_start(c->ev, &c->listener, c->listen, EPOLLIN, on_client);
+}
+
+static int open_file(struct console *c, const char *path)
+{
+	c->out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY,
+		      0666);
+	return c->out < 0 ? -errno : 0;
+}
+
+static int open_stdio(struct console *c)
+{
+	int r;
+
+	c->in = STDIN_FILENO;
+	c->out = STDOUT_FILENO;
+	raw_terminal(c);
+	/* a file as standard input is none that can be waited for */
+	r = ev_io_start(c->ev, &c->io, c->in, EPOLLIN, on_input);
+	return r == -EPERM ? 0 : r;
+}
+
+int console_open(struct console *c, struct ev *ev, const char *name,
+		 const struct options_port *p, struct serial *s,
+		 void (*quit)(void *ctx), void *ctx)
+{
+	static const char *const kinds[] = {
+		[CONSOLE_PTY] = "pty",	  [CONSOLE_FILE] = "file:",
+		[CONSOLE_UNIX] = "unix:", [CONSOLE_STDIO] = "stdio",
+		[CONSOLE_NONE] = "none",
+	};
 	int r = 0;
 
 	*c = (struct console) {
@@ -105,58 +184,47 @@ int console_open(struct console *c, struct ev *ev, const struct options *o,
 		.serial = s,
 		.in = -1,
 		.out = -1,
+		.listen = -1,
+		.owned = p->kind != CONSOLE_STDIO,
 		.quit = quit,
 		.ctx = ctx,
 	};
-	switch (o->console) {
-	case CONSOLE_NONE:
-		return 0;
-	case CONSOLE_FILE:
-		c->owned = true;
-		c->out = open(o->console_path,
-			      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC |
-				      O_NOCTTY,
-			      0666);
-		if (c->out < 0) {
-			r = -errno;
-			log_err("--console file:%s: %s", o->console_path,
-				strerror(-r));
-		}
-		return r;
-	case CONSOLE_PTY:
-		r = open_pty(c);
-		if (r < 0) {
-			log_err("no pseudo terminal: %s", strerror(-r));
-			return r;
-		}
-		break;
-	case CONSOLE_STDIO:
-		c->in = STDIN_FILENO;
-		c->out = STDOUT_FILENO;
-		raw_terminal(c);
-		break;
-	}
-	/* a file as standard input is none that can be waited for */
-	r = ev_io_start(ev, &c->io, c->in, EPOLLIN, on_input);
-	return r == -EPERM ? 0 : r;
+	pthread_mutex_init(&c->lock, NULL);
+	if (p->kind == CONSOLE_FILE)
+		r = open_file(c, p->path);
+	if (p->kind == CONSOLE_UNIX)
+		r = open_socket(c, p->path);
+	if (p->kind == CONSOLE_PTY)
+		r = open_pty(c, name);
+	if (p->kind == CONSOLE_STDIO)
+		r = open_stdio(c);
+	if (r < 0)
+		log_err("--%s %s%s: %s", name, kinds[p->kind],
+			p->path ? p->path : "", strerror(-r));
+	return r;
 }
 
 void console_out(struct console *c, const uint8_t *data, size_t len)
 {
+	pthread_mutex_lock(&c->lock);
 	while (c->out >= 0 && len) {
 		ssize_t n = write(c->out, data, len);
 
 		/* nobody reads a pseudo terminal: as with a real line */
 		if (n <= 0)
-			return;
+			break;
 		data += n;
 		len -= (size_t)n;
 	}
+	pthread_mutex_unlock(&c->lock);
 }
 
 void console_close(struct console *c)
 {
+	if (!c->ev)
+		return;
 	ev_io_stop(&c->io);
+	ev_io_stop(&c->listener);
 	ev_timer_stop(&c->again);
 	if (c->terminal)
 		tcsetattr(c->in, TCSADRAIN, &c->before);
@@ -164,4 +232,10 @@ void console_close(struct console *c)
 	if (c->owned && c->out >= 0)
 		close(c->out);
 	c->in = c->out = -1;
+	if (c->listen >= 0)
+		close(c->listen);
+	c->listen = -1;
+	if (c->path)
+		(void)unlink(c->path);
+	c->path = NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * console.h - the first serial port, joined to a terminal, a pseudo terminal or
- * a file
+ * console.h - a serial port, joined to a terminal, a pseudo terminal, a file or
+ * a socket
  *
  * On a terminal Ctrl-A x ends the machine, Ctrl-A Ctrl-A is one Ctrl-A. What a
  * terminal says in is read only as fast as the guest takes it.
@@ -9,6 +9,7 @@
 #ifndef HVVM_CONSOLE_H
 #define HVVM_CONSOLE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <termios.h>
 
@@ -21,16 +22,22 @@ struct console {
 	struct serial *serial;
 	struct ev_io io;
 	struct ev_timer again; /* the guest was full */
-	int in, out;	       /* -1 */
+	struct ev_io listener;
+	pthread_mutex_t lock; /* of out, which processors use */
+	int in, out;	      /* -1 */
+	int listen;	      /* -1: no socket */
+	const char *path;     /* of it, once it is there */
 	bool terminal, escape, owned;
 	struct termios before;
 	void (*quit)(void *ctx); /* Ctrl-A x */
 	void *ctx;
 };
 
-/** console_open() - Return: 0; -errno: a sentence has been said */
-int console_open(struct console *c, struct ev *ev, const struct options *o,
-		 struct serial *s, void (*quit)(void *ctx), void *ctx);
+/** console_open() - @name is for messages. Return: 0; -errno: a sentence has
+ * been said */
+int console_open(struct console *c, struct ev *ev, const char *name,
+		 const struct options_port *p, struct serial *s,
+		 void (*quit)(void *ctx), void *ctx);
 /** console_out() - bytes of the guest */
 void console_out(struct console *c, const uint8_t *data, size_t len);
 /** console_close() - the terminal is as it was; twice is fine */

@@ -33,7 +33,7 @@ static const struct {
 
 struct run {
 	struct machine m;
-	struct console console;
+	struct console consoles[2]; /* of the first two ports */
 	struct ev_io signals;
 };
 
@@ -46,8 +46,10 @@ static unsigned int index_of(const struct serial *s)
 
 static void serial_out(void *ctx, const uint8_t *data, size_t len)
 {
-	if (ctx == &run.m.serials[0])
-		console_out(&run.console, data, len);
+	unsigned int i = index_of(ctx);
+
+	if (i < 2)
+		console_out(&run.consoles[i], data, len);
 }
 
 static void serial_irq(void *ctx, bool level)
@@ -123,6 +125,19 @@ static void on_quit(void *ctx)
 	machine_end(ctx, END_KILLED);
 }
 
+static int open_consoles(const struct options *o)
+{
+	int r;
+
+	r = console_open(&run.consoles[0], run.m.ev, "console", &o->console,
+			 &run.m.serials[0], on_quit, &run.m);
+	if (r == 0)
+		r = console_open(&run.consoles[1], run.m.ev, "serial2",
+				 &o->serial2, &run.m.serials[1], on_quit,
+				 &run.m);
+	return r;
+}
+
 static int run_verb(int argc, char **argv)
 {
 	struct options o;
@@ -144,10 +159,10 @@ static int run_verb(int argc, char **argv)
 	if (r == 0)
 		r = add_serials();
 	if (r == 0)
-		r = console_open(&run.console, run.m.ev, &o, &run.m.serials[0],
-				 on_quit, &run.m);
+		r = open_consoles(&o);
 	r = r < 0 ? STATUS_FAILED : machine_run(&run.m);
-	console_close(&run.console);
+	console_close(&run.consoles[0]);
+	console_close(&run.consoles[1]);
 	ev_io_stop(&run.signals);
 	machine_free(&run.m);
 	return r;

@@ -21,7 +21,9 @@ static const char usage_text[] =
 	"  --append TEXT        more words for the kernel's command line\n"
 	"  --memory SIZE        such as 512M or 2G (default 256M)\n"
 	"  --cpus N             virtual processors (default 1)\n"
-	"  --console HOW        stdio (default), pty, file:PATH, none\n"
+	"  --console HOW        stdio (default), pty, file:PATH, unix:PATH, "
+	"none\n"
+	"  --serial2 HOW        the same for the second port (default none)\n"
 	"  --no-reboot          end where the guest would reboot (status 3)\n"
 	"  --timeout S          end it after so many seconds (status 124)\n"
 	"  --vmcore FILE        write an ELF core when the guest panics\n"
@@ -91,20 +93,23 @@ static bool memory_size(const char *text, uint64_t *ret)
 	return true;
 }
 
-static int console(struct options *o, const char *text)
+static int port(const char *option, const char *text, struct options_port *p)
 {
 	if (strcmp(text, "stdio") == 0) {
-		o->console = CONSOLE_STDIO;
+		p->kind = CONSOLE_STDIO;
 	} else if (strcmp(text, "pty") == 0) {
-		o->console = CONSOLE_PTY;
+		p->kind = CONSOLE_PTY;
 	} else if (strcmp(text, "none") == 0) {
-		o->console = CONSOLE_NONE;
+		p->kind = CONSOLE_NONE;
 	} else if (strncmp(text, "file:", 5) == 0 && text[5]) {
-		o->console = CONSOLE_FILE;
-		o->console_path = text + 5;
+		p->kind = CONSOLE_FILE;
+		p->path = text + 5;
+	} else if (strncmp(text, "unix:", 5) == 0 && text[5]) {
+		p->kind = CONSOLE_UNIX;
+		p->path = text + 5;
 	} else {
-		return fail("--console %s: stdio, pty, file:PATH or none",
-			    text);
+		return fail("%s %s: stdio, pty, file:PATH, unix:PATH or none",
+			    option, text);
 	}
 	return -1;
 }
@@ -129,6 +134,7 @@ enum {
 	MEMORY,
 	CPUS,
 	CONSOLE,
+	SERIAL2,
 	NO_REBOOT,
 	TIMEOUT,
 	VMCORE,
@@ -151,6 +157,7 @@ static const struct option known[] = {
 	{ "memory", required_argument, NULL, MEMORY },
 	{ "cpus", required_argument, NULL, CPUS },
 	{ "console", required_argument, NULL, CONSOLE },
+	{ "serial2", required_argument, NULL, SERIAL2 },
 	{ "no-reboot", no_argument, NULL, NO_REBOOT },
 	{ "timeout", required_argument, NULL, TIMEOUT },
 	{ "vmcore", required_argument, NULL, VMCORE },
@@ -197,7 +204,9 @@ static int one(struct options *o, int c)
 		o->cpus = (unsigned int)n;
 		return -1;
 	case CONSOLE:
-		return console(o, optarg);
+		return port("--console", optarg, &o->console);
+	case SERIAL2:
+		return port("--serial2", optarg, &o->serial2);
 	case NO_REBOOT:
 		o->no_reboot = true;
 		return -1;
@@ -244,7 +253,11 @@ int options_parse(struct options *o, int argc, char **argv)
 {
 	int c, r;
 
-	*o = (struct options) { .memory = 256ull << 20, .cpus = 1 };
+	*o = (struct options) {
+		.memory = 256ull << 20,
+		.cpus = 1,
+		.serial2.kind = CONSOLE_NONE,
+	};
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		r = one(o, c);
 		if (r >= 0)
@@ -252,6 +265,10 @@ int options_parse(struct options *o, int argc, char **argv)
 	}
 	if (optind < argc)
 		return fail("unexpected argument %s", argv[optind]);
+	if (o->console.kind == CONSOLE_STDIO &&
+	    o->serial2.kind == CONSOLE_STDIO)
+		return fail("--serial2 stdio: the console has that; --console "
+			    "says otherwise");
 	if (!o->kernel)
 		return fail("--kernel is missing");
 	if (o->no_vmbus &&

@@ -8,15 +8,26 @@
 
 #define OPTIONS_MANY 32u
 
-enum console_kind { CONSOLE_STDIO, CONSOLE_PTY, CONSOLE_FILE, CONSOLE_NONE };
+enum console_kind {
+	CONSOLE_STDIO,
+	CONSOLE_PTY,
+	CONSOLE_FILE,
+	CONSOLE_UNIX,
+	CONSOLE_NONE,
+};
+
+/* What a serial port is joined to. */
+struct options_port {
+	enum console_kind kind;
+	const char *path; /* CONSOLE_FILE, CONSOLE_UNIX */
+};
 
 struct options {
 	const char *name; /* of the partition; NULL: none */
 	const char *kernel, *initrd, *append;
 	uint64_t memory; /* bytes */
 	unsigned int cpus;
-	enum console_kind console;
-	const char *console_path; /* CONSOLE_FILE */
+	struct options_port console, serial2;
 	const char *vmcore;
 	bool no_reboot, no_vmbus, verbose;
 	const char *uds_path, *vmbus_socket, *trace, *sandbox;
