@@ -40,32 +40,26 @@ def listens(path):
     return False
 
 
-class Stack:
+class Host:
+    """A broker with one partition; what a subclass adds is its guest."""
+
     def __init__(self, work, name="vm1"):
         build = os.environ["BUILD"]
-        daemons = os.environ.get("DAEMON_BUILD") or build
+        self.daemons = os.environ.get("DAEMON_BUILD") or build
         self.work = work
         self.name = name
         self.vmid = uuid.uuid4()
         self.runtime = os.path.join(work, "run")
         self.config = os.path.join(work, "etc")
-        self.device = os.path.join(work, "vsock")
         self.log = open(os.path.join(work, "log"), "w+")
-        self.hvsocketd = hvs.find(daemons, "hvsocketd")
-        self.transport_program = hvs.find(daemons, "hvsocket-vhost-user")
+        self.hvsocketd = hvs.find(self.daemons, "hvsocketd")
         self.hvctl = hvs.find(build, "hvctl")
         os.environ["HVSOCKET_RUNTIME_DIR"] = self.runtime
         self.library = hvs.Library(hvs.find(build, "libhvsocket.so"))
-        self.broker = self.transport = self.guest = None
+        self.broker = self.guest = None
         for d in ("services.d", "partitions.d"):
             os.makedirs(os.path.join(self.config, d))
         self.partition(name, self.vmid)
-        self.kernel = vm.kernel_directory()
-        self.initramfs = os.path.join(work, "initramfs")
-        programs = os.environ["GUEST_PROGRAMS"]
-        vm.make_initramfs(self.kernel, self.initramfs,
-                          [os.path.join(programs, "vsock-peer")],
-                          os.path.join(programs, "guest-agent"))
 
     # Registry files: dropping one in is registration.
 
@@ -111,6 +105,58 @@ class Stack:
         self.broker.kill()
         self.broker.wait()
 
+    def alive(self, process):
+        if process.poll() is not None:
+            raise vm.GuestError("%s ended with status %s\n%s" % (
+                process.args[0], process.returncode, self.diagnose()))
+        return True
+
+    def control(self, *words, check=True):
+        r = subprocess.run([self.hvctl] + list(words), stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
+        if check and r.returncode:
+            raise vm.GuestError("hvctl %s: status %d: %s" % (
+                " ".join(words), r.returncode, r.stdout))
+        return r.stdout
+
+    def diagnose(self):
+        self.log.flush()
+        with open(self.log.name, errors="replace") as f:
+            text = "".join(f.readlines()[-40:])
+        if self.guest:
+            text += "console:\n" + self.guest.console_text()
+        return text
+
+    # Host programs
+
+    def stop(self, *processes):
+        for process in processes:
+            if process and process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+class Stack(Host):
+    """A guest under QEMU, and hvsocket-vhost-user."""
+
+    kind = "vhost-user"
+
+    def __init__(self, work, name="vm1"):
+        super().__init__(work, name)
+        self.device = os.path.join(work, "vsock")
+        self.transport_program = hvs.find(self.daemons, "hvsocket-vhost-user")
+        self.transport = None
+        self.kernel = vm.kernel_directory()
+        self.initramfs = os.path.join(work, "initramfs")
+        programs = os.environ["GUEST_PROGRAMS"]
+        vm.make_initramfs(self.kernel, self.initramfs,
+                          [os.path.join(programs, "vsock-peer")],
+                          os.path.join(programs, "guest-agent"))
+
     def transport_command(self):
         command = [self.transport_program, "--partition", self.name,
                    "--socket-path", self.device]
@@ -124,23 +170,9 @@ class Stack:
         until("hvsocket-vhost-user listens", lambda: self.alive(
             self.transport) and listens(self.device))
 
-    def alive(self, process):
-        if process.poll() is not None:
-            raise vm.GuestError("%s ended with status %s\n%s" % (
-                process.args[0], process.returncode, self.diagnose()))
-        return True
-
     def start_guest(self, name="guest", options=("--may-reboot",)):
         self.guest = vm.Guest(self.kernel, self.initramfs, self.work,
                               self.device, name=name, options=options)
-
-    def control(self, *words, check=True):
-        r = subprocess.run([self.hvctl] + list(words), stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, text=True, timeout=WAIT_S)
-        if check and r.returncode:
-            raise vm.GuestError("hvctl %s: status %d: %s" % (
-                " ".join(words), r.returncode, r.stdout))
-        return r.stdout
 
     def __enter__(self):
         try:
@@ -155,25 +187,8 @@ class Stack:
     def __exit__(self, *_):
         if self.guest:
             self.guest.kill()
-        for process in (self.transport, self.broker):
-            if process and process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(5)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        self.stop(self.transport, self.broker)
         self.log.close()
-
-    def diagnose(self):
-        self.log.flush()
-        with open(self.log.name, errors="replace") as f:
-            text = "".join(f.readlines()[-40:])
-        if self.guest:
-            text += "console:\n" + self.guest.console_text()
-        return text
-
-    # Host programs
 
     def pause_guest(self):
         """The whole machine stands still until resume_guest()."""

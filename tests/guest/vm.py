@@ -128,39 +128,24 @@ def make_initramfs(kernel, output, programs, agent, modules=None):
     subprocess.run(command, check=True)
 
 
-class Guest:
-    def __init__(self, kernel, initramfs, work, vsock=None, name="guest",
-                 limit=170, options=()):
-        self.console = os.path.join(work, name + ".console")
+class Agent:
+    """What obeys commands at the other end of a stream (guest-agent.c)."""
+
+    def __init__(self, name):
         self.number = 0
         self.jobs = {}
         self.ready = Lines(name)
-        command = [os.path.join(SCRIPTS, "guest-run"), "--kernel", kernel,
-                   "--initramfs", initramfs, "--console", self.console,
-                   "--control", "--timeout", str(limit)]
-        if vsock:
-            command += ["--vsock", vsock]
-        self.process = subprocess.Popen(command + list(options),
-                                        stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE)
-        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.writer = None
+        self.reader = None
+
+    def talk(self, reader, writer):
+        self.writer = writer
+        self.reader = threading.Thread(target=self._read, args=(reader,),
+                                       daemon=True)
         self.reader.start()
-        try:
-            self.ready.expect("^ready$", BOOT_S)
-        except GuestError as e:
-            self.kill()
-            raise GuestError("%s\nconsole:\n%s" % (
-                e, self.console_text())) from None
 
-    def console_text(self):
-        try:
-            with open(self.console, errors="replace") as f:
-                return f.read()
-        except OSError as e:
-            return str(e)
-
-    def _read(self):
-        for raw in self.process.stdout:
+    def _read(self, stream):
+        for raw in stream:
             line = raw.decode(errors="replace").rstrip("\r\n")
             m = re.match(r"(\d+) ([>=])(.*)$", line)
             if not m:
@@ -180,11 +165,18 @@ class Guest:
 
     def send(self, line):
         try:
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
+            self.writer.write(line.encode() + b"\n")
+            self.writer.flush()
+        except (BrokenPipeError, ConnectionResetError):
             raise GuestError("the guest is gone; its console:\n" +
                              self.console_text()) from None
+
+    def console_text(self):
+        try:
+            with open(self.console, errors="replace") as f:
+                return f.read()
+        except OSError as e:
+            return str(e)
 
     def start(self, command):
         self.number += 1
@@ -195,14 +187,46 @@ class Guest:
     def run(self, command, timeout=WAIT_S):
         return self.start(command).wait(timeout)
 
-    def reboot(self):
-        """The guest starts again, under the same QEMU (--may-reboot)."""
+    def begin_again(self):
+        """The guest starts anew: what it was doing is over."""
         for job in self.jobs.values():
             job.put(None)
         self.jobs.clear()
+
+    def reboot(self):
+        """The guest starts again, under the same VMM (--may-reboot)."""
+        self.begin_again()
         self.start("reboot -f")
         self.ready.expect("^ready$", BOOT_S)
         self.jobs.clear()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+class Guest(Agent):
+    def __init__(self, kernel, initramfs, work, vsock=None, name="guest",
+                 limit=170, options=()):
+        super().__init__(name)
+        self.console = os.path.join(work, name + ".console")
+        command = [os.path.join(SCRIPTS, "guest-run"), "--kernel", kernel,
+                   "--initramfs", initramfs, "--console", self.console,
+                   "--control", "--timeout", str(limit)]
+        if vsock:
+            command += ["--vsock", vsock]
+        self.process = subprocess.Popen(command + list(options),
+                                        stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+        self.talk(self.process.stdout, self.process.stdin)
+        try:
+            self.ready.expect("^ready$", BOOT_S)
+        except GuestError as e:
+            self.kill()
+            raise GuestError("%s\nconsole:\n%s" % (
+                e, self.console_text())) from None
 
     def off(self, status=0):
         """Ask the guest to switch itself off; return guest-run's status."""
@@ -217,9 +241,3 @@ class Guest:
         self.reader.join(WAIT_S)
         self.process.stdin.close()
         self.process.stdout.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
