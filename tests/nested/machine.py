@@ -64,7 +64,7 @@ def links(folder):
                 yield path, os.readlink(path)
 
 
-def initramfs(kernel, build, output, agent, more=(), qemu=False):
+def initramfs(kernel, builds, output, agent, more=(), qemu=False):
     """Everything that tests need, at the same paths as here."""
     command = [os.path.join(vm.SCRIPTS, "guest-initramfs"), "--kernel", kernel,
                "--output", output, "--agent", agent, "--modules",
@@ -85,10 +85,11 @@ def initramfs(kernel, build, output, agent, more=(), qemu=False):
         command += ["--add", "%s:%s" % (path, path)]
     for folder in ("tests", "scripts", "bench", "examples"):
         command += ["--tree", os.path.join(TOP, folder)]
-    for path in elf_files(build):
-        command += ["--add", "%s:%s" % (path, path)]
-    for path, target in links(build):
-        command += ["--link", "%s:%s" % (path, target)]
+    for build in builds:
+        for path in elf_files(build):
+            command += ["--add", "%s:%s" % (path, path)]
+        for path, target in links(build):
+            command += ["--link", "%s:%s" % (path, target)]
     if qemu:
         command += ["--tree", "/usr/share/qemu", "--tree", "/usr/share/seabios"]
     for item in more:
@@ -102,11 +103,12 @@ class Machine(vm.Guest):
     """The outer machine; commands as in vm.Guest."""
 
     def __init__(self, work, build, more=(), kernel=None, memory=3072, cpus=2,
-                 limit=OUTER_S, qemu=False):
+                 limit=OUTER_S, qemu=False, builds=()):
         directory = vm.kernel_directory(kernel if kernel is not None else "")
         agent = os.path.join(build, "tests", "guest", "guest-agent")
         image = os.path.join(work, "outer.cpio")
-        initramfs(directory, build, image, agent, more, qemu)
+        initramfs(directory, (build,) + tuple(builds), image, agent, more,
+                  qemu)
         super().__init__(directory, image, work, name="outer", limit=limit,
                          options=("--memory", str(memory), "--cpus", str(cpus),
                                   "--accel", "tcg"))

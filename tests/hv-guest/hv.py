@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""hv - a stock guest under hvvm, for the tests
+
+    with HvStack(work) as f:
+        f.guest.run("vsock-peer cid").ok()
+
+Runs where KVM works (tests/nested). The guest's kernel and initramfs are in
+the directory that $INNER names; run.py has put them there.
+"""
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "guest"))
+import hvs  # noqa: E402
+import stack  # noqa: E402
+import vm  # noqa: E402
+
+LONG = bool(os.environ.get("HVSOCKET_TEST_LONG"))
+
+
+def inner(name):
+    return os.path.join(os.environ["INNER"], name)
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(p) for p in f.read().split()]
+
+
+class HvGuest(vm.Agent):
+    """hvvm, and the agent in its guest on the second serial port."""
+
+    def __init__(self, program, work, where, name="guest", initramfs=None,
+                 memory="256M", cpus=2, append="", options=(), env=None):
+        super().__init__(name)
+        self.console = os.path.join(work, name + ".console")
+        self.trace = os.path.join(work, name + ".trace")
+        self.log = os.path.join(work, name + ".log")
+        port = os.path.join(work, name + ".port")
+        command = [program, "run", "--kernel", inner("vmlinuz"), "--initrd",
+                   initramfs or inner("initramfs"), "--memory", memory,
+                   "--cpus", str(cpus), "--console", "file:" + self.console,
+                   "--serial2", "unix:" + port, "--timeout", "1500"]
+        if where:
+            command += ["--trace", self.trace]
+        if append:
+            command += ["--append", append]
+        if os.environ.get("DAEMON_BUILD"):
+            # The leak sanitizer needs more than the sandbox allows.
+            command += ["--sandbox", "none"]
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                command + list(where) + list(options), stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, env=env)
+        self.pid = self.process.pid
+        self.socket = socket.socket(socket.AF_UNIX)
+        try:
+            stack.until("hvvm listens", lambda: self.alive() and
+                        stack.listens(port), vm.BOOT_S)
+            self.socket.connect(port)
+            self.talk(self.socket.makefile("rb"), self.socket.makefile("wb"))
+            self.ready.expect("^ready$", vm.BOOT_S)
+        except vm.GuestError as e:
+            self.kill()
+            raise vm.GuestError("%s\n%s" % (e, self.texts())) from None
+
+    def alive(self):
+        if self.process.poll() is not None:
+            raise vm.GuestError("hvvm ended with status %d" %
+                                self.process.returncode)
+        return True
+
+    def console_text(self):
+        text = super().console_text()
+        return "\n".join(text.splitlines()[-60:]) + "\n"
+
+    def texts(self):
+        """What is worth reading when something failed."""
+        text = "guest's console:\n" + self.console_text()
+        for path in (self.log, self.trace):
+            try:
+                with open(path, errors="replace") as f:
+                    text += "%s:\n%s" % (os.path.basename(path), "".join(
+                        f.readlines()[-40:]))
+            except OSError:
+                pass
+        return text
+
+    def transport(self):
+        """The process id of hvsocket-vmbus."""
+        for pid in children(self.pid):
+            with open("/proc/%d/comm" % pid) as f:
+                if f.read().startswith("hvsocket-vmb"):
+                    return pid
+        raise vm.GuestError("hvvm has no hvsocket-vmbus")
+
+    def counters(self):
+        """What hvsocket-vmbus counts, by name."""
+        with open(self.log, errors="replace") as f:
+            f.seek(0, os.SEEK_END)
+            os.kill(self.transport(), signal.SIGUSR1)
+            text = ""
+
+            def complete():
+                nonlocal text
+                text += f.read()
+                return "channels" in text and text.endswith("\n")
+            stack.until("counters", complete)
+        return {k.replace("-", "_"): int(v) for k, v in re.findall(
+            r"([a-z][a-z0-9_-]*)[ =](\d+)", text)}
+
+    def wait(self, timeout=vm.WAIT_S):
+        return self.process.wait(timeout)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait(vm.WAIT_S)
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.socket.close()
+
+
+class HvStack(stack.Host):
+    """A broker, and a guest on VMBus in its partition."""
+
+    kind = "vmbus"
+    cpus = 2
+    memory = "256M"
+    append = ""
+    options = ()
+
+    def __init__(self, work, name="vm1"):
+        super().__init__(work, name)
+        self.hvvm = hvs.find(os.environ["BUILD"], "hvvm")
+
+    def environment(self):
+        """hvvm with another build's hvsocket-vmbus, if that is asked for."""
+        if not os.environ.get("DAEMON_BUILD"):
+            return None
+        return dict(os.environ, HVSOCKET_LIBEXECDIR=os.path.dirname(
+            hvs.find(self.daemons, "hvsocket-vmbus")))
+
+    def start_guest(self, name="guest", **more):
+        settings = {"cpus": self.cpus, "memory": self.memory,
+                    "append": self.append, "options": self.options}
+        settings.update(more)
+        self.guest = HvGuest(self.hvvm, self.work, ("--name", self.name),
+                             name=name, env=self.environment(), **settings)
+        return self.guest
+
+    def __enter__(self):
+        try:
+            self.start_broker()
+            self.start_guest()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.guest:
+            self.guest.kill()
+        self.stop(self.broker)
+        self.log.close()
+
+    def diagnose(self):
+        self.log.flush()
+        with open(self.log.name, errors="replace") as f:
+            text = "".join(f.readlines()[-40:])
+        return text + (self.guest.texts() if self.guest else "")
+
+    def pause_guest(self):
+        os.kill(self.guest.pid, signal.SIGSTOP)
+
+    def resume_guest(self):
+        os.kill(self.guest.pid, signal.SIGCONT)
