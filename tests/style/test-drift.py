@@ -167,6 +167,27 @@ def test_symbols_have_pages():
         DIFFERS.append("winsock.h has no manual page")
 
 
+def test_libvmbus_host():
+    """Its page has each function, and the limits that are in the code."""
+    page = read("docs/man/libvmbus-host.3")
+    synopsis = between(page, ".Sh SYNOPSIS", ".Sh DESCRIPTION")
+    text = between(page, ".Sh DESCRIPTION", ".Sh EXAMPLES")
+    symbols = set(re.findall(r"^\t(vmbh_\w+);",
+                             read("src/vmbus/vmbus-host.map"), re.M))
+    for part in (synopsis, text):
+        same(symbols, set(re.findall(r"^\.F[no] (vmbh_\w+)", part, re.M)),
+             "vmbus-host.map", "libvmbus-host.3")
+    code = dict(re.findall(r"^\t\t\.(\w+) = (\w+),", between(
+        read("src/vmbus/bus.c"), "const struct vmbh_config most = {", "};"),
+        re.M))
+    code["max_version"] = re.sub(r"VMBH_VERSION_(\d+)_(\d+)", r"\1.\2",
+                                 code["max_version"])
+    code["max_channels"] = str(int(re.search(
+        r"#define VMBH_RELIDS (\d+)u", read("include/vmbus-host.h")).group(1)) - 1)
+    same(code, dict(re.findall(r"^\.It Va (\w+) Ta (\S+) Ta ", page, re.M)),
+         "bus.c", "libvmbus-host.3")
+
+
 def test_references_between_pages():
     folder = os.path.join(TOP, "docs", "man")
     pages = {p for p in os.listdir(folder) if re.search(r"\.[1-8]$", p)}
@@ -187,7 +208,8 @@ def test_references_between_pages():
 def test_links_in_documents():
     found = 0
     for path in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "NEWS.md",
-                 "docs/architecture.md", "docs/protocol.md"):
+                 "docs/architecture.md", "docs/protocol.md",
+                 "docs/vmbus.md", "docs/vmbus-user.md"):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", read(path)):
             if "://" in target:
                 continue
