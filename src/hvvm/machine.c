@@ -21,6 +21,7 @@
 #include "hvvm/boot.h"
 #include "hvvm/synic.h"
 #include "hvvm/vcpu.h"
+#include "hvvm/virtio.h"
 #include "hvvm/vmbus.h"
 
 #define TSS_ADDRESS 0xfffbd000ull /* three pages KVM needs on Intel's */
@@ -287,6 +288,8 @@ static int reset(struct machine *m)
 {
 	int r;
 
+	/* before the memory is another's */
+	virtio_reset(m);
 	end_vm(m);
 	r = memory_clear(&m->memory);
 	if (r < 0)
@@ -327,7 +330,9 @@ int machine_run(struct machine *m)
 	enum machine_end end;
 	int r;
 
-	r = new_vm(m);
+	r = virtio_start(m);
+	if (r == 0)
+		r = new_vm(m);
 	if (r == 0 && !m->o->no_vmbus)
 		r = vmbus_start(m, &m->vmbus);
 	for (;;) {
@@ -383,6 +388,7 @@ int machine_new(const struct options *o, struct machine *m)
 
 void machine_free(struct machine *m)
 {
+	virtio_stop(m);
 	m->vmbus = vmbus_stop(m->vmbus);
 	end_vm(m);
 	free(m->vcpus);

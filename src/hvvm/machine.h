@@ -49,6 +49,7 @@ enum machine_end {
 };
 
 struct vcpu;
+struct virtio_device;
 struct vmbus;
 
 struct machine {
@@ -62,6 +63,7 @@ struct machine {
 	unsigned int count; /* of them, created */
 	struct acpi_virtio virtio[MACHINE_VIRTIO_MAX];
 	unsigned int virtio_count;
+	struct virtio_device *devices; /* those */
 	struct vmbus *vmbus; /* NULL: none */
 
 	struct ev *ev;
