@@ -95,7 +95,7 @@ _hvctl() {
 	"partition id" | "partition show" | "partition set" | "partition remove" | "as")
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
 	attach)
-		((cword == 2)) && COMPREPLY=($(compgen -W "vhost-user" -- "$cur")) ;;
+		((cword == 2)) && COMPREPLY=($(compgen -W "vhost-user vmbus" -- "$cur")) ;;
 	nc | wait | explain | forward)
 		local whole=$cur i=$cword
 		# the words around a colon, put together again

@@ -185,7 +185,7 @@ const struct verb verbs[] = {
 	  "runs until it\nis ended. A partition called tcp or unix is written "
 	  "as its GUID." },
 	{ NULL, "attach", cmd_attach, "TRANSPORT [ARGUMENT]...",
-	  "start a transport: vhost-user", opts_none, 1, 1,
+	  "start a transport: vhost-user, vmbus", opts_none, 1, 1,
 	  ARGS_REST_VERBATIM,
 	  "hvctl attach vhost-user --partition NAME --socket-path PATH" },
 	{ NULL, "wait", cmd_wait, "[OPTION]... ADDRESS",

@@ -182,8 +182,9 @@ def test_libvmbus_host():
         re.M))
     code["max_version"] = re.sub(r"VMBH_VERSION_(\d+)_(\d+)", r"\1.\2",
                                  code["max_version"])
-    code["max_channels"] = str(int(re.search(
-        r"#define VMBH_RELIDS (\d+)u", read("include/vmbus-host.h")).group(1)) - 1)
+    relids = re.search(r"#define VMBH_RELIDS (\d+)u",
+                       read("include/vmbus-host.h")).group(1)
+    code["max_channels"] = str(int(relids) - 1)
     same(code, dict(re.findall(r"^\.It Va (\w+) Ta (\S+) Ta ", page, re.M)),
          "bus.c", "libvmbus-host.3")
 
