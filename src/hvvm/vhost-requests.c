@@ -51,7 +51,7 @@ static int handle(struct vhost_requests *q)
 	return 0;
 }
 
-/* One message at most: whoever sends without end gets his turn again. */
+/* One read and one message at most: others want their turn too. */
 static int take(struct vhost_requests *q)
 {
 	size_t want = HEADER;
@@ -60,22 +60,22 @@ static int take(struct vhost_requests *q)
 
 	if (q->got >= HEADER)
 		want += le32_get(q->buf + 8);
+	r = fdmsg_recv(q->fd, q->buf + q->got, want - q->got, MSG_DONTWAIT, &m);
+	if (r == -EAGAIN || r == -EINTR)
+		return 0;
+	if (r < 0)
+		return r;
+	for (int i = 0; i < m.nfds; i++)
+		close(m.fds[i]);
+	if (!m.len)
+		return -ECONNRESET;
+	q->got += m.len;
+	if (q->got < HEADER)
+		return 0;
+	want = HEADER + (size_t)le32_get(q->buf + 8);
 	if (want > sizeof(q->buf))
 		return -EMSGSIZE;
-	if (q->got < want) {
-		r = fdmsg_recv(q->fd, q->buf + q->got, want - q->got,
-			       MSG_DONTWAIT, &m);
-		if (r == -EAGAIN || r == -EINTR)
-			return 0;
-		if (r < 0)
-			return r;
-		for (int i = 0; i < m.nfds; i++)
-			close(m.fds[i]);
-		if (!m.len)
-			return -ECONNRESET;
-		q->got += m.len;
-	}
-	if (q->got < HEADER || q->got - HEADER < le32_get(q->buf + 8))
+	if (q->got < want)
 		return 0;
 	q->got = 0;
 	return handle(q);
