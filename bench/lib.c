@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define JSON_END "\n]\n"
+
 static FILE *json;
 static bool first = true, all_hold = true;
 
@@ -78,20 +80,35 @@ struct bench_result bench_pairs(bench_fn fn, void *arg, bench_fn against,
 	return bench_n_pairs(PAIRS, fn, arg, against, against_arg);
 }
 
+static void heading(void)
+{
+	printf("%-44s %12s  %-22s %6s %13s  %-8s\n", "what", "value",
+	       "against", "ratio", "quartiles", "bound");
+	fflush(stdout);
+}
+
 void bench_open(const char *json_path)
 {
 	json = fopen(json_path, "w");
 	if (!json)
 		die(json_path);
 	fputs("[\n", json);
-	printf("%-44s %12s  %-22s %6s %13s  %-8s\n", "what", "value",
-	       "against", "ratio", "quartiles", "bound");
-	fflush(stdout);
+	heading();
+}
+
+void bench_reopen(const char *json_path)
+{
+	json = fopen(json_path, "r+");
+	/* before the end that bench_close() wrote */
+	if (!json || fseek(json, -(long)strlen(JSON_END), SEEK_END) < 0)
+		die(json_path);
+	first = false;
+	heading();
 }
 
 bool bench_close(void)
 {
-	fputs("\n]\n", json);
+	fputs(JSON_END, json);
 	if (fclose(json) != 0)
 		die("bench.json");
 	return all_hold;

@@ -41,8 +41,10 @@ void bench_result_row(const char *name, const char *unit,
 		      const char *bound);
 void bench_number(const char *name, const char *unit, double value);
 
-/** bench_open() - where JSON goes. bench_close(): whether all bounds hold */
+/** bench_open() - where JSON goes; bench_reopen(): behind what another program
+ * has put there. bench_close(): whether all bounds hold */
 void bench_open(const char *json_path);
+void bench_reopen(const char *json_path);
 bool bench_close(void);
 
 double now_s(void);

@@ -23,6 +23,7 @@ struct ev {
 	bool eager;
 	struct yielder yielder;
 	bool had_events;
+	uint64_t waits;
 
 	struct epoll_event batch[BATCH];
 	int batch_len, batch_at;
@@ -254,9 +255,11 @@ static int look(struct ev *ev)
 
 	do {
 		n = epoll_wait(ev->epfd, ev->batch, BATCH, 0);
+		ev->waits++;
 		if (n)
 			break;
 		sched_yield();
+		ev->waits++;
 	} while (yielder_in_time(&ev->yielder));
 	yielder_judge(&ev->yielder, n != 0);
 	return n;
@@ -272,7 +275,13 @@ static int wait_events(struct ev *ev, int timeout_ms)
 		if (n)
 			return n;
 	}
+	ev->waits++;
 	return epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
+}
+
+uint64_t ev_waits(const struct ev *ev)
+{
+	return ev->waits;
 }
 
 int ev_step(struct ev *ev, int timeout_ms)

@@ -75,4 +75,7 @@ uint64_t ev_now_ns(void);
  * sleeping, as long as that pays (yielder.h). Off at first. */
 void ev_eager(struct ev *ev, bool eager);
 
+/** ev_waits() - system calls so far that waited or looked for events */
+uint64_t ev_waits(const struct ev *ev);
+
 #endif /* BASE_EV_H */

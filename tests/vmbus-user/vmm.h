@@ -21,7 +21,7 @@
 #include "must.h"
 #include "proto/vmbus-user.h"
 
-#define VMM_FLOWS 600u
+#define VMM_FLOWS 1100u
 #define VMM_PAGES 16384u
 #define VMM_LOW_PAGES 1024u /* memory is two regions, cut here */
 #define VMM_LIMIT_MS 30000

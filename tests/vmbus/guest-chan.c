@@ -132,6 +132,8 @@ void vg_chan_open(struct vg_chan *c, uint32_t pages_out, uint32_t pages_in)
 		abort();
 	c->pages = n;
 	c->downstream = pages_out;
+	if (g->in_order)
+		vg_sort_pages(g);
 	for (uint32_t i = 0; i < n; i++)
 		c->page[i] = vg_alloc_page(g);
 	c->out.control = vg_page(g, c->page[0]);

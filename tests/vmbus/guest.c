@@ -32,13 +32,25 @@ void *vg_page(const struct vg *g, uint32_t page)
 	return g->ram + (size_t)page * VG_PAGE;
 }
 
+static int descending(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x > y ? -1 : x < y;
+}
+
+void vg_sort_pages(struct vg *g)
+{
+	qsort(g->free, g->nfree, sizeof(*g->free), descending);
+}
+
 uint32_t vg_alloc_page(struct vg *g)
 {
 	uint32_t at, page;
 
 	if (!g->nfree)
 		return UINT32_MAX;
-	at = vg_random(g) % g->nfree;
+	at = g->in_order ? g->nfree - 1 : vg_random(g) % g->nfree;
 	page = g->free[at];
 	g->free[at] = g->free[--g->nfree];
 	memset(vg_page(g, page), 0xa5, VG_PAGE);
@@ -353,8 +365,11 @@ void vg_interrupt(struct vg *g, uint32_t vp)
 
 	g->interrupts++;
 	for (uint32_t i = 0; i < VG_RELIDS / 32; i++) {
-		uint32_t bits =
-			__atomic_exchange_n(&flags[i], 0, __ATOMIC_SEQ_CST);
+		uint32_t bits = __atomic_load_n(&flags[i], __ATOMIC_ACQUIRE);
+
+		if (bits)
+			bits = __atomic_exchange_n(&flags[i], 0,
+						   __ATOMIC_SEQ_CST);
 
 		for (uint32_t b = 0; b < 32; b++) {
 			struct vg_chan *c = g->chans[i * 32 + b];

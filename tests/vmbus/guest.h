@@ -119,6 +119,8 @@ struct vg {
 	uint8_t *ram;
 	uint32_t npages;
 	uint32_t *free, nfree;
+	bool in_order; /* a ring's pages follow each other, as alloc_pages()
+			* would have them */
 	uint32_t message_page[VG_VPS], event_page[VG_VPS];
 	bool owns_ram;
 	uint64_t now; /* ns */
@@ -167,6 +169,8 @@ void *vg_page(const struct vg *g, uint32_t page);
 uint32_t vg_alloc_page(struct vg *g);
 void vg_free_page(struct vg *g, uint32_t page);
 uint32_t vg_free_pages(const struct vg *g);
+/* g->in_order: the lowest come next. */
+void vg_sort_pages(struct vg *g);
 
 /* ---- the bus driver */
 

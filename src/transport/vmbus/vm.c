@@ -236,6 +236,7 @@ void vm_tell(void *ctx)
 	vmbh_counters(vm->bus, &c);
 	log_warn("doorbells: %llu in, %llu out; messages: %llu in, %llu out; "
 		 "reads %llu (%llu bytes), writes %llu (%llu bytes); "
+		 "waits %llu; "
 		 "channels: %u, open %u, not released %u; malformed: %llu",
 		 (unsigned long long)st->doorbells_in,
 		 (unsigned long long)st->doorbells_out,
@@ -244,7 +245,8 @@ void vm_tell(void *ctx)
 		 (unsigned long long)st->reads,
 		 (unsigned long long)st->bytes_in,
 		 (unsigned long long)st->writes,
-		 (unsigned long long)st->bytes_out, c.channels, c.open,
+		 (unsigned long long)st->bytes_out,
+		 (unsigned long long)ev_waits(vm->ev), c.channels, c.open,
 		 c.unreleased, (unsigned long long)c.malformed);
 }
 

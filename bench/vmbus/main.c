@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - hvsocket-vmbus with a guest that costs nothing
+ *
+ *	hvbench-vmbus BENCH.JSON [more]		(VMBUS_PROGRAM: the program)
+ *
+ * The guest is tests/vmbus/guest.h, in this process; hvsocket-vmbus is the real
+ * one, in its sandbox, without a broker. Rates are compared with those of an
+ * AF_UNIX socketpair between the same two processes, whose buffers are as large
+ * as the rings: the size of a ring is the guest's socket buffer, as the kernel
+ * counts it (twice what SO_SNDBUF was given), and so is the socketpair's. How
+ * many bytes either then holds is reported too. By way of hvsocket-vmbus every
+ * byte is copied three times, by way of the socketpair twice.
+ *
+ * System calls are those that hvsocket-vmbus counts itself: reads and writes
+ * of payload, writes to the guest's eventfds, and waits for events (with looks
+ * for them that do not sleep, and sched_yield() between those). There are no
+ * others while bytes are moved; strace -c -f shows the same.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "../lib.h"
+#include "way.h"
+
+#define MIB (1u << 20)
+#define TOTAL (32u * MIB)
+#define IDLE_MAX 1000
+
+static const struct {
+	uint32_t buf;
+	const char *name;
+} sizes[] = {
+	{ 0, "default rings" },
+	{ 262144, "256 KiB rings" },
+};
+
+static struct machine machine;
+
+static void number(const char *name, const char *unit, double value,
+		   const char *way, const char *what)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s%s%s, %s", way, *way ? ": " : "", what,
+		 name);
+	bench_number(text, unit, value);
+}
+
+/* What hvsocket-vmbus did meanwhile. */
+static void per_mib(struct way *w, bench_fn fn, const char *way,
+		    const char *name)
+{
+	const double mib = (double)w->total / MIB;
+	struct counts a, b;
+
+	machine_counts(&machine, &a);
+	(void)fn(w);
+	machine_counts(&machine, &b);
+	number(name, "1/MiB", (b.in - a.in) / mib, way, "guest's doorbells");
+	number(name, "1/MiB", (b.out - a.out) / mib, way, "host's doorbells");
+	number(name, "1/MiB",
+	       (b.out - a.out + b.reads - a.reads + b.writes - a.writes +
+		b.waits - a.waits) /
+		       mib,
+	       way, "system calls");
+	number(name, "us/MiB", (b.cpu - a.cpu) / mib, way, "processor time");
+}
+
+static void moving(uint32_t buf, const char *name)
+{
+	struct bench_result r;
+	uint32_t same;
+	struct way hv, un, un2;
+	char text[128];
+
+	way_guest(&hv, &machine, buf, TOTAL);
+	same = hv.f->s->chan->out.size;
+	way_pair(&un, same, TOTAL);
+	way_pair(&un2, same, TOTAL);
+	number(name, "KiB", same / 1024.0, "", "a ring");
+	number(name, "KiB", (double)pair_holds(same) / 1024, "",
+	       "a socketpair holds");
+	r = bench_pairs(way_up, &un2, way_up, &un);
+	snprintf(text, sizeof(text), "socketpair against itself, %s", name);
+	bench_result_row(text, "Gbit/s", "socketpair", &r, NULL);
+	for (int down = 0; down < 2; down++) {
+		const char *what = down ? "host to guest" : "guest to host";
+		bench_fn fn = down ? way_down : way_up;
+
+		r = bench_pairs(fn, &hv, fn, &un);
+		snprintf(text, sizeof(text), "%s, %s", what, name);
+		bench_result_row(text, "Gbit/s", "socketpair", &r, ">= 0.7");
+		per_mib(&hv, fn, what, name);
+	}
+	way_end(&hv);
+	way_end(&un);
+	way_end(&un2);
+}
+
+static void trips(void)
+{
+	struct bench_result r;
+	struct way hv, un;
+
+	way_guest(&hv, &machine, 0, 0);
+	way_pair(&un, 0, 0);
+	r = bench_pairs(way_trips, &hv, way_trips, &un);
+	bench_result_row("round trips of 64 bytes", "1/s", "socketpair", &r,
+			 NULL);
+	way_end(&hv);
+	way_end(&un);
+}
+
+static void memory(void)
+{
+	static int fds[IDLE_MAX];
+	int pid = machine.v->child, n = 0;
+	double idle = (double)process_kib(pid, "RssAnon:");
+
+	bench_number("hvsocket-vmbus, beyond the guest's memory", "KiB",
+		     idle + (double)process_kib(pid, "RssFile:"));
+	for (int at = 100; at <= IDLE_MAX; at *= 10) {
+		char text[64];
+
+		while (n < at)
+			(void)machine_connect(&machine, 0, &fds[n++]);
+		snprintf(text, sizeof(text), "an idle connection, of %d", at);
+		bench_number(text, "KiB",
+			     ((double)process_kib(pid, "RssAnon:") - idle) /
+				     at);
+	}
+	while (n)
+		close(fds[--n]);
+}
+
+/* The rig is of tests: outside of one its assertions could not speak. */
+START_TEST(measure)
+{
+	machine_start(&machine);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		moving(sizes[i].buf, sizes[i].name);
+	trips();
+	machine_stop(&machine);
+	machine_start(&machine);
+	memory();
+	machine_stop(&machine);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	Suite *suite = suite_create("hvbench-vmbus");
+	TCase *t = tcase_create("measure");
+	SRunner *runner = srunner_create(suite);
+	struct rlimit l;
+	int failed;
+
+	if (argc < 2 || argc > 3 || !getenv("VMBUS_PROGRAM")) {
+		fprintf(stderr, "usage: VMBUS_PROGRAM=HVSOCKET-VMBUS "
+				"hvbench-vmbus BENCH.JSON [more]\n");
+		return 2;
+	}
+	getrlimit(RLIMIT_NOFILE, &l);
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+	if (argc == 3)
+		bench_reopen(argv[1]);
+	else
+		bench_open(argv[1]);
+	suite_add_tcase(suite, t);
+	tcase_add_test(t, measure);
+	srunner_set_fork_status(runner, CK_NOFORK);
+	srunner_run_all(runner, CK_SILENT);
+	failed = srunner_ntests_failed(runner);
+	if (failed)
+		srunner_print(runner, CK_NORMAL);
+	srunner_free(runner);
+	return bench_close() && !failed ? 0 : 1;
+}
