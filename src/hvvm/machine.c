@@ -311,8 +311,9 @@ static int status_of(struct machine *m, enum machine_end end)
 	case END_RESET:
 		return STATUS_REBOOT;
 	case END_PANIC:
-		log_err("the guest panicked%s%s", m->panic[0] ? ":\n" : "",
-			m->panic);
+		/* a page of its log, which log_err() would cut */
+		log_err("the guest panicked%s", m->panic[0] ? ":" : "");
+		fputs(m->panic, stderr);
 		return STATUS_PANIC;
 	case END_TIMEOUT:
 		log_err("not finished after %u s", m->o->timeout);
