@@ -241,6 +241,11 @@ static int load(struct machine *m)
 	int r;
 
 	r = open_file("--kernel", o->kernel, &kernel);
+	if (r == 0 && o->initrd_fd >= 0) {
+		initrd = fcntl(o->initrd_fd, F_DUPFD_CLOEXEC, 3);
+		f.initrd_name = "the initial file system";
+		r = initrd < 0 ? -errno : 0;
+	}
 	if (r == 0 && o->initrd)
 		r = open_file("--initrd", o->initrd, &initrd);
 	if (r < 0)
@@ -311,6 +316,8 @@ static int status_of(struct machine *m, enum machine_end end)
 	case END_RESET:
 		return STATUS_REBOOT;
 	case END_PANIC:
+		if (m->o->exec)
+			return STATUS_PANIC; /* there is more to say */
 		/* a page of its log, which log_err() would cut */
 		log_err("the guest panicked%s", m->panic[0] ? ":" : "");
 		fputs(m->panic, stderr);

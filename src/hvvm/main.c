@@ -15,11 +15,12 @@
 #include "base/log.h"
 #include "config.h"
 #include "hvvm/console.h"
+#include "hvvm/exec/exec.h"
 #include "hvvm/machine.h"
 #include "hvvm/vmbus.h"
 
 static const char usage_text[] =
-	"Usage: hvvm run --kernel BZIMAGE [option]...\n"
+	"Usage: hvvm run -k KERNEL [option]...\n"
 	"       hvvm --help | --version\n"
 	"\n"
 	"A small virtual machine whose guest believes it runs on Hyper-V.\n"
@@ -35,6 +36,7 @@ struct run {
 	struct machine m;
 	struct console consoles[2]; /* of the first two ports */
 	struct ev_io signals;
+	struct exec exec;
 };
 
 static struct run run;
@@ -48,6 +50,8 @@ static void serial_out(void *ctx, const uint8_t *data, size_t len)
 {
 	unsigned int i = index_of(ctx);
 
+	if (run.exec.m)
+		exec_serial(&run.exec, i, data, len);
 	if (i < 2)
 		console_out(&run.consoles[i], data, len);
 }
@@ -153,6 +157,11 @@ static int run_verb(int argc, char **argv)
 		l.rlim_cur = l.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &l);
 	}
+	r = exec_prepare(&run.exec, &o);
+	if (r < 0) {
+		exec_free(&run.exec);
+		return STATUS_FAILED;
+	}
 	r = machine_new(&o, &run.m);
 	if (r == 0)
 		r = watch_signals();
@@ -160,11 +169,16 @@ static int run_verb(int argc, char **argv)
 		r = add_serials();
 	if (r == 0)
 		r = open_consoles(&o);
+	if (r == 0 && o.exec)
+		r = exec_start(&run.exec, &run.m);
 	r = r < 0 ? STATUS_FAILED : machine_run(&run.m);
+	if (o.exec)
+		r = exec_end(&run.exec, r);
 	console_close(&run.consoles[0]);
 	console_close(&run.consoles[1]);
 	ev_io_stop(&run.signals);
 	machine_free(&run.m);
+	exec_free(&run.exec);
 	return r;
 }
 

@@ -12,11 +12,13 @@
 #include "hvvm/machine.h"
 
 static const char usage_text[] =
-	"Usage: hvvm run --kernel BZIMAGE [option]...\n"
+	"Usage: hvvm run -k KERNEL [option]...\n"
+	"       hvvm run -k KERNEL --exec COMMAND [option]...\n"
 	"A small virtual machine whose guest believes it runs on Hyper-V.\n"
 	"\n"
 	"  --name NAME          its partition (without: no broker)\n"
-	"  --kernel FILE        a bzImage\n"
+	"  -k, --kernel PATH    a bzImage, a kernel's build tree, a package's "
+	"folder\n"
 	"  --initrd FILE        its initial file system\n"
 	"  --append TEXT        more words for the kernel's command line\n"
 	"  --memory SIZE        such as 512M or 2G (default 256M)\n"
@@ -36,6 +38,17 @@ static const char usage_text[] =
 	"  --trace FILE, --inject RULE, --sandbox MODE\n"
 	"                       for hvsocket-vmbus\n"
 	"  --verbose            say more\n"
+	"With --exec the guest runs COMMAND (sh -c) and ends; output and "
+	"status "
+	"are\n"
+	"the command's; --initrd is not needed:\n"
+	"  --module NAME[,later]\n"
+	"                       a module more, loaded before or left to "
+	"modprobe\n"
+	"  --modules DIR        where modules are, for a bare bzImage\n"
+	"  --add FILE[:PATH]    a file or folder more, with the libraries of "
+	"programs\n"
+	"  --ktap               status 1 where the output has \"not ok\"\n"
 	"  --help\n"
 	"\n"
 	"Ends with 0 when the guest powers off, 126 when it panics, 125 when\n"
@@ -127,8 +140,8 @@ static int add(const char **list, const char *name, const char *value)
 }
 
 enum {
+	KERNEL = 'k',
 	NAME = 256,
-	KERNEL,
 	INITRD,
 	APPEND,
 	MEMORY,
@@ -146,6 +159,11 @@ enum {
 	INJECT,
 	SANDBOX,
 	VERBOSE,
+	EXEC,
+	MODULE,
+	MODULES,
+	ADD,
+	KTAP,
 	HELP,
 };
 
@@ -169,6 +187,11 @@ static const struct option known[] = {
 	{ "inject", required_argument, NULL, INJECT },
 	{ "sandbox", required_argument, NULL, SANDBOX },
 	{ "verbose", no_argument, NULL, VERBOSE },
+	{ "exec", required_argument, NULL, EXEC },
+	{ "module", required_argument, NULL, MODULE },
+	{ "modules", required_argument, NULL, MODULES },
+	{ "add", required_argument, NULL, ADD },
+	{ "ktap", no_argument, NULL, KTAP },
 	{ "help", no_argument, NULL, HELP },
 	{ 0 },
 };
@@ -241,6 +264,19 @@ static int one(struct options *o, int c)
 	case VERBOSE:
 		o->verbose = true;
 		return -1;
+	case EXEC:
+		o->exec = optarg;
+		return *optarg ? -1 : fail("--exec: a command is needed");
+	case MODULE:
+		return add(o->module, "--module", optarg);
+	case MODULES:
+		o->modules = optarg;
+		return -1;
+	case ADD:
+		return add(o->add, "--add", optarg);
+	case KTAP:
+		o->ktap = true;
+		return -1;
 	case HELP:
 		fputs(usage_text, stdout);
 		return 0;
@@ -249,22 +285,49 @@ static int one(struct options *o, int c)
 	}
 }
 
+/* What does not go with --exec, or only with it. */
+static int check_exec(struct options *o, bool console_given)
+{
+	if (!o->exec && (o->module[0] || o->modules || o->add[0] || o->ktap))
+		return fail("--module, --modules, --add and --ktap go with "
+			    "--exec");
+	if (!o->exec)
+		return -1;
+	if (o->initrd)
+		return fail("--exec makes the initial file system: no --initrd "
+			    "(--add adds to it)");
+	if (o->serial2.kind != CONSOLE_NONE)
+		return fail("--exec uses the second serial port: no --serial2");
+	if (!console_given)
+		o->console.kind = CONSOLE_NONE;
+	else if (o->console.kind == CONSOLE_STDIO)
+		return fail("--exec: standard output is the command's; for the "
+			    "kernel's console pty, file:PATH or unix:PATH");
+	return -1;
+}
+
 int options_parse(struct options *o, int argc, char **argv)
 {
+	bool console_given = false;
 	int c, r;
 
 	*o = (struct options) {
 		.memory = 256ull << 20,
 		.cpus = 1,
+		.initrd_fd = -1,
 		.serial2.kind = CONSOLE_NONE,
 	};
-	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "k:", known, NULL)) != -1) {
 		r = one(o, c);
 		if (r >= 0)
 			return r;
+		console_given = console_given || c == CONSOLE;
 	}
 	if (optind < argc)
 		return fail("unexpected argument %s", argv[optind]);
+	r = check_exec(o, console_given);
+	if (r >= 0)
+		return r;
 	if (o->console.kind == CONSOLE_STDIO &&
 	    o->serial2.kind == CONSOLE_STDIO)
 		return fail("--serial2 stdio: the console has that; --console "
@@ -274,7 +337,8 @@ int options_parse(struct options *o, int argc, char **argv)
 	if (o->no_vmbus &&
 	    (o->uds_path || o->vmbus_socket || o->trace || o->inject[0]))
 		return fail("--no-vmbus, and an option for it");
-	if (!o->no_vmbus && !o->name && !o->uds_path && !o->vmbus_socket)
+	if (!o->no_vmbus && !o->name && !o->uds_path && !o->vmbus_socket &&
+	    !o->exec)
 		return fail("one of --name, --uds-path, --vmbus-socket and "
 			    "--no-vmbus is needed");
 	return -1;

@@ -25,6 +25,12 @@ struct options_port {
 struct options {
 	const char *name; /* of the partition; NULL: none */
 	const char *kernel, *initrd, *append;
+	int initrd_fd; /* instead of a name; -1 */
+	const char *exec; /* the command; NULL: boot as usual */
+	const char *modules;
+	const char *module[OPTIONS_MANY + 1];
+	const char *add[OPTIONS_MANY + 1];
+	bool ktap;
 	uint64_t memory; /* bytes */
 	unsigned int cpus;
 	struct options_port console, serial2;
