@@ -70,7 +70,7 @@ struct vmbh_sock;    /* one hv_sock connection */
 
 /* Why a connection is gone. */
 enum vmbh_gone {
-	VMBH_GONE_TIMEOUT,  /* the guest did not open it in time */
+	VMBH_GONE_TIMEOUT,  /* not opened, or connect() not answered, in time */
 	VMBH_GONE_CLOSED,   /* the guest closed the channel */
 	VMBH_GONE_UNLOADED, /* UNLOAD, a new INITIATE_CONTACT, vmbh_reset() */
 	VMBH_GONE_CORRUPT,  /* the guest's ring or packet was malformed */
@@ -113,7 +113,8 @@ struct vmbh_ops {
 
 	/* The guest has opened a connection to @service, from its end
 	 * @endpoint. vmbh_sock_accept() or vmbh_sock_refuse() answers it, at
-	 * once or later; the guest waits 2 s. */
+	 * once or later; a Linux guest's program waits until then, also beyond
+	 * its own timeout, and open_guest_ms refuses it [5]. */
 	void (*connect)(void *ctx, struct vmbh_sock *s, const GUID *service,
 			const GUID *endpoint);
 	/* The guest has taken what vmbh_sock_connect() began. */
