@@ -74,12 +74,13 @@ _hvvm() {
 		COMPREPLY=($(compgen -W "seccomp none" -- "$cur"))
 		return
 		;;
-	--append | --memory | --cpus | --timeout | --exec) return ;;
+	--append | --memory | --cpus | --timeout | --exec | --module) return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W \
 			"$(_hvvm_options "${COMP_WORDS[0]}" run)" -- "$cur"))
-	elif [[ $prev == -* && $prev != --no-* && $prev != --verbose ]]; then
+	elif [[ $prev == -* && $prev != --no-* && $prev != --verbose &&
+		$prev != --ktap ]]; then
 		COMPREPLY=($(compgen -f -- "$cur"))
 		compopt -o filenames 2>/dev/null
 	fi

@@ -64,9 +64,11 @@ def test_messages_of_a_rule():
 
 def test_values():
     assert "stdio" in offered("_hvvm", HVVM, "run", "--console", "")
-    assert offered("_hvvm", HVVM, "run", "--memory", "") == set()
-    found = offered("_hvvm", HVVM, "run", "--kernel", FILE[:-4])
-    assert found == {FILE}, found
+    for word in "--memory", "--module", "--ktap", "--no-reboot":
+        assert offered("_hvvm", HVVM, "run", word, "") == set(), word
+    for word in "--kernel", "-k", "--add":
+        found = offered("_hvvm", HVVM, "run", word, FILE[:-4])
+        assert found == {FILE}, found
     found = offered("_hvsocket_vmbus", VMBUS, "--sandbox", "")
     assert found == {"seccomp", "none"}, found
 
