@@ -42,7 +42,7 @@ struct virtio_device {
 
 /* ---- the back end's end */
 
-/* Of any thread. The loop's closes the connection when it sees it end. */
+/* By any thread. The loop's closes the connection when it sees it end. */
 static void check_back(struct virtio_device *d)
 {
 	char why[200];
@@ -50,6 +50,7 @@ static void check_back(struct virtio_device *d)
 	if (!d->back.error || d->said || d->back.error == -ECANCELED)
 		return;
 	d->said = true;
+	d->regs.offered = 0; /* nothing that a driver could agree to */
 	log_err("--vhost-user %s: the guest loses this device: %s",
 		d->spec.option, vhost_user_why(&d->back, why, sizeof(why)));
 	if (d->back.fd >= 0)

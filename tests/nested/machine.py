@@ -23,7 +23,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
 import vm  # noqa: E402
 
-MODULES = ("virtio_pci", "kvm-amd", "vhost_vsock",
+MODULES = ("virtio_pci", "virtio_blk", "kvm-amd", "vhost_vsock",
            "vsock_loopback", "virtiofs", "ext4", "tun")
 PROGRAMS = ("/usr/bin/python3", "socat", "strace", "bash", "setpriv", "nproc",
             "readelf", "timeout", "prlimit")
@@ -103,7 +103,7 @@ class Machine(vm.Guest):
     """The outer machine; commands as in vm.Guest."""
 
     def __init__(self, work, build, more=(), kernel=None, memory=3072, cpus=2,
-                 limit=OUTER_S, qemu=False, builds=()):
+                 limit=OUTER_S, qemu=False, builds=(), disk=None):
         directory = vm.kernel_directory(kernel if kernel is not None else "")
         agent = os.path.join(build, "tests", "guest", "guest-agent")
         image = os.path.join(work, "outer.cpio")
@@ -111,7 +111,8 @@ class Machine(vm.Guest):
                   qemu)
         super().__init__(directory, image, work, name="outer", limit=limit,
                          options=("--memory", str(memory), "--cpus", str(cpus),
-                                  "--accel", "tcg"))
+                                  "--accel", "tcg") +
+                         (("--disk", disk) if disk else ()))
         os.unlink(image)
         # The root is memory already; what came along may be below /tmp.
         self.run("umount /tmp; mkdir -p /dev/shm /dev/pts "
