@@ -143,15 +143,19 @@ def find(build, name):
     raise FileNotFoundError("%s is not in the build %s" % (name, build))
 
 
+def _rows():
+    row = bytes((i * 131) & 255 for i in range(256))
+    for high in range(256):
+        # (256 * 131) mod 256 is 0, so a row differs by its number only.
+        yield bytes((b + high * 17) & 255 for b in row)
+
+
+PERIOD = b"".join(_rows())
+
+
 def pattern(n):
     """What vsock-peer sends: byte i is i * 131 + (i >> 8) * 17."""
-    row = bytes((i * 131) & 255 for i in range(256))
-    out = bytearray()
-    for high in range((n + 255) // 256):
-        # (256 * 131) mod 256 is 0, so a row differs by its number only.
-        shift = high * 17 & 255
-        out += bytes((b + shift) & 255 for b in row)
-    return bytes(out[:n])
+    return (PERIOD * (n // len(PERIOD) + 1))[:n]
 
 
 def receive(s, n=None):

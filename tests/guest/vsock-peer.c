@@ -3,18 +3,21 @@
  * vsock-peer - one end of AF_VSOCK connections, told what to do with them
  *
  *	vsock-peer cid
- *	vsock-peer connect [-c CID] [-t MS] [-n COUNT] PORT [ACTION...]
- *	vsock-peer listen [-n COUNT] PORT [ACTION...]
+ *	vsock-peer connect [-c CID] [-t MS] [-n COUNT] [-b BYTES] PORT
+ *[ACTION...] vsock-peer listen [-n COUNT] [-b BYTES] PORT [ACTION...]
  *
  * connect opens COUNT connections (default 1; CID 2, the host) and then does
  * each action on all of them before the next. listen serves COUNT connections
- * side by side, one process each. Actions:
+ * side by side, one process each. -b asks for socket buffers of that size.
+ * Actions:
  *
  *	send:N		send N bytes of the pattern
  *	recv:N		receive exactly N bytes
  *	swap:N		send N bytes and receive N at the same time
  *	eof		receive until end of file
  *	echo		send back what comes until end of file
+ *	chunk:N		from now on at most N bytes (65536 at first) in one call
+ *	pace:US		from now on wait so long before each call
  *	shut, shutrd	end writing, reading
  *	peer		say who is at the other end
  *	wait		read a line from standard input
@@ -45,6 +48,7 @@
 #include <linux/vm_sockets.h>
 
 #define COUNT_MAX 512
+#define CHUNK_MAX (1u << 20)
 
 struct tally {
 	size_t n;
@@ -53,10 +57,26 @@ struct tally {
 };
 
 static int count = 1;
+static unsigned long long buffers; /* bytes; 0: as the kernel has them */
+static size_t chunk = 65536;
+static unsigned int pace_us;
+static uint8_t received[CHUNK_MAX], outgoing[CHUNK_MAX];
+static uint32_t crc_table[256];
 
 static uint8_t pattern(size_t i)
 {
 	return (uint8_t)(i * 131 + (i >> 8) * 17);
+}
+
+static void make_crc_table(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? c >> 1 ^ 0xedb88320u : c >> 1;
+		crc_table[i] = c;
+	}
 }
 
 static void tally(struct tally *t, const uint8_t *p, size_t len)
@@ -66,9 +86,7 @@ static void tally(struct tally *t, const uint8_t *p, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (p[i] != pattern(t->n + i))
 			t->as_sent = false;
-		c ^= p[i];
-		for (int k = 0; k < 8; k++)
-			c = c & 1 ? c >> 1 ^ 0xedb88320u : c >> 1;
+		c = crc_table[(c ^ p[i]) & 255] ^ c >> 8;
 	}
 	t->crc = ~c;
 	t->n += len;
@@ -107,7 +125,7 @@ static int transfer(int index, int fd, const char *what, size_t out, size_t in,
 		    bool back)
 {
 	struct tally t = { .as_sent = true };
-	uint8_t buf[65536], held[65536];
+	uint8_t *buf = received, *held = outgoing;
 	size_t sent = 0, hold = 0, at = 0;
 	bool end = false;
 	int r = 0;
@@ -120,14 +138,16 @@ static int transfer(int index, int fd, const char *what, size_t out, size_t in,
 			p.events |= POLLOUT;
 		if (!end && t.n < in && at == hold)
 			p.events |= POLLIN;
+		if (pace_us)
+			usleep(pace_us);
 		if (poll(&p, 1, -1) < 0)
 			goto failed;
 		if (p.revents & (POLLIN | POLLHUP | POLLERR) &&
 		    p.events & POLLIN) {
 			size_t most = in - t.n;
 
-			if (most > sizeof(buf))
-				most = sizeof(buf);
+			if (most > chunk)
+				most = chunk;
 			n = recv(fd, buf, most, MSG_DONTWAIT);
 			if (n < 0 && errno != EAGAIN)
 				goto failed;
@@ -150,8 +170,7 @@ static int transfer(int index, int fd, const char *what, size_t out, size_t in,
 			if (n > 0)
 				at += (size_t)n;
 		} else {
-			size_t len = out - sent < sizeof(held) ? out - sent :
-								 sizeof(held);
+			size_t len = out - sent < chunk ? out - sent : chunk;
 
 			for (size_t i = 0; i < len; i++)
 				held[i] = pattern(sent + i);
@@ -225,6 +244,14 @@ static int act(int index, int fd, const char *action)
 		return transfer(index, fd, "recv", 0, n, false);
 	if (strncmp(action, "swap:", 5) == 0)
 		return transfer(index, fd, "swap", n, n, false);
+	if (strncmp(action, "chunk:", 6) == 0) {
+		chunk = n && n < CHUNK_MAX ? n : CHUNK_MAX;
+		return 0;
+	}
+	if (strncmp(action, "pace:", 5) == 0) {
+		pace_us = (unsigned int)n;
+		return 0;
+	}
 	if (strcmp(action, "eof") == 0)
 		return transfer(index, fd, "eof", 0, SIZE_MAX, false);
 	if (strcmp(action, "echo") == 0)
@@ -243,6 +270,22 @@ static int act(int index, int fd, const char *action)
 	return 2;
 }
 
+/* virtio's credit and hv_sock's rings go by different ones. */
+static bool set_buffers(int fd)
+{
+	int half = (int)(buffers / 2); /* the kernel doubles it */
+
+	return !buffers ||
+	       (setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE,
+			   &buffers, sizeof(buffers)) == 0 &&
+		setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &buffers,
+			   sizeof(buffers)) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &half,
+			   sizeof(half)) == 0 &&
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half,
+			   sizeof(half)) == 0);
+}
+
 static int do_connect(uint32_t cid, uint32_t port, uint32_t timeout_ms,
 		      char **actions)
 {
@@ -257,7 +300,7 @@ static int do_connect(uint32_t cid, uint32_t port, uint32_t timeout_ms,
 		uint64_t start = now_ms();
 
 		fds[i] = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (fds[i] < 0 ||
+		if (fds[i] < 0 || !set_buffers(fds[i]) ||
 		    (timeout_ms &&
 		     setsockopt(fds[i], AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT,
 				&tv, sizeof(tv)) < 0)) {
@@ -269,7 +312,8 @@ static int do_connect(uint32_t cid, uint32_t port, uint32_t timeout_ms,
 			    (unsigned long long)(now_ms() - start));
 			return 1;
 		}
-		say(i, "connected %llu", (unsigned long long)(now_ms() - start));
+		say(i, "connected %llu",
+		    (unsigned long long)(now_ms() - start));
 	}
 	for (; *actions; actions++)
 		for (int i = 0; i < count; i++)
@@ -285,7 +329,8 @@ static int do_listen(uint32_t port, char **actions)
 	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
 	int status;
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&vm, sizeof(vm)) < 0 ||
+	if (fd < 0 || !set_buffers(fd) ||
+	    bind(fd, (struct sockaddr *)&vm, sizeof(vm)) < 0 ||
 	    listen(fd, 128) < 0) {
 		say(0, "listen failed %s", strerrorname_np(errno));
 		return 2;
@@ -334,10 +379,11 @@ static int do_cid(void)
 
 static int usage(void)
 {
-	fprintf(stderr,
-		"usage: vsock-peer cid\n"
-		"       vsock-peer connect [-c CID] [-t MS] [-n COUNT] PORT [ACTION...]\n"
-		"       vsock-peer listen [-n COUNT] PORT [ACTION...]\n");
+	fprintf(stderr, "usage: vsock-peer cid\n"
+			"       vsock-peer connect [-c CID] [-t MS] [-n COUNT] "
+			"[-b BYTES] PORT [ACTION...]\n"
+			"       vsock-peer listen [-n COUNT] [-b BYTES] PORT "
+			"[ACTION...]\n");
 	return 2;
 }
 
@@ -347,18 +393,22 @@ int main(int argc, char **argv)
 	int c;
 
 	signal(SIGPIPE, SIG_IGN);
+	make_crc_table();
 	if (argc < 2)
 		return usage();
 	if (strcmp(argv[1], "cid") == 0)
 		return do_cid();
 	optind = 2;
-	while ((c = getopt(argc, argv, "+c:t:n:")) != -1) {
+	while ((c = getopt(argc, argv, "+c:t:n:b:")) != -1) {
 		switch (c) {
 		case 'c':
 			cid = (uint32_t)strtoul(optarg, NULL, 0);
 			break;
 		case 't':
 			timeout_ms = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'b':
+			buffers = strtoull(optarg, NULL, 0);
 			break;
 		case 'n':
 			count = atoi(optarg);

@@ -89,6 +89,20 @@ class HvGuest(vm.Agent):
                         f.readlines()[-40:]))
             except OSError:
                 pass
+        return text + self.threads()
+
+    def threads(self):
+        subprocess.run("mount -t debugfs d /sys/kernel/debug; cd /sys/kernel/debug/kvm; grep . */vcpu*/* */exits */halt_exits */irq_exits */nmi* */request_irq* */signal_exits > /tmp/kvmstat1; sleep 3;  grep . */vcpu*/* */exits */halt_exits */irq_exits */nmi* */request_irq* */signal_exits > /tmp/kvmstat2; diff /tmp/kvmstat1 /tmp/kvmstat2 >&2; cat /tmp/kvmstat2 >&2; cat /proc/interrupts >&2", shell=True)
+        """What each thread of hvvm's is doing."""
+        text = ""
+        base = "/proc/%d/task" % self.pid
+        for tid in os.listdir(base) if os.path.isdir(base) else ():
+            for name in ("comm", "stat", "stack"):
+                try:
+                    with open("%s/%s/%s" % (base, tid, name)) as f:
+                        text += f.read()
+                except OSError as e:
+                    text += "%s\n" % e
         return text
 
     def transport(self):
@@ -100,7 +114,7 @@ class HvGuest(vm.Agent):
         raise vm.GuestError("hvvm has no hvsocket-vmbus")
 
     def counters(self):
-        """What hvsocket-vmbus counts, by name."""
+        """What hvsocket-vmbus counts: channels, doorbells in and out ..."""
         with open(self.log, errors="replace") as f:
             f.seek(0, os.SEEK_END)
             os.kill(self.transport(), signal.SIGUSR1)
@@ -109,10 +123,25 @@ class HvGuest(vm.Agent):
             def complete():
                 nonlocal text
                 text += f.read()
-                return "channels" in text and text.endswith("\n")
+                return re.search(r"malformed: \d+\n", text)
             stack.until("counters", complete)
-        return {k.replace("-", "_"): int(v) for k, v in re.findall(
-            r"([a-z][a-z0-9_-]*)[ =](\d+)", text)}
+        m = re.search(r"doorbells: (\d+) in, (\d+) out; messages: (\d+) in, "
+                      r"(\d+) out.*channels: (\d+), open (\d+), not released "
+                      r"(\d+); malformed: (\d+)", text)
+        if not m:
+            raise vm.GuestError("counters: %r" % text)
+        return dict(zip(("doorbells_in", "doorbells_out", "messages_in",
+                         "messages_out", "channels", "open", "unreleased",
+                         "malformed"), map(int, m.groups())))
+
+    def nothing_left(self):
+        """No channel on either side."""
+        def clean():
+            c = self.counters()
+            return c["channels"] == 0 and c["unreleased"] == 0
+        stack.until("no channel at the host", clean)
+        stack.until("no channel in the guest", lambda: self.run(
+            "ls /sys/bus/vmbus/devices | wc -l").ok().strip() == "0")
 
     def wait(self, timeout=vm.WAIT_S):
         return self.process.wait(timeout)
