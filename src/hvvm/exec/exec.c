@@ -360,7 +360,8 @@ int exec_end(struct exec *e, int status)
 	if (!text || !e->m)
 		return STATUS_FAILED;
 	pthread_mutex_lock(&e->lock);
-	flush_out_within(e, LAST_OUT_MS);
+	flush_out_within(e,
+			 atomic_load(&e->m->end) == END_OFF ? LAST_OUT_MS : 0);
 	straight(e, text);
 	switch (atomic_load(&e->m->end)) {
 	case END_OFF:

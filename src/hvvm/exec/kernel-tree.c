@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,19 +58,22 @@ static void first_word(const char *path, char *ret, size_t size)
 /* The version that a bzImage's header points to. */
 static void image_release(const char *path, char *ret, size_t size)
 {
-	cleanup_free_ uint8_t *data = NULL;
-	size_t len, at, n;
+	cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint8_t head[0x210], text[256];
+	ssize_t n;
+	size_t len;
 
-	if (file_read(path, &data, &len) < 0 || len < 0x210 ||
-	    memcmp(data + 0x202, "HdrS", 4) != 0)
+	if (fd < 0 || pread(fd, head, sizeof(head), 0) != sizeof(head) ||
+	    memcmp(head + 0x202, "HdrS", 4) != 0 || !le16_get(head + 0x20e))
 		return;
-	at = 0x200ul + le16_get(data + 0x20e);
-	if (at == 0x200 || at >= len)
+	n = pread(fd, text, sizeof(text) - 1, 0x200 + le16_get(head + 0x20e));
+	if (n <= 0)
 		return;
-	n = strcspn((char *)data + at, " "); /* a zero ends the data */
-	if (n < size) {
-		memcpy(ret, data + at, n);
-		ret[n] = '\0';
+	text[n] = 0;
+	len = strcspn((char *)text, " ");
+	if (len < size && len < (size_t)n) {
+		memcpy(ret, text, len);
+		ret[len] = '\0';
 	}
 }
 

@@ -306,8 +306,8 @@ static int want(struct modules *m, const char *name, enum module_use use,
 	if (!e && use == MODULE_TRY && !by)
 		return 1;
 	if (!e) {
-		log_err("no module %s%s%s%s", name, by ? ", which needs " : "",
-			by ? by : "",
+		log_err("no module %s%s%s%s%s", name, by ? " (which " : "",
+			by ? by : "", by ? " needs)" : "",
 			m->known ? " in this kernel's tree"
 				 : ": this kernel came without modules "
 				   "(--modules DIR)");
