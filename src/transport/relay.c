@@ -195,6 +195,18 @@ bool relay_wanted(const struct relay *r)
 	return r->full || r->held_len;
 }
 
+void relay_watch(const struct relay *r, struct ev_io *io, uint32_t events)
+{
+	uint32_t now = io->events & ~(uint32_t)EPOLLOUT;
+
+	if (relay_wanted(r))
+		now |= EPOLLOUT;
+	else if (!(events & EPOLLOUT))
+		return; /* it may soon be wanted again */
+	if (io->ev && now != io->events)
+		(void)ev_io_start(io->ev, io, io->fd, now, io->fn);
+}
+
 ssize_t relay_flush(struct relay *r)
 {
 	struct iovec iov = { .iov_base = r->held + r->held_at,

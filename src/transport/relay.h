@@ -17,6 +17,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/ev.h"
+
 struct relay {
 	int fd;	       /* -1: none yet, all is held; or closed */
 	bool broken;   /* nobody reads any more */
@@ -57,6 +59,11 @@ ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);
 ssize_t relay_write(struct relay *r, const struct iovec *iov, unsigned int n);
 /** relay_wanted() - is room for more waited for? */
 bool relay_wanted(const struct relay *r);
+/** relay_watch() - before an event is served (@io, @events), and after
+ * relay_write() (@events 0): EPOLLOUT is asked for only while it is wanted, as
+ * each read of the other side makes an event of it. Finding out that nobody
+ * reads any more is then left to the next write */
+void relay_watch(const struct relay *r, struct ev_io *io, uint32_t events);
 /** relay_flush() - write what is held. Return: as relay_push() */
 ssize_t relay_flush(struct relay *r);
 /** relay_probe() - does somebody read? Sends nothing. Cannot tell (true) after

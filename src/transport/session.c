@@ -122,6 +122,8 @@ static void on_socket(struct ev_io *io, uint32_t events)
 		return;
 	}
 	relay_event(&s->relay, events);
+	if (ops->unread_late)
+		relay_watch(&s->relay, io, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		/* a program that stopped reading makes no event but this one */
 		if (!s->relay.broken &&
@@ -311,7 +313,11 @@ ssize_t session_push(struct session *s, const struct iovec *iov, unsigned int n)
 ssize_t session_write(struct session *s, const struct iovec *iov,
 		      unsigned int n)
 {
-	return relay_write(&s->relay, iov, n);
+	ssize_t done = relay_write(&s->relay, iov, n);
+
+	if (s->ss->ops->unread_late)
+		relay_watch(&s->relay, &s->io, 0);
+	return done;
 }
 
 ssize_t session_flush(struct session *s)

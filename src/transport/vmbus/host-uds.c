@@ -117,6 +117,7 @@ static void on_live(struct ev_io *io, uint32_t events)
 	struct relay *r = &e->relay;
 
 	relay_event(r, events);
+	relay_watch(r, io, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		if (!r->broken && !relay_quiet(events) &&
 		    (r->shut ? events & EPOLLHUP : !relay_probe(r)) && e->conn)
@@ -339,7 +340,11 @@ static ssize_t u_pull(void *end, const struct iovec *iov, unsigned int n)
 
 static ssize_t u_push(void *end, const struct iovec *iov, unsigned int n)
 {
-	return relay_write(&((struct end *)end)->relay, iov, n);
+	struct end *e = end;
+	ssize_t done = relay_write(&e->relay, iov, n);
+
+	relay_watch(&e->relay, &e->io, 0);
+	return done;
 }
 
 static void u_shut(void *end)
