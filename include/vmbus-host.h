@@ -278,6 +278,20 @@ ssize_t vmbh_sock_room(struct vmbh_sock *s, struct iovec *iov,
 /** vmbh_sock_produce() - the first @bytes of that room hold data: they are the
  * guest's now, which is told if it waits */
 void vmbh_sock_produce(struct vmbh_sock *s, size_t bytes);
+
+/**
+ * vmbh_sock_hold() - the guest need not ring for now
+ *
+ * An embedder that goes on looking is told by vmbh_sock_pending() what
+ * readable() and writable() would have told it, and the guest is spared its
+ * doorbells. They may be called nevertheless. Before it sleeps, or saves, it
+ * calls vmbh_sock_release(), which returns whether there is something after
+ * all. (FIN that waits for room is the library's own: the guest rings for it.)
+ */
+void vmbh_sock_hold(struct vmbh_sock *s);
+bool vmbh_sock_pending(const struct vmbh_sock *s);
+bool vmbh_sock_release(struct vmbh_sock *s);
+
 /** vmbh_sock_shutdown() - no more data: FIN goes out when there is room */
 void vmbh_sock_shutdown(struct vmbh_sock *s);
 /** vmbh_sock_fin_sent() - is it in the ring? */

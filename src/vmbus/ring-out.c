@@ -13,6 +13,8 @@
 #include "base/bytes.h"
 #include "vmbus/ring-internal.h"
 
+#define LEAST (RING_OVERHEAD + 8) /* of a packet with data */
+
 static uint32_t up8(uint32_t n)
 {
 	return (n + 7) & ~7u;
@@ -28,7 +30,7 @@ int ring_out_start(struct ring_out *out, uint32_t packet)
 	out->write = write;
 	out->packet = packet;
 	out->offered = out->usable = out->pending = 0;
-	out->fin_wanted = out->fin_sent = false;
+	out->held = out->fin_wanted = out->fin_sent = false;
 	ring_store(&out->r, RING_PENDING, 0);
 	ring_store(&out->r, RING_FEATURES, RING_FEATURE_PENDING_SEND);
 	return 0;
@@ -72,7 +74,8 @@ static void set_pending(struct ring_out *out, uint32_t pending)
 }
 
 /* Is there room for a packet of @total ring bytes? If not, the guest is asked
- * to ring when there is. Return: free bytes, 0, -EPROTO. */
+ * to ring when there are @pending (0: it is not asked). Return: free bytes, 0,
+ * -EPROTO. */
 static int64_t need(struct ring_out *out, uint32_t total, uint32_t pending)
 {
 	uint32_t room;
@@ -81,6 +84,8 @@ static int64_t need(struct ring_out *out, uint32_t total, uint32_t pending)
 		return -EPROTO;
 	if (room > total)
 		return room;
+	if (!pending)
+		return 0;
 	if (pending > out->r.size - 8)
 		pending = out->r.size - 8;
 	set_pending(out, pending);
@@ -118,17 +123,17 @@ static bool publish(struct ring_out *out, uint32_t write)
 ssize_t ring_out_room(struct ring_out *out, struct iovec *iov, unsigned int max,
 		      unsigned int *ret_n, size_t want)
 {
-	uint32_t least = RING_OVERHEAD + 8, at = out->write, left;
+	uint32_t at = out->write, left;
 	size_t bytes = 0;
 	int64_t room;
 
 	*ret_n = 0;
 	out->offered = out->usable = 0;
-	room = need(out, least, lump(out, least));
+	room = need(out, LEAST, out->held ? 0 : lump(out, LEAST));
 	if (room <= 0)
 		return (ssize_t)room;
 	out->usable = left = (uint32_t)room - 8;
-	while (left >= least && (!want || bytes < want)) {
+	while (left >= LEAST && (!want || bytes < want)) {
 		uint32_t n = left - RING_OVERHEAD, got;
 
 		if (n > out->packet)
@@ -242,6 +247,23 @@ int ring_out_packet(struct ring_out *out, const void *buf, size_t len,
 	ring_write(&out->r, at, tail, pad + RING_TRAILER);
 	*ret_ring = publish(out, ring_add(&out->r, at, pad + RING_TRAILER));
 	return 0;
+}
+
+bool ring_out_lump(const struct ring_out *out)
+{
+	uint32_t room;
+
+	return free_bytes(out, &room) < 0 || room > lump(out, LEAST);
+}
+
+int ring_out_release(struct ring_out *out, bool blocked)
+{
+	out->held = false;
+	if (!blocked)
+		return 0;
+	set_pending(out, lump(out, LEAST));
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return ring_out_unblocked(out);
 }
 
 int ring_out_unblocked(struct ring_out *out)

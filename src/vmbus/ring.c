@@ -122,11 +122,11 @@ int ring_in_start(struct ring_in *in)
 	in->cap = RING_IN_INLINE;
 	in->head = in->count = 0;
 	in->off = 0;
-	in->masked = in->fin = false;
+	in->masked = in->held = in->fin = false;
 	if (!ring_valid(&in->r, read) ||
 	    !ring_valid(&in->r, ring_load(&in->r, RING_WRITE)))
 		return -EPROTO;
-	in->read = in->parse = read;
+	in->read = in->parse = in->seen = read;
 	ring_store(&in->r, RING_MASK, 0);
 	return 0;
 }
@@ -145,21 +145,27 @@ bool ring_in_news(const struct ring_in *in)
 	return !in->fin && ring_load(&in->r, RING_WRITE) != in->parse;
 }
 
-/* The header of the packet at @in->parse. Return: 1, 0 (nothing there) or
- * -EPROTO. */
-static int next_packet(struct ring_in *in, uint8_t head[RING_PACKET],
+/* The header of the packet at @in->parse, and the 8 bytes behind it. Return: 1,
+ * 0 (nothing there) or -EPROTO. */
+static int next_packet(struct ring_in *in,
+		       uint8_t head[RING_PACKET + RING_PIPE],
 		       uint32_t *ret_offset, uint32_t *ret_len)
 {
-	uint32_t write = ring_load(&in->r, RING_WRITE), avail, offset, len;
+	uint32_t avail, offset, len;
 
-	if (!ring_valid(&in->r, write))
-		return -EPROTO;
-	avail = ring_distance(&in->r, in->parse, write);
+	if (in->seen == in->parse) {
+		in->seen = ring_load(&in->r, RING_WRITE);
+		if (!ring_valid(&in->r, in->seen)) {
+			in->seen = in->parse;
+			return -EPROTO;
+		}
+	}
+	avail = ring_distance(&in->r, in->parse, in->seen);
 	if (!avail)
 		return 0;
 	if (avail < RING_PACKET + RING_TRAILER)
 		return -EPROTO;
-	ring_read(&in->r, in->parse, head, RING_PACKET);
+	ring_read(&in->r, in->parse, head, RING_PACKET + RING_PIPE);
 	offset = le16_get(head + 2) * 8u;
 	len = le16_get(head + 4) * 8u;
 	if (offset < RING_PACKET || len < offset || len > avail - RING_TRAILER)
@@ -173,12 +179,21 @@ static int next_packet(struct ring_in *in, uint8_t head[RING_PACKET],
  * here. Return: look again. */
 static bool unmask(struct ring_in *in)
 {
-	if (!in->masked)
+	if (!in->masked || in->held)
 		return false;
 	in->masked = false;
 	ring_store(&in->r, RING_MASK, 0);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return ring_load(&in->r, RING_WRITE) != in->parse;
+}
+
+bool ring_in_release(struct ring_in *in)
+{
+	in->held = false;
+	/* who has not consumed all will look again */
+	if (!in->count)
+		(void)unmask(in);
+	return !in->count && ring_in_news(in);
 }
 
 static void mask(struct ring_in *in)
@@ -236,7 +251,7 @@ static bool remember(struct ring_in *in, const struct ring_packet *packet)
  * what was described before has to be consumed first) or -EPROTO. */
 static int parse_pipe(struct ring_in *in)
 {
-	uint8_t head[RING_PACKET], pipe[RING_PIPE];
+	uint8_t head[RING_PACKET + RING_PIPE], *pipe = head + RING_PACKET;
 	struct ring_packet packet;
 	uint32_t offset, len;
 	int r;
@@ -248,8 +263,9 @@ static int parse_pipe(struct ring_in *in)
 		return r;
 	if (le16_get(head) != RING_INBAND || len - offset < RING_PIPE)
 		return -EPROTO;
-	ring_read(&in->r, ring_add(&in->r, in->parse, offset), pipe,
-		  sizeof(pipe));
+	if (offset != RING_PACKET)
+		ring_read(&in->r, ring_add(&in->r, in->parse, offset), pipe,
+			  RING_PIPE);
 	packet.len = le32_get(pipe + 4);
 	if (le32_get(pipe) != 1 || packet.len > len - offset - RING_PIPE)
 		return -EPROTO;
@@ -268,7 +284,7 @@ int ring_in_restore(struct ring_in *in, uint32_t read, uint32_t off,
 {
 	if (!ring_valid(&in->r, read))
 		return -EPROTO;
-	in->read = in->parse = read;
+	in->read = in->parse = in->seen = read;
 	in->off = off;
 	in->masked = masked;
 	in->fin = fin;
@@ -353,7 +369,7 @@ int ring_in_consume(struct ring_in *in, size_t bytes, bool *ret_ring)
 ssize_t ring_in_packet(struct ring_in *in, void *buf, size_t size,
 		       uint64_t *ret_transaction, bool *ret_ring)
 {
-	uint8_t head[RING_PACKET];
+	uint8_t head[RING_PACKET + RING_PIPE];
 	uint32_t offset, len;
 	int r;
 

@@ -58,8 +58,10 @@ struct ring_in {
 	struct ring r;
 	uint32_t read;	/* as the guest knows it */
 	uint32_t parse; /* behind the last packet that was checked */
+	uint32_t seen;	/* the guest's write index, when it was looked at */
 	uint32_t off;	/* bytes of the first packet that were consumed */
 	bool masked;	/* the guest is asked not to ring */
+	bool held;	/* and is not asked to, when nothing is there */
 	bool fin;	/* the zero-length packet was parsed: nothing follows */
 	unsigned int head, count, cap;
 	struct ring_packet *packets, few[RING_IN_INLINE];
@@ -72,6 +74,7 @@ struct ring_out {
 	uint32_t usable;  /* ring bytes that it counted on */
 	uint32_t packet;  /* most payload of one packet */
 	uint32_t pending; /* pending send size as set; 0: not blocked */
+	bool held;	  /* the guest is not asked to ring when it is full */
 	bool fin_wanted, fin_sent;
 };
 
@@ -96,6 +99,8 @@ int ring_in_check(struct ring_in *in);
 
 /** ring_in_news() - is there something that was not parsed yet, good or bad? */
 bool ring_in_news(const struct ring_in *in);
+/** ring_in_release() - no longer held. Return: there is news */
+bool ring_in_release(struct ring_in *in);
 /** ring_in_peek() - see vmbh_sock_peek(). Return: bytes or -EPROTO */
 ssize_t ring_in_peek(struct ring_in *in, struct iovec *iov, unsigned int max,
 		     unsigned int *ret_n, bool *ret_ring);
@@ -124,6 +129,11 @@ int ring_out_packet(struct ring_out *out, const void *buf, size_t len,
 /** ring_out_unblocked() - blocked, and there is as much room as was asked for?
  * Return: 1, 0, -EPROTO */
 int ring_out_unblocked(struct ring_out *out);
+/** ring_out_lump() - is there as much room as it would be asked for? */
+bool ring_out_lump(const struct ring_out *out);
+/** ring_out_release() - no longer held, @blocked: as if the last room had been
+ * too little only now. Return: as ring_out_unblocked() */
+int ring_out_release(struct ring_out *out, bool blocked);
 /** ring_out_read_index() - the guest's; 0 if it is not valid */
 uint32_t ring_out_read_index(const struct ring_out *out);
 /** ring_out_empty() - has the guest taken all? */

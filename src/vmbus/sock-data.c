@@ -175,8 +175,10 @@ ssize_t vmbh_sock_room(struct vmbh_sock *s, struct iovec *iov, unsigned int max,
 	if (!rings || rings->out.fin_wanted)
 		return 0;
 	n = ring_out_room(&rings->out, iov, max, ret_n, want);
-	if (n > 0)
+	if (n > 0) {
+		s->blocked = false;
 		return n;
+	}
 	enter(s->h);
 	if (n < 0) {
 		corrupt(s, "the read index is not valid");
@@ -204,6 +206,41 @@ void vmbh_sock_produce(struct vmbh_sock *s, size_t bytes)
 		chan_signal(s->chan);
 	sock_check_linger(s);
 	leave(s->h);
+}
+
+void vmbh_sock_hold(struct vmbh_sock *s)
+{
+	struct rings *rings = rings_of(s);
+
+	if (rings)
+		rings->in.held = rings->out.held = true;
+}
+
+bool vmbh_sock_pending(const struct vmbh_sock *s)
+{
+	const struct rings *rings = rings_of(s);
+
+	return rings && ((!rings->in.count && ring_in_news(&rings->in)) ||
+			 (s->blocked && ring_out_lump(&rings->out)));
+}
+
+bool vmbh_sock_release(struct vmbh_sock *s)
+{
+	struct rings *rings = rings_of(s);
+	bool news;
+	int r;
+
+	if (!rings)
+		return false;
+	news = ring_in_release(&rings->in);
+	r = ring_out_release(&rings->out, s->blocked);
+	enter(s->h);
+	if (r < 0)
+		corrupt(s, "the read index is not valid");
+	else
+		sock_check_linger(s);
+	leave(s->h);
+	return news || r > 0;
 }
 
 void vmbh_sock_shutdown(struct vmbh_sock *s)
