@@ -11,6 +11,7 @@
 #include "base/yielder.h"
 
 #define BATCH 64
+#define UNASKED_MAX 8u
 
 struct later {
 	ev_free_fn fn;
@@ -24,6 +25,9 @@ struct ev {
 	struct yielder yielder;
 	bool had_events;
 	uint64_t waits;
+	bool (*poll_look)(void *ctx), (*poll_sleep)(void *ctx);
+	void *poll_ctx;
+	unsigned int unasked; /* looks since epoll was asked */
 
 	struct epoll_event batch[BATCH];
 	int batch_len, batch_at;
@@ -248,35 +252,71 @@ static int timeout_until(const struct ev *ev, int timeout_ms)
 	return (int)ms;
 }
 
-/* Looks for events for a while without sleeping, letting others run. */
-static int look(struct ev *ev)
+static bool polled(struct ev *ev)
 {
-	int n;
+	return ev->poll_look && ev->poll_look(ev->poll_ctx);
+}
 
-	do {
+static void let_others_run(struct ev *ev)
+{
+	sched_yield();
+	ev->waits++;
+}
+
+/* Looks for events for a while without sleeping, letting others run. Return:
+ * events; or there was something else, or nothing (*@ret_any). */
+static int look(struct ev *ev, bool *ret_any)
+{
+	int n = 0;
+
+	/* what is polled is most often all that comes; but epoll gets its turn
+	 */
+	if (ev->poll_look && ev->unasked++ < UNASKED_MAX) {
+		let_others_run(ev);
+		*ret_any = polled(ev);
+	}
+	while (!*ret_any) {
 		n = epoll_wait(ev->epfd, ev->batch, BATCH, 0);
 		ev->waits++;
-		if (n)
+		ev->unasked = 0;
+		*ret_any = n || polled(ev);
+		if (*ret_any || !yielder_in_time(&ev->yielder))
 			break;
-		sched_yield();
-		ev->waits++;
-	} while (yielder_in_time(&ev->yielder));
-	yielder_judge(&ev->yielder, n != 0);
+		let_others_run(ev);
+		*ret_any = polled(ev);
+	}
+	yielder_judge(&ev->yielder, *ret_any);
 	return n;
 }
 
 static int wait_events(struct ev *ev, int timeout_ms)
 {
+	bool any = false;
 	int n;
 
 	if (ev->eager && ev->had_events && timeout_ms != 0 &&
 	    yielder_try(&ev->yielder)) {
-		n = look(ev);
-		if (n)
+		n = look(ev, &any);
+		if (any)
 			return n;
 	}
+	if (timeout_ms != 0 && ev->poll_sleep) {
+		any = ev->poll_sleep(ev->poll_ctx);
+		if (any)
+			timeout_ms = 0;
+	}
 	ev->waits++;
-	return epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
+	n = epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
+	ev->had_events = any || n > 0;
+	return n;
+}
+
+void ev_poll(struct ev *ev, bool (*look_fn)(void *ctx),
+	     bool (*sleep_fn)(void *ctx), void *ctx)
+{
+	ev->poll_look = look_fn;
+	ev->poll_sleep = sleep_fn;
+	ev->poll_ctx = ctx;
 }
 
 uint64_t ev_waits(const struct ev *ev)
@@ -290,7 +330,6 @@ int ev_step(struct ev *ev, int timeout_ms)
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	ev->had_events = n > 0;
 	ev->batch_len = n > 0 ? n : 0;
 	for (ev->batch_at = 0; ev->batch_at < ev->batch_len;) {
 		struct epoll_event *e = &ev->batch[ev->batch_at++];
@@ -320,7 +359,8 @@ void ev_quit(struct ev *ev)
 	ev->quit = true;
 }
 
-void ev_eager(struct ev *ev, bool eager)
+void ev_eager(struct ev *ev, uint64_t ns)
 {
-	ev->eager = eager;
+	ev->eager = ns != 0;
+	ev->yielder.limit_ns = ns;
 }

@@ -71,9 +71,20 @@ void ev_later(struct ev *ev, ev_free_fn fn, void *p);
 /** ev_now_ns() - CLOCK_MONOTONIC */
 uint64_t ev_now_ns(void);
 
-/** ev_eager() - after a batch of events look for more for a while before
- * sleeping, as long as that pays (yielder.h). Off at first. */
-void ev_eager(struct ev *ev, bool eager);
+/** ev_eager() - after a batch of events look for more for so long (0: not at
+ * all) before sleeping, as long as that pays (yielder.h). Off at first. */
+void ev_eager(struct ev *ev, uint64_t ns);
+
+/**
+ * ev_poll() - for what makes no events, or need not make them while somebody
+ * looks
+ * @look:	called while the loop looks (ev_eager): do what there is to do
+ * @sleep:	called before it sleeps: events are needed from now on
+ *
+ * Both return whether there was something; then the loop does not sleep.
+ */
+void ev_poll(struct ev *ev, bool (*look)(void *ctx), bool (*sleep)(void *ctx),
+	     void *ctx);
 
 /** ev_waits() - system calls so far that waited or looked for events */
 uint64_t ev_waits(const struct ev *ev);

@@ -342,7 +342,7 @@ int main(int argc, char **argv)
 		r = broker_new(signals.ev, &o, &b);
 	if (r == 0) {
 		signals.broker = b;
-		ev_eager(signals.ev, true);
+		ev_eager(signals.ev, YIELDER_NS);
 		ready();
 		r = ev_run(signals.ev);
 	}

@@ -21,8 +21,7 @@
 #include "transport/vmbus/handover.h"
 
 #define QUANTUM (256u * 1024)
-#define TRIES 32u	    /* a guest may fill as fast as we empty */
-#define TURN (1024u * 1024) /* of all */
+#define TRIES 32u /* a guest may fill as fast as we empty */
 #define IOV 64u
 
 struct conn *conn_new(struct vm *vm, struct vmbh_sock *s, void *end)
@@ -53,6 +52,7 @@ static void conn_free(struct conn *c)
 	struct vm *vm = c->vm;
 
 	handover_forget(vm, c);
+	poll_forget(c);
 	c->s = NULL;
 	c->end = NULL;
 	unready(c);
@@ -97,6 +97,7 @@ static ssize_t to_host(struct conn *c)
 	unsigned int k, tries = 0;
 	ssize_t n, w;
 
+	poll_hold(c);
 	while (more(&moved, &tries)) {
 		n = vmbh_sock_peek(c->s, iov, IOV, &k);
 		if (n < 0)
@@ -138,6 +139,7 @@ static ssize_t to_guest(struct conn *c)
 	unsigned int k, tries = 0;
 	ssize_t n, got;
 
+	poll_hold(c);
 	while (!c->host_done && more(&moved, &tries)) {
 		n = vmbh_sock_room(c->s, iov, IOV, &k, 0);
 		if (n <= 0)
@@ -202,6 +204,13 @@ static void run_to_guest(struct conn *c)
 	}
 }
 
+void conn_look(struct conn *c)
+{
+	run_to_host(c);
+	if (c->s && c->end)
+		run_to_guest(c);
+}
+
 void conn_resume(struct conn *c)
 {
 	if (!c->end) {
@@ -225,7 +234,8 @@ void conn_run_ready(struct vm *vm)
 		struct conn *c = TAILQ_FIRST(&vm->ready);
 		bool host = c->to_host, guest = c->to_guest;
 
-		if (vm->stopped || st->bytes_in + st->bytes_out - before > TURN)
+		if (vm->stopped ||
+		    st->bytes_in + st->bytes_out - before > CONN_TURN)
 			break;
 		unready(c);
 		c->to_host = c->to_guest = false;

@@ -203,6 +203,7 @@ int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
 		*ret_why = "it is stopped already";
 		return -EALREADY;
 	}
+	poll_release(vm);
 	if (descriptors)
 		vm->host->ops->pause(vm->host, true);
 	r = collect(vm);

@@ -212,6 +212,8 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret)
 	vm->front = vm->listener = -1;
 	TAILQ_INIT(&vm->conns);
 	TAILQ_INIT(&vm->ready);
+	TAILQ_INIT(&vm->held);
+	poll_start(vm);
 	vps_init(vm);
 	r = vmbh_new(NULL, &bus_ops, vm, &vm->bus);
 	if (r == 0)
@@ -266,6 +268,7 @@ struct vm *vm_free(struct vm *vm)
 		TAILQ_REMOVE(&vm->conns, c, all);
 		free(c);
 	}
+	ev_poll(vm->ev, NULL, NULL, NULL);
 	ev_timer_stop(&vm->turn);
 	ev_timer_stop(&vm->deadline);
 	if (vm->front >= 0)

@@ -6,6 +6,7 @@
  *	server.c	what the VMM asks (docs/vmbus-user.md)
  *	vps.c		message slots, event flags and doorbells
  *	conn.c		bytes between rings and the host's ends
+ *	poll.c		rings that are looked at without doorbells
  *	filter.c	--trace and --inject, between the bus and both
  *
  * The bus (libvmbus-host) knows what it all means.
@@ -63,8 +64,8 @@ struct vm {
 	uint32_t
 		missed[VMBH_RELIDS]; /* while stopped: VP + 1 to be signalled */
 
-	struct conn_list conns, ready;
-	unsigned int nconns, nready;
+	struct conn_list conns, ready, held;
+	unsigned int nconns, nready, nheld;
 	struct ev_timer turn;	  /* conns are ready */
 	struct ev_timer deadline; /* of the bus */
 
@@ -141,6 +142,12 @@ void conn_writable(void *ctx, struct vmbh_sock *s);
 void conn_gone(void *ctx, struct vmbh_sock *s, enum vmbh_gone why);
 void conn_run_ready(struct vm *vm);
 extern const struct session_guest_ops conn_host_ops;
+
+/* ---- poll.c */
+void poll_start(struct vm *vm);
+/* The guest's doorbells are needed again, whatever there is now: the
+ * connections will be looked at. */
+void poll_release(struct vm *vm);
 
 /* ---- filter.c */
 /** filter_rule() - add @text. 0; -EINVAL: @ret_why */
