@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -21,6 +23,16 @@
 #define TRIPS 1000
 
 static char buf[WRITE_SIZE];
+
+void on_processor(int pid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(pid, sizeof(set), &set) < 0)
+		die("sched_setaffinity");
+}
 
 /* ---- the program */
 
@@ -40,6 +52,7 @@ void machine_start(struct machine *m)
 	struct vmm *v = vmm_new();
 	char p[100];
 	const char *args[] = { "--uds-path", p, NULL };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
 	int err = dup(STDERR_FILENO), said[2];
 
 	path(v, "", p);
@@ -57,12 +70,18 @@ void machine_start(struct machine *m)
 	vmm_introduce(v);
 	vg_load(v->g);
 	vmm_wait(v, loaded, NULL, "the guest's driver to load");
+	/* each write is an edge: the counter is never read */
+	m->halted = epoll_create1(EPOLL_CLOEXEC);
+	if (m->halted < 0 ||
+	    epoll_ctl(m->halted, EPOLL_CTL_ADD, v->raise[0], &e) < 0)
+		die("epoll");
 }
 
 void machine_stop(struct machine *m)
 {
 	vmm_end(m->v);
 	close(m->said);
+	close(m->halted);
 }
 
 void machine_counts(struct machine *m, struct counts *ret)
@@ -168,6 +187,7 @@ static _Noreturn void peer(struct way *w, int fd)
 	char what;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	on_processor(0, w->peer_cpu);
 	while (read(w->go[0], &what, 1) == 1) {
 		if (what == 'u') {
 			take(fd, w->total);
@@ -200,11 +220,14 @@ static void start(struct way *w, int far)
 	close(w->done[1]);
 }
 
-void way_guest(struct way *w, struct machine *m, uint32_t size, size_t total)
+void way_guest(struct way *w, struct machine *m, uint32_t size, size_t total,
+	       int peer_cpu)
 {
 	int far;
 
-	*w = (struct way) { .m = m, .fd = -1, .total = total };
+	*w = (struct way) {
+		.m = m, .fd = -1, .total = total, .peer_cpu = peer_cpu
+	};
 	w->f = machine_connect(m, size, &far);
 	start(w, far);
 }
@@ -223,11 +246,11 @@ static void make_pair(uint32_t size, int p[2])
 			die("buffer sizes");
 }
 
-void way_pair(struct way *w, uint32_t size, size_t total)
+void way_pair(struct way *w, uint32_t size, size_t total, int peer_cpu)
 {
 	int p[2];
 
-	*w = (struct way) { .total = total };
+	*w = (struct way) { .total = total, .peer_cpu = peer_cpu };
 	make_pair(size, p);
 	w->fd = p[0];
 	start(w, p[1]);
@@ -262,15 +285,13 @@ void way_end(struct way *w)
 /* ---- the guest */
 
 /* The processor halts until there is an interrupt. */
-static void halt(struct vmm *v)
+static void halt(struct machine *m)
 {
-	struct pollfd p = { .fd = v->raise[0], .events = POLLIN };
-	uint64_t n;
+	struct epoll_event e;
 
-	while (read(p.fd, &n, sizeof(n)) != sizeof(n))
-		if (poll(&p, 1, VMM_LIMIT_MS) == 0)
-			die("the guest is not woken");
-	vg_interrupt(v->g, 0);
+	if (epoll_wait(m->halted, &e, 1, VMM_LIMIT_MS) != 1)
+		die("the guest is not woken");
+	vg_interrupt(m->v->g, 0);
 }
 
 /* write(2) of a program in the guest */
@@ -284,7 +305,7 @@ static void guest_write(struct way *w, size_t len)
 		ssize_t n = vg_send(w->f->s, buf, len - done);
 
 		if (n == -EAGAIN)
-			halt(w->m->v);
+			halt(w->m);
 		else if (n < 0)
 			die("the guest's write");
 		else
@@ -300,7 +321,7 @@ static size_t guest_read(struct way *w)
 		n = read(w->fd, buf, sizeof(buf));
 	} else {
 		while ((n = vg_recv(w->f->s, buf, sizeof(buf))) == -EAGAIN)
-			halt(w->m->v);
+			halt(w->m);
 	}
 	if (n <= 0)
 		die("the guest's read");

@@ -31,7 +31,8 @@ struct counts {
 
 struct machine {
 	struct vmm *v;
-	int said; /* its standard error */
+	int said;   /* its standard error */
+	int halted; /* epoll(7) of the processor's interrupt */
 };
 
 struct way {
@@ -41,6 +42,7 @@ struct way {
 	int go[2], done[2]; /* pipes to and from the peer */
 	int pid;
 	size_t total; /* of one measurement */
+	int peer_cpu;
 };
 
 /** machine_start() - the program, and a guest whose driver is loaded */
@@ -50,11 +52,15 @@ void machine_counts(struct machine *m, struct counts *ret);
 /** machine_connect() - a connection of the guest's, and the host's end */
 struct flow *machine_connect(struct machine *m, uint32_t buf, int *ret_fd);
 
+/** on_processor() - a process, 0: this one, runs on that one alone */
+void on_processor(int pid, int cpu);
+
 /** way_guest() - a connection whose guest has socket buffers of @buf;
  * way_pair() - a socketpair, each of whose buffers has @buf bytes as the kernel
  * counts, which is what getsockopt() says */
-void way_guest(struct way *w, struct machine *m, uint32_t buf, size_t total);
-void way_pair(struct way *w, uint32_t buf, size_t total);
+void way_guest(struct way *w, struct machine *m, uint32_t buf, size_t total,
+	       int peer_cpu);
+void way_pair(struct way *w, uint32_t buf, size_t total, int peer_cpu);
 void way_end(struct way *w);
 /** pair_holds() - bytes that fit into such a socketpair, one way */
 size_t pair_holds(uint32_t buf);

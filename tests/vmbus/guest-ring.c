@@ -42,33 +42,48 @@ uint32_t vg_ring_to_read(const struct vg_ring *r)
 	return r->size - vg_ring_to_write(r);
 }
 
+/* Bytes from @at on that lie together: the kernel maps a ring in one piece. */
+static uint32_t together(const struct vg_ring *r, uint32_t at, uint32_t most)
+{
+	uint32_t page = at / VG_PAGE, n = VG_PAGE - at % VG_PAGE;
+
+	while (n < most && ++page < r->size / VG_PAGE &&
+	       r->page[page] == r->page[page - 1] + VG_PAGE)
+		n += VG_PAGE;
+	return n < most ? n : most;
+}
+
 void vg_ring_copy_in(struct vg_ring *r, uint32_t at, const void *buf,
 		     uint32_t len)
 {
+	while (at >= r->size)
+		at -= r->size;
 	for (uint32_t i = 0; i < len;) {
-		uint32_t where = (at + i) % r->size;
-		uint32_t n = VG_PAGE - where % VG_PAGE;
+		uint32_t n = together(r, at, len - i);
 
-		if (n > len - i)
-			n = len - i;
-		memcpy(r->page[where / VG_PAGE] + where % VG_PAGE,
+		memcpy(r->page[at / VG_PAGE] + at % VG_PAGE,
 		       (const uint8_t *)buf + i, n);
 		i += n;
+		at += n;
+		if (at == r->size)
+			at = 0;
 	}
 }
 
 void vg_ring_copy_out(const struct vg_ring *r, uint32_t at, void *buf,
 		      uint32_t len)
 {
+	while (at >= r->size)
+		at -= r->size;
 	for (uint32_t i = 0; i < len;) {
-		uint32_t where = (at + i) % r->size;
-		uint32_t n = VG_PAGE - where % VG_PAGE;
+		uint32_t n = together(r, at, len - i);
 
-		if (n > len - i)
-			n = len - i;
-		memcpy((uint8_t *)buf + i,
-		       r->page[where / VG_PAGE] + where % VG_PAGE, n);
+		memcpy((uint8_t *)buf + i, r->page[at / VG_PAGE] + at % VG_PAGE,
+		       n);
 		i += n;
+		at += n;
+		if (at == r->size)
+			at = 0;
 	}
 }
 

@@ -359,20 +359,19 @@ static void handle_message(struct vg *g, uint32_t vp)
 
 void vg_interrupt(struct vg *g, uint32_t vp)
 {
-	uint32_t *flags =
-		(uint32_t *)(void *)((uint8_t *)vg_page(g, g->event_page[vp]) +
+	uint64_t *flags =
+		(uint64_t *)(void *)((uint8_t *)vg_page(g, g->event_page[vp]) +
 				     0x200);
 
 	g->interrupts++;
-	for (uint32_t i = 0; i < VG_RELIDS / 32; i++) {
-		uint32_t bits = __atomic_load_n(&flags[i], __ATOMIC_ACQUIRE);
+	for (uint32_t i = 0; i < VG_RELIDS / 64; i++) {
+		uint64_t bits = __atomic_load_n(&flags[i], __ATOMIC_ACQUIRE);
 
-		if (bits)
-			bits = __atomic_exchange_n(&flags[i], 0,
-						   __ATOMIC_SEQ_CST);
-
-		for (uint32_t b = 0; b < 32; b++) {
-			struct vg_chan *c = g->chans[i * 32 + b];
+		if (!bits)
+			continue;
+		bits = __atomic_exchange_n(&flags[i], 0, __ATOMIC_SEQ_CST);
+		for (uint32_t b = 0; b < 64; b++) {
+			struct vg_chan *c = g->chans[i * 64 + b];
 
 			if (!(bits >> b & 1) || !c || c->rescinded)
 				continue;
