@@ -140,7 +140,7 @@ static int load_kernel(const struct memory *m, const struct boot_files *f,
 		       struct setup_header *h, uint64_t *ret_at,
 		       const struct why *w)
 {
-	uint64_t file_size, start, len, at = 0;
+	uint64_t file_size = 0, start, len, at = 0;
 	int r = size_of(f->kernel, &file_size);
 
 	if (r < 0)
@@ -175,7 +175,7 @@ static int load_initrd(const struct memory *m, const struct boot_files *f,
 		       struct boot_params *bp, uint64_t kernel_end,
 		       const struct why *w)
 {
-	uint64_t size, top = m->at[0].size, at;
+	uint64_t size = 0, top = m->at[0].size, at;
 	int r;
 
 	if (f->initrd < 0)

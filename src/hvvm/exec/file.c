@@ -75,7 +75,7 @@ static int open_regular(const char *path, int *ret_fd, size_t *ret_len)
 int file_read(const char *path, uint8_t **ret, size_t *ret_len)
 {
 	cleanup_close_ int fd = -1;
-	size_t len;
+	size_t len = 0;
 	int r = open_regular(path, &fd, &len);
 
 	return r < 0 ? r : read_to_end(fd, len + 1, ret, ret_len);

@@ -132,7 +132,7 @@ static void make_system(void)
 			    NULL);
 	}
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
-		(void)symlink(links[i][0], links[i][1]);
+		(void)!symlink(links[i][0], links[i][1]);
 	(void)chmod("/tmp", 01777);
 	(void)chmod("/dev/shm", 01777);
 	(void)mknod("/dev/null", S_IFCHR | 0666, makedev(1, 3));
@@ -211,7 +211,7 @@ static bool load_modules(void)
 
 	uname(&u);
 	snprintf(path, sizeof(path), "/lib/modules/%s", u.release);
-	(void)symlink("hvvm", path); /* for modprobe */
+	(void)!symlink("hvvm", path); /* for modprobe */
 	for (line = list ? strtok_r(list, "\n", &rest) : NULL; line;
 	     line = strtok_r(NULL, "\n", &rest)) {
 		int r = load(line + 1);

@@ -182,7 +182,7 @@ static int on_log(struct vm *vm, const struct vmbu_request *q,
 static int on_journal(struct vm *vm, const struct vmbu_request *q,
 		      const struct fdmsg *m, struct answer *a)
 {
-	uint8_t *map, copy[VMBU_JOURNAL_SIZE];
+	uint8_t *map = NULL, copy[VMBU_JOURNAL_SIZE];
 	int r;
 
 	if (q->u.journal.recover && (vm->posted || vm->stopped))
