@@ -210,9 +210,8 @@ def test_time_is_up(h):
 
 
 def test_panic_is_reported_by_the_guest(h):
-    r = h.run("package", "echo last; echo c >/proc/sysrq-trigger").ends(126)
+    r = h.run("package", "echo c >/proc/sysrq-trigger").ends(126)
     r.says("the guest panicked: " + PANIC).says("sysrq: Trigger a crash")
-    same(r.out, b"last\n", "output")
 
 
 def test_panic_without_vmbus(h):

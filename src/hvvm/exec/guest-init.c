@@ -133,6 +133,8 @@ static void make_system(void)
 	}
 	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
 		(void)!symlink(links[i][0], links[i][1]);
+	(void)chmod("/", 0755);
+	(void)chmod("/run", 0755);
 	(void)chmod("/tmp", 01777);
 	(void)chmod("/dev/shm", 01777);
 	(void)mknod("/dev/null", S_IFCHR | 0666, makedev(1, 3));
