@@ -23,6 +23,7 @@
 #include "hvvm/vcpu.h"
 #include "hvvm/virtio.h"
 #include "hvvm/vmbus.h"
+#include "hvvm/vmcore.h"
 
 #define TSS_ADDRESS 0xfffbd000ull /* three pages KVM needs on Intel's */
 #define IDENTITY_MAP_ADDRESS 0xfffbc000ull
@@ -308,6 +309,25 @@ static int reset(struct machine *m)
 	return r;
 }
 
+static void write_core(struct machine *m)
+{
+	cleanup_free_ struct vmcore_cpu *cpus = NULL;
+	unsigned int panicked = 0;
+
+	cpus = calloc(m->count, sizeof(*cpus));
+	if (!cpus) {
+		(void)complain("--vmcore", -ENOMEM);
+		return;
+	}
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (vcpu_registers(&m->vcpus[i], &cpus[i]) < 0)
+			return;
+		if (m->vcpus[i].panicked)
+			panicked = i;
+	}
+	(void)vmcore_write(&m->memory, cpus, m->count, panicked, m->o->vmcore);
+}
+
 static int status_of(struct machine *m, enum machine_end end)
 {
 	switch (end) {
@@ -316,6 +336,8 @@ static int status_of(struct machine *m, enum machine_end end)
 	case END_RESET:
 		return STATUS_REBOOT;
 	case END_PANIC:
+		if (m->o->vmcore)
+			write_core(m);
 		if (m->o->exec)
 			return STATUS_PANIC; /* there is more to say */
 		/* a page of its log, which log_err() would cut */

@@ -137,6 +137,33 @@ int vcpu_boot(struct vcpu *v, const struct boot_result *b)
 	return 0;
 }
 
+int vcpu_registers(struct vcpu *v, struct vmcore_cpu *ret)
+{
+	struct kvm_regs r;
+	struct kvm_sregs s;
+
+	if (ioctl(v->fd, KVM_GET_REGS, &r) < 0 ||
+	    ioctl(v->fd, KVM_GET_SREGS, &s) < 0)
+		return failed("registers cannot be read");
+	*ret = (struct vmcore_cpu) {
+		.regs = {
+			.r15 = r.r15, .r14 = r.r14, .r13 = r.r13, .r12 = r.r12,
+			.rbp = r.rbp, .rbx = r.rbx, .r11 = r.r11, .r10 = r.r10,
+			.r9 = r.r9, .r8 = r.r8, .rax = r.rax, .rcx = r.rcx,
+			.rdx = r.rdx, .rsi = r.rsi, .rdi = r.rdi,
+			.orig_rax = UINT64_MAX, .rip = r.rip,
+			.cs = s.cs.selector, .eflags = r.rflags, .rsp = r.rsp,
+			.ss = s.ss.selector, .fs_base = s.fs.base,
+			.gs_base = s.gs.base, .ds = s.ds.selector,
+			.es = s.es.selector, .fs = s.fs.selector,
+			.gs = s.gs.selector,
+		},
+		.cr3 = s.cr3,
+		.cr4 = s.cr4,
+	};
+	return 0;
+}
+
 /* ---- exits */
 
 static void on_io(struct vcpu *v)
@@ -182,6 +209,7 @@ static void on_crash(struct vcpu *v, uint64_t control)
 		memcpy(m->panic, p, len);
 		m->panic[len] = '\0';
 	}
+	v->panicked = true;
 	machine_end(m, END_PANIC);
 }
 

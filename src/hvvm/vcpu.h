@@ -11,6 +11,7 @@
 
 #include "hvvm/boot.h"
 #include "hvvm/machine.h"
+#include "hvvm/vmcore.h"
 
 struct vcpu {
 	struct machine *m;
@@ -23,6 +24,7 @@ struct vcpu {
 	/* SynIC's registers as the guest has set them */
 	uint64_t scontrol, simp, siefp;
 	uint64_t crash[5];
+	bool panicked;
 };
 
 /** vcpu_new() - Return: 0 or -errno, a sentence has been said */
@@ -38,6 +40,9 @@ void vcpu_stop(struct vcpu *v);
 void vcpu_signals(void);
 /** vcpu_stopping() - should whoever waits on this thread give up? */
 bool vcpu_stopping(const struct vcpu *v);
+
+/** vcpu_registers() - of one that is stopped. Return: 0 or -errno */
+int vcpu_registers(struct vcpu *v, struct vmcore_cpu *ret);
 
 /* cpuid.c: what processor the guest sees. Return: 0 or -errno */
 int cpuid_set(struct vcpu *v);

@@ -215,6 +215,7 @@ class Echo:
         self.listener = library.serve(vmid, service)
         self.peers = []
         self.open = []
+        self.ended = threading.Event()  # a client's data, or its connection
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
 
@@ -232,18 +233,18 @@ class Echo:
             self.open.append(s)
             threading.Thread(target=self._serve, args=(s,), daemon=True).start()
 
-    @staticmethod
-    def _serve(s):
+    def _serve(self, s):
         s.settimeout(None)
         try:
             while True:
                 data = s.recv(65536)
                 if not data:
+                    self.ended.set()
                     s.shutdown(1)
                     return
                 s.sendall(data)
         except OSError:
-            return
+            self.ended.set()
 
     def __enter__(self):
         return self

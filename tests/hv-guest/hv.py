@@ -92,7 +92,6 @@ class HvGuest(vm.Agent):
         return text + self.threads()
 
     def threads(self):
-        subprocess.run("mount -t debugfs d /sys/kernel/debug; cd /sys/kernel/debug/kvm; grep . */vcpu*/* */exits */halt_exits */irq_exits */nmi* */request_irq* */signal_exits > /tmp/kvmstat1; sleep 3;  grep . */vcpu*/* */exits */halt_exits */irq_exits */nmi* */request_irq* */signal_exits > /tmp/kvmstat2; diff /tmp/kvmstat1 /tmp/kvmstat2 >&2; cat /tmp/kvmstat2 >&2; cat /proc/interrupts >&2", shell=True)
         """What each thread of hvvm's is doing."""
         text = ""
         base = "/proc/%d/task" % self.pid

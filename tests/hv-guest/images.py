@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""images - what the guest of the tests boots from"""
+"""images - what the guests of the tests boot from
+
+    vmlinuz             $KERNEL's
+    initramfs           for most: the agent, vsock-peer, hv_vmbus and hv_sock
+    initramfs-kexec     the same, with a second kernel to start
+    initramfs-programs  the same, with Python, socat and a module of ours
+"""
 import os
 import shutil
 import sys
@@ -11,11 +17,22 @@ import vm  # noqa: E402
 MODULES = "hv_vmbus,hv_sock"
 
 
-def make(directory):
-    """vmlinuz and initramfs there."""
+def make(directory, modules):
+    """What the test modules of these names need, there."""
     kernel = vm.kernel_directory()
     programs = os.environ["GUEST_PROGRAMS"]
-    shutil.copy(os.path.join(kernel, "vmlinuz"), directory)
-    vm.make_initramfs(kernel, os.path.join(directory, "initramfs"),
-                      [os.path.join(programs, "vsock-peer")],
-                      os.path.join(programs, "guest-agent"), MODULES)
+
+    def image(name, more=()):
+        path = os.path.join(directory, name)
+        vm.make_initramfs(kernel, path,
+                          [os.path.join(programs, "vsock-peer")] + list(more),
+                          os.path.join(programs, "guest-agent"), MODULES)
+        return path
+
+    vmlinuz = os.path.join(directory, "vmlinuz")
+    shutil.copy(os.path.join(kernel, "vmlinuz"), vmlinuz)
+    base = image("initramfs")
+    if "guest_life" in modules:
+        image("initramfs-kexec", [os.path.join(programs, "kexec-into"),
+                                  vmlinuz + ":kexec/vmlinuz",
+                                  base + ":kexec/initramfs"])

@@ -24,7 +24,7 @@ PASSED_ON = ("BUILD", "DAEMON_BUILD", "HVSOCKET_TEST_LONG", "KERNEL",
 
 def main():
     with tempfile.TemporaryDirectory(prefix="hvs-inner-") as work:
-        images.make(work)
+        images.make(work, sys.argv[1:])
         here = machine.works_here()
         inner = work if here else "/inner"
         env = {k: os.environ[k] for k in PASSED_ON if os.environ.get(k)}

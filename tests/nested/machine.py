@@ -26,7 +26,7 @@ import vm  # noqa: E402
 MODULES = ("virtio_pci", "virtio_blk", "kvm-amd", "vhost_vsock",
            "vsock_loopback", "virtiofs", "ext4", "tun")
 PROGRAMS = ("/usr/bin/python3", "socat", "strace", "bash", "setpriv", "nproc",
-            "readelf", "timeout", "prlimit")
+            "readelf", "timeout", "prlimit", "gdb")
 QEMU = ("qemu-system-x86_64",)
 OUTER_S = 3000
 # The emulated processors do not say that their time stamp counters run alike,
