@@ -38,6 +38,8 @@ static const char usage_text[] =
 	"  --trace FILE, --inject RULE, --sandbox MODE\n"
 	"                       for hvsocket-vmbus\n"
 	"  --verbose            say more\n"
+	"  --help\n"
+	"\n"
 	"With --exec the guest runs COMMAND (sh -c) and ends; output and "
 	"status "
 	"are\n"
@@ -49,7 +51,6 @@ static const char usage_text[] =
 	"  --add FILE[:PATH]    a file or folder more, with the libraries of "
 	"programs\n"
 	"  --ktap               status 1 where the output has \"not ok\"\n"
-	"  --help\n"
 	"\n"
 	"Ends with 0 when the guest powers off, 126 when it panics, 125 when\n"
 	"the machine fails. See hvvm(1).\n";

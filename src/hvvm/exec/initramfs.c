@@ -35,6 +35,10 @@ static const char *const folders[] = { "bin", "dev", "etc", "proc",
 static const char *const defaults[] = { "hv_vmbus", "hv_utils", "vsock",
 					"hv_sock" };
 
+/* With --vhost-user. */
+static const char *const devices[] = { "virtio_mmio", "virtio_blk",
+				       "virtiofs" };
+
 static int complain(const char *what, int r)
 {
 	log_err("%s: %s", what, strerror(-r));
@@ -127,6 +131,9 @@ static int want_modules(struct pack *p)
 	for (size_t i = 0; i < ARRAY_LEN(defaults) && r >= 0; i++)
 		if (!p->o->no_vmbus)
 			r = modules_want(&p->modules, defaults[i], MODULE_TRY);
+	for (size_t i = 0; i < ARRAY_LEN(devices) && r >= 0; i++)
+		if (p->o->vhost_user[0])
+			r = modules_want(&p->modules, devices[i], MODULE_TRY);
 	return r < 0 ? r : 0;
 }
 
