@@ -104,10 +104,11 @@ enum sock_state {
 	SOCK_OFFERED,
 	SOCK_ASKED, /* opened by the guest; ops->connect() is to be answered */
 	SOCK_OPEN,
+	SOCK_SETTLING, /* closed here; the guest may not be past its open yet */
 	SOCK_DEAD,
 };
 
-enum timer { TIMER_OPEN, TIMER_UNSTICK, TIMER_LINGER };
+enum timer { TIMER_OPEN, TIMER_UNSTICK, TIMER_LINGER, TIMER_SETTLE };
 
 struct vmbh_sock {
 	TAILQ_ENTRY(vmbh_sock) link; /* of h->socks, h->gone or h->graves */
@@ -117,9 +118,10 @@ struct vmbh_sock {
 	GUID service, endpoint;
 	void *user;
 	uint64_t tag;
-	uint64_t due;	      /* 0: no timer */
-	uint32_t heap;	      /* place in h->heap */
-	uint32_t linger_read; /* the read index when the timer began */
+	uint64_t due;	       /* 0: no timer */
+	uint32_t heap;	       /* place in h->heap */
+	uint32_t linger_read;  /* the read index when the timer began */
+	uint64_t settle_until; /* then it is rescinded in any case */
 	enum timer timer;
 	enum sock_state state;
 	enum vmbh_gone why;
@@ -271,6 +273,8 @@ void sock_end(struct vmbh_sock *s, enum vmbh_gone why);
 void sock_fail(struct vmbh_sock *s, enum vmbh_gone why);
 void sock_signalled(struct vmbh_sock *s);
 void sock_timer(struct vmbh_sock *s);
+/* sock-data.c: has the guest used its rings, or said when it is to be rung? */
+bool sock_settled(const struct vmbh_sock *s);
 struct vmbh_sock *sock_new(struct vmbh *h, bool from_host, const GUID *service,
 			   const GUID *endpoint);
 void sock_free(struct vmbh_sock *s);

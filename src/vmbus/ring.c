@@ -145,6 +145,11 @@ bool ring_in_news(const struct ring_in *in)
 	return !in->fin && ring_load(&in->r, RING_WRITE) != in->parse;
 }
 
+bool ring_in_used(const struct ring_in *in)
+{
+	return ring_load(&in->r, RING_PENDING) || ring_load(&in->r, RING_WRITE);
+}
+
 /* The header of the packet at @in->parse, and the 8 bytes behind it. Return: 1,
  * 0 (nothing there) or -EPROTO. */
 static int next_packet(struct ring_in *in,

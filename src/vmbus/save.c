@@ -95,13 +95,16 @@ static void put_sock(struct out *o, const struct vmbh_sock *s)
 
 static void put_chan(struct out *o, const struct chan *c)
 {
+	/* one that is closed here already is rescinded after the load */
+	const struct vmbh_sock *s =
+		c->sock && c->sock->state != SOCK_SETTLING ? c->sock : NULL;
+
 	put32(o, c->relid);
 	put8(o, c->state);
 	put8(o, (c->recovered ? SAVE_RECOVERED : 0) |
 			(c->for_device ? SAVE_FOR_DEVICE : 0) |
 			(c->accept ? SAVE_ACCEPT : 0) |
-			(c->rings ? SAVE_RINGS : 0) |
-			(c->sock ? SAVE_SOCK : 0) |
+			(c->rings ? SAVE_RINGS : 0) | (s ? SAVE_SOCK : 0) |
 			(c->device ? SAVE_DEVICE : 0));
 	put(o, &c->type, sizeof(c->type));
 	put(o, &c->instance, sizeof(c->instance));
@@ -111,8 +114,8 @@ static void put_chan(struct out *o, const struct chan *c)
 	put_gpadls(o, c);
 	if (c->rings)
 		put_rings(o, c->rings);
-	if (c->sock)
-		put_sock(o, c->sock);
+	if (s)
+		put_sock(o, s);
 }
 
 static void put_delayed(struct out *o, const struct vmbh *h)

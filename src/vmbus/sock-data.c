@@ -208,6 +208,13 @@ void vmbh_sock_produce(struct vmbh_sock *s, size_t bytes)
 	leave(s->h);
 }
 
+bool sock_settled(const struct vmbh_sock *s)
+{
+	const struct rings *r = s->chan->rings;
+
+	return ring_in_used(&r->in) || ring_out_read_index(&r->out);
+}
+
 void vmbh_sock_hold(struct vmbh_sock *s)
 {
 	struct rings *rings = rings_of(s);

@@ -8,6 +8,11 @@
  * when the guest has opened it, and ends with RESCIND, always: a guest that
  * does not get one keeps a kernel thread busy for it.
  *
+ * A guest that sees RESCIND before its open has returned takes that for failed,
+ * whatever the result was: its program waits in vain, and what the host had
+ * sent is lost. Linux sets the ring's pending send size right after the open;
+ * until there is a sign of that kind RESCIND waits, for SETTLE_MAX_MS at most.
+ *
  * Linux takes an offer whose instance it knows for the old channel. So a
  * request from an end whose last channel is not released yet waits for that.
  */
@@ -18,6 +23,9 @@
 #include "base/bytes.h"
 #include "base/guid.h"
 #include "vmbus/internal.h"
+
+#define SETTLE_MS 3u	    /* from look to look */
+#define SETTLE_MAX_MS 2000u /* as long as a guest's connect() waits */
 
 struct vmbh_sock *sock_new(struct vmbh *h, bool from_host, const GUID *service,
 			   const GUID *endpoint)
@@ -93,7 +101,13 @@ void sock_fail(struct vmbh_sock *s, enum vmbh_gone why)
 /* Over by the embedder's wish: it is not told. */
 static void end_silently(struct vmbh_sock *s)
 {
-	if (s->state != SOCK_DEAD) {
+	if (s->state == SOCK_OPEN && !sock_settled(s)) {
+		s->told = false;
+		s->user = NULL;
+		sock_set_state(s, SOCK_SETTLING);
+		s->settle_until = s->h->now + SETTLE_MAX_MS * MS;
+		timer_set(s, TIMER_SETTLE, SETTLE_MS);
+	} else if (s->state != SOCK_DEAD) {
 		s->told = false;
 		sock_fail(s, VMBH_GONE_CLOSED);
 	} else if (s->ending) {
@@ -323,6 +337,12 @@ void sock_timer(struct vmbh_sock *s)
 			sock_fail(s, VMBH_GONE_LINGER);
 		else
 			sock_check_linger(s);
+		break;
+	case TIMER_SETTLE:
+		if (sock_settled(s) || s->h->now >= s->settle_until)
+			sock_fail(s, VMBH_GONE_CLOSED);
+		else
+			timer_set(s, TIMER_SETTLE, SETTLE_MS);
 		break;
 	}
 }

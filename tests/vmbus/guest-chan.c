@@ -27,6 +27,7 @@ void vg_chan_free(struct vg_chan *c)
 
 	free_rings(c);
 	g->probes -= c->probe;
+	g->late -= c->late;
 	g->chans[c->relid] = NULL;
 	g->nchans--;
 	free(c);
@@ -208,9 +209,32 @@ void vg_on_opened(struct vg *g, const struct vg_msg *m)
 		return;
 	}
 	g->opened++;
+	if (g->lazy_open) {
+		g->late++;
+		c->late = true;
+		return;
+	}
 	c->state = VG_OPEN;
 	if (c->hvsock)
 		vg_sock_opened(c, true);
+}
+
+bool vg_open_late(struct vg *g)
+{
+	bool did = g->late;
+
+	for (uint32_t i = 1; g->late && i < VG_RELIDS; i++) {
+		struct vg_chan *c = g->chans[i];
+
+		if (!c || !c->late)
+			continue;
+		c->late = false;
+		g->late--;
+		c->state = VG_OPEN;
+		if (c->hvsock)
+			vg_sock_opened(c, true);
+	}
+	return did;
 }
 
 void vg_on_torndown(struct vg *g, uint32_t gpadl)

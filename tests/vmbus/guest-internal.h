@@ -21,6 +21,7 @@ void vg_on_opened(struct vg *g, const struct vg_msg *m);
 void vg_on_torndown(struct vg *g, uint32_t gpadl);
 void vg_on_modified(struct vg *g, const struct vg_msg *m);
 bool vg_probe_all(struct vg *g);
+bool vg_open_late(struct vg *g);
 void vg_chan_free(struct vg_chan *c);
 
 #endif /* TESTS_VMBUS_GUEST_INTERNAL_H */

@@ -389,6 +389,7 @@ bool vg_work(struct vg *g, uint64_t now)
 
 	g->now = now;
 	did = retry_posts(g);
+	did = vg_open_late(g) || did;
 	did = vg_probe_all(g) || did;
 	return vg_sock_work(g) || did;
 }

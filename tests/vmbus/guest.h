@@ -71,6 +71,7 @@ struct vg_chan {
 	struct vg_ring out, in; /* guest to host, host to guest */
 	struct vg_sock *sock;
 	bool probe; /* its driver will look at it */
+	bool late;  /* OPEN_CHANNEL_RESULT is there, nobody has run yet */
 	uint32_t next_vp;
 	bool batched; /* a driver that masks while it reads */
 	bool rung;    /* the callback ran */
@@ -126,6 +127,9 @@ struct vg {
 	uint64_t now; /* ns */
 	uint32_t seed;
 
+	/* who opens a channel sleeps until vg_work() */
+	bool lazy_open;
+	uint32_t late;
 	/* what the guest would like */
 	bool propose_6_0;
 	uint32_t max_version;		  /* as the module parameter; 0: all */

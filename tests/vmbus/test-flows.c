@@ -397,6 +397,62 @@ START_TEST(test_fin_waits)
 }
 END_TEST
 
+/* RESCIND that overtakes the guest's open would undo it. */
+START_TEST(test_closed_at_once)
+{
+	struct rig *r = rig_new_loaded(NULL, 5);
+	struct rig_flow *f = rig_flow_new(r);
+
+	r->hold = r->g->lazy_open = true;
+	f->v = vg_connect(r->g, 0, RIG_SERVICE + f->id, 0, 0);
+	while (!f->asked)
+		ck_assert(rig_step(r));
+	vmbh_sock_accept(f->s);
+	f->connected = true;
+	f->host_done = true;
+	vmbh_sock_close(f->s);
+	rig_settle(r);
+	ck_assert(f->v->state == VG_ESTABLISHED);
+	ck_assert_uint_eq(r->g->rescinds, 0);
+	rig_pass(r, 10);
+	ck_assert(f->v->state == VG_CLOSED && !f->v->timed_out);
+	rig_close_guest(f);
+	rig_settle(r);
+	rig_check_clean(r);
+	rig_free(r);
+}
+END_TEST
+
+/* A guest that gives no sign: 0, it is rescinded in the end; 1: or it closes;
+ * 2: or another bus goes on. */
+START_TEST(test_closed_unsettled)
+{
+	struct rig *r = rig_new_loaded(NULL, 5);
+	struct rig_flow *f = rig_connect_guest(r, 0);
+
+	f->v->chan->out.control[3] = 0;
+	rig_close_host(f);
+	rig_pass(r, 1000);
+	ck_assert_uint_eq(r->g->rescinds, 0);
+	if (_i == 0) {
+		rig_pass(r, 999);
+		ck_assert_uint_eq(r->g->rescinds, 0);
+		rig_pass(r, 10);
+	} else if (_i == 1) {
+		vg_unbind(r->g, f->v->chan);
+		rig_settle(r);
+	} else {
+		rig_reload(r);
+		rig_settle(r);
+	}
+	ck_assert_uint_eq(r->g->rescinds, 1);
+	rig_close_guest(f);
+	rig_settle(r);
+	rig_check_clean(r);
+	rig_free(r);
+}
+END_TEST
+
 START_TEST(test_unbind)
 {
 	struct rig *r = rig_new_loaded(NULL, 5);
@@ -447,6 +503,8 @@ static void fill(void *c)
 	tcase_add_test(c, test_slow_reader);
 	tcase_add_test(c, test_read_after_rescind);
 	tcase_add_test(c, test_fin_waits);
+	tcase_add_test(c, test_closed_at_once);
+	tcase_add_loop_test(c, test_closed_unsettled, 0, 3);
 	tcase_add_test(c, test_unbind);
 	tcase_add_test(c, test_connect_errors);
 }
