@@ -3,13 +3,18 @@
  * vsock-peer - one end of AF_VSOCK connections, told what to do with them
  *
  *	vsock-peer cid
- *	vsock-peer connect [-c CID] [-t MS] [-n COUNT] [-b BYTES] PORT
- *[ACTION...] vsock-peer listen [-n COUNT] [-b BYTES] PORT [ACTION...]
+ *	vsock-peer connect [OPTION...] PORT [ACTION...]
+ *	vsock-peer listen [-n COUNT] [-b BYTES] PORT [ACTION...]
  *
- * connect opens COUNT connections (default 1; CID 2, the host) and then does
- * each action on all of them before the next. listen serves COUNT connections
- * side by side, one process each. -b asks for socket buffers of that size.
- * Actions:
+ *	-c CID		connect there (2, the host)
+ *	-t MS		the connect timeout
+ *	-n COUNT	that many connections (1)
+ *	-r TIMES	all of that so often; only what fails is said, and
+ *			"repeated TIMES MS" at the end
+ *	-b BYTES	socket buffers of that size
+ *
+ * connect opens all connections and then does each action on all of them before
+ * the next. listen serves them side by side, one process each. Actions:
  *
  *	send:N		send N bytes of the pattern
  *	recv:N		receive exactly N bytes
@@ -56,7 +61,8 @@ struct tally {
 	bool as_sent; /* the pattern, so far */
 };
 
-static int count = 1;
+static int count = 1, times = 1;
+static bool quiet;
 static unsigned long long buffers; /* bytes; 0: as the kernel has them */
 static size_t chunk = 65536;
 static unsigned int pace_us;
@@ -110,6 +116,8 @@ static void say(int index, const char *fmt, ...)
 	va_list ap;
 	int n = 0;
 
+	if (quiet && !strstr(fmt, "failed") && !strstr(fmt, "refused"))
+		return;
 	if (count > 1)
 		n = snprintf(text, sizeof(text), "%d ", index);
 	va_start(ap, fmt);
@@ -318,6 +326,23 @@ static int do_connect(uint32_t cid, uint32_t port, uint32_t timeout_ms,
 	for (; *actions; actions++)
 		for (int i = 0; i < count; i++)
 			r |= act(i, fds[i], *actions);
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+	return r;
+}
+
+static int do_connects(uint32_t cid, uint32_t port, uint32_t timeout_ms,
+		       char **actions)
+{
+	uint64_t start = now_ms();
+	int r = 0;
+
+	quiet = times > 1;
+	for (int i = 0; i < times && r == 0; i++)
+		r = do_connect(cid, port, timeout_ms, actions);
+	if (quiet && r == 0)
+		printf("repeated %d %llu\n", times,
+		       (unsigned long long)(now_ms() - start));
 	return r;
 }
 
@@ -381,6 +406,7 @@ static int usage(void)
 {
 	fprintf(stderr, "usage: vsock-peer cid\n"
 			"       vsock-peer connect [-c CID] [-t MS] [-n COUNT] "
+			"[-r TIMES] "
 			"[-b BYTES] PORT [ACTION...]\n"
 			"       vsock-peer listen [-n COUNT] [-b BYTES] PORT "
 			"[ACTION...]\n");
@@ -399,13 +425,16 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "cid") == 0)
 		return do_cid();
 	optind = 2;
-	while ((c = getopt(argc, argv, "+c:t:n:b:")) != -1) {
+	while ((c = getopt(argc, argv, "+c:t:n:b:r:")) != -1) {
 		switch (c) {
 		case 'c':
 			cid = (uint32_t)strtoul(optarg, NULL, 0);
 			break;
 		case 't':
 			timeout_ms = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'r':
+			times = atoi(optarg);
 			break;
 		case 'b':
 			buffers = strtoull(optarg, NULL, 0);
@@ -421,7 +450,7 @@ int main(int argc, char **argv)
 		return usage();
 	port = (uint32_t)strtoul(argv[optind], NULL, 0);
 	if (strcmp(argv[1], "connect") == 0)
-		return do_connect(cid, port, timeout_ms, argv + optind + 1);
+		return do_connects(cid, port, timeout_ms, argv + optind + 1);
 	if (strcmp(argv[1], "listen") == 0)
 		return do_listen(port, argv + optind + 1);
 	return usage();

@@ -48,8 +48,9 @@ class HvGuest(vm.Agent):
                    "--serial2", "unix:" + port, "--timeout", "1500"]
         if where:
             command += ["--trace", self.trace]
-        if append:
-            command += ["--append", append]
+        append = " ".join((append, os.environ.get("GUEST_APPEND", "")))
+        if append.strip():
+            command += ["--append", append.strip()]
         if os.environ.get("DAEMON_BUILD"):
             # The leak sanitizer needs more than the sandbox allows.
             command += ["--sandbox", "none"]

@@ -34,6 +34,9 @@ def main():
         if here:
             return subprocess.run(command, env=dict(os.environ, **env)
                                   ).returncode
+        # QEMU's emulation of SVM lets XSETBV pass by KVM, whose guests then see
+        # a wrong size of the registers that XSAVE saves; 6.12 stops there.
+        env["GUEST_APPEND"] = "noxsave"
         builds = [os.environ["BUILD"]]
         if os.environ.get("DAEMON_BUILD"):
             builds.append(os.environ["DAEMON_BUILD"])
