@@ -12,9 +12,11 @@
  *	hold COUNT		as many at a time, until the next command
  *
  * Each is answered "done NANOSECONDS" (the guest's clock). BUFFER, if not 0, is
- * the size of both socket buffers, set before the connect; hv_sock makes its
- * rings from it. SO_SNDBUF doubles what it is given, so half is asked for.
- * Static, and may be the guest's script's only program.
+ * the size of both socket buffers; hv_sock makes its rings from it. SO_SNDBUF
+ * doubles what it is given, so half is asked for. hv_sock sets both to 24 KiB
+ * when a socket becomes one of its own, at the first connect(); so that one
+ *goes to a port where nobody is, and the sizes are set after it. Static, and
+ *may be the guest's script's only program.
  */
 #include <errno.h>
 #include <linux/vm_sockets.h>
@@ -22,10 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CONTROL 7000u
+#define NOBODY 7999u
 #define HELD_MAX 1024
 
 static char buf[1 << 20];
@@ -45,27 +49,52 @@ static long long now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-static int dial(unsigned int port, int buffer)
+static int try_connect(int fd, unsigned int port)
 {
 	struct sockaddr_vm sa = {
 		.svm_family = AF_VSOCK,
 		.svm_cid = VMADDR_CID_HOST,
 		.svm_port = port,
 	};
-	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return connect(fd, (struct sockaddr *)&sa, sizeof(sa));
+}
+
+static void time_limit(int fd, long seconds, long microseconds)
+{
+	struct timeval tv = { .tv_sec = seconds, .tv_usec = microseconds };
+
+	if (setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &tv,
+		       sizeof(tv)) < 0)
+		die("time limit");
+}
+
+static void set_buffers(int fd, int buffer)
+{
 	int half = buffer / 2;
 	/* virtio-vsock does not look at the socket's buffers but at this */
 	unsigned long long credit = (unsigned long long)buffer;
 
+	time_limit(fd, 0, 1000);
+	if (try_connect(fd, NOBODY) == 0)
+		die("somebody is there");
+	time_limit(fd, 30, 0);
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half)) < 0 ||
+	    setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &credit,
+		       sizeof(credit)) < 0)
+		die("buffer sizes");
+}
+
+static int dial(unsigned int port, int buffer)
+{
+	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
 	if (fd < 0)
 		die("socket");
-	if (buffer &&
-	    (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)) < 0 ||
-	     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half)) < 0 ||
-	     setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &credit,
-			sizeof(credit)) < 0))
-		die("buffer sizes");
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+	if (buffer)
+		set_buffers(fd, buffer);
+	if (try_connect(fd, port) < 0)
 		die("connect");
 	return fd;
 }
