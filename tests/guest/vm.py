@@ -118,14 +118,14 @@ def kernel_directory(kernel=None):
     return r.stdout.strip().splitlines()[-1]
 
 
-def make_initramfs(kernel, output, programs, agent, modules=None):
+def make_initramfs(kernel, output, programs, agent, modules=None, words=()):
     command = [os.path.join(SCRIPTS, "guest-initramfs"), "--kernel", kernel,
                "--output", output, "--agent", agent]
     if modules is not None:
         command += ["--modules", modules]
     for p in programs:
         command += ["--add", p]
-    subprocess.run(command, check=True)
+    subprocess.run(command + list(words), check=True)
 
 
 class Agent:

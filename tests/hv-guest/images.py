@@ -4,17 +4,41 @@
     vmlinuz             $KERNEL's
     initramfs           for most: the agent, vsock-peer, hv_vmbus and hv_sock
     initramfs-kexec     the same, with a second kernel to start
-    initramfs-programs  the same, with Python, socat and a module of ours
+    initramfs-programs  the same, with Python and socat
+    initramfs-module    the same, with a kernel module of ours
 """
 import os
 import shutil
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "guest"))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), d)
+                for d in ("guest", "nested")]
+import machine  # noqa: E402
 import vm  # noqa: E402
 
 MODULES = "hv_vmbus,hv_sock"
+MODULE = os.path.join(HERE, "module")
+
+
+def kernel_module(kernel, directory):
+    """Ours, built against the headers of that kernel's package."""
+    with open(os.path.join(kernel, "release")) as f:
+        headers = "/lib/modules/%s/build" % f.read().strip()
+    if not os.path.isdir(headers):
+        raise vm.GuestError("%s is not there (Debian: linux-headers-cloud-amd64"
+                            ", of the same version)" % headers)
+    build = os.path.join(directory, "module")
+    shutil.copytree(MODULE, build)
+    r = subprocess.run(["make", "-s", "-C", headers, "M=" + build, "modules"],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True)
+    if r.returncode:
+        raise vm.GuestError("the kernel module does not build:\n" + r.stdout)
+    shutil.move(os.path.join(build, "hvs_kernel_test.ko"), directory)
+    shutil.rmtree(build)
+    return os.path.join(directory, "hvs_kernel_test.ko")
 
 
 def make(directory, modules):
@@ -22,11 +46,12 @@ def make(directory, modules):
     kernel = vm.kernel_directory()
     programs = os.environ["GUEST_PROGRAMS"]
 
-    def image(name, more=()):
+    def image(name, more=(), words=()):
         path = os.path.join(directory, name)
         vm.make_initramfs(kernel, path,
                           [os.path.join(programs, "vsock-peer")] + list(more),
-                          os.path.join(programs, "guest-agent"), MODULES)
+                          os.path.join(programs, "guest-agent"), MODULES,
+                          words)
         return path
 
     vmlinuz = os.path.join(directory, "vmlinuz")
@@ -36,3 +61,10 @@ def make(directory, modules):
         image("initramfs-kexec", [os.path.join(programs, "kexec-into"),
                                   vmlinuz + ":kexec/vmlinuz",
                                   base + ":kexec/initramfs"])
+    if "guest_programs" in modules:
+        image("initramfs-programs",
+              ["%s:/usr/bin/python3" % os.path.realpath("/usr/bin/python3"),
+               shutil.which("socat")], machine.python_files())
+    if "guest_module" in modules:
+        image("initramfs-module", [kernel_module(kernel, directory) +
+                                   ":module.ko"])

@@ -69,6 +69,20 @@ def links(folder):
                 yield path, os.readlink(path)
 
 
+def python_files():
+    """For guest-initramfs: what /usr/bin/python3 needs beside itself."""
+    library = subprocess.run(
+        ["/usr/bin/python3", "-c", "import os; print(os.__file__)"],
+        stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    library = os.path.dirname(library)
+    words = ["--tree", library]
+    # what its own modules are linked with
+    for name in os.listdir(os.path.join(library, "lib-dynload")):
+        path = os.path.join(library, "lib-dynload", name)
+        words += ["--add", "%s:%s" % (path, path)]
+    return words
+
+
 def initramfs(kernel, builds, output, agent, more=(), qemu=False):
     """Everything that tests need, at the same paths as here."""
     command = [os.path.join(vm.SCRIPTS, "guest-initramfs"), "--kernel", kernel,
@@ -79,15 +93,7 @@ def initramfs(kernel, builds, output, agent, more=(), qemu=False):
         if not path:
             raise vm.GuestError("%s is not installed here" % name)
         command += ["--add", "%s:%s" % (os.path.realpath(path), path)]
-    library = subprocess.run(
-        ["/usr/bin/python3", "-c", "import os; print(os.__file__)"],
-        stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    library = os.path.dirname(library)
-    command += ["--tree", library]
-    # what python's own modules are linked with
-    for name in os.listdir(os.path.join(library, "lib-dynload")):
-        path = os.path.join(library, "lib-dynload", name)
-        command += ["--add", "%s:%s" % (path, path)]
+    command += python_files()
     for folder in ("tests", "scripts", "bench", "examples"):
         command += ["--tree", os.path.join(TOP, folder)]
     for build in builds:
