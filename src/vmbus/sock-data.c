@@ -241,6 +241,8 @@ bool vmbh_sock_release(struct vmbh_sock *s)
 		return false;
 	news = ring_in_release(&rings->in);
 	r = ring_out_release(&rings->out, s->blocked);
+	if (r > 0)
+		s->blocked = false; /* told */
 	enter(s->h);
 	if (r < 0)
 		corrupt(s, "the read index is not valid");

@@ -159,9 +159,35 @@ static bool guest_writes(struct rig_flow *f)
 	return moved;
 }
 
+bool rig_release(struct rig *r)
+{
+	bool did = false;
+
+	for (unsigned int i = 0; r->polls && i < r->nflows; i++) {
+		struct rig_flow *f = &r->flows[i];
+
+		if (f->s && f->connected && vmbh_sock_release(f->s)) {
+			f->host.woken = true;
+			did = did || !f->host_stalls;
+		}
+	}
+	return did;
+}
+
+static void looks(struct rig_flow *f)
+{
+	if (rig_random(f->r, 2))
+		vmbh_sock_hold(f->s);
+	if (vmbh_sock_pending(f->s))
+		f->host.woken = true;
+}
+
 bool rig_move(struct rig_flow *f)
 {
 	bool moved = false;
+
+	if (f->r->polls && f->s && f->connected)
+		looks(f);
 
 	if (f->from_host && !f->v && !f->guest_done && f->r->g->loaded)
 		f->v = vg_accept(f->r->g, RIG_SERVICE + f->id);

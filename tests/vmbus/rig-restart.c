@@ -49,9 +49,13 @@ static void on_restored(void *ctx, struct vmbh_sock *s, uint64_t tag)
 
 void rig_reload(struct rig *r)
 {
-	size_t size = vmbh_save(r->h, NULL, 0);
-	uint8_t *buf = malloc(size);
 	bool ready = r->ready;
+	uint8_t *buf;
+	size_t size;
+
+	(void)rig_release(r);
+	size = vmbh_save(r->h, NULL, 0);
+	buf = malloc(size);
 
 	ck_assert_ptr_nonnull(buf);
 	ck_assert_uint_eq(vmbh_save(r->h, buf, size), size);

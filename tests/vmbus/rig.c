@@ -312,7 +312,7 @@ bool rig_step(struct rig *r)
 	for (unsigned int i = 0; i < r->nflows; i++)
 		if (rig_move(&r->flows[i]))
 			did = true;
-	return did;
+	return did || rig_release(r);
 }
 
 void rig_settle(struct rig *r)

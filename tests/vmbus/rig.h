@@ -54,6 +54,7 @@ struct rig {
 	bool hold;	      /* accept or refuse later */
 	bool refuse;
 	bool admit_none;
+	bool polls; /* programs of the host look, until nothing happens */
 	bool ready;
 	bool check_vp; /* doorbells go to where the guest has the channel */
 	uint64_t mapped, unmapped;
@@ -92,6 +93,8 @@ struct rig_flow *rig_flow_new(struct rig *r);
 /* The guest's program listens or connects; settled. NULL: it did not work. */
 struct rig_flow *rig_connect_guest(struct rig *r, uint32_t buf);
 struct rig_flow *rig_connect_host(struct rig *r);
+/* Nobody looks any more: guests ring. Return: there was something. */
+bool rig_release(struct rig *r);
 /* Programs of @f try to go on. Return: something moved. */
 bool rig_move(struct rig_flow *f);
 void rig_close_host(struct rig_flow *f);

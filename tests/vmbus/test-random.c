@@ -217,6 +217,8 @@ static void run(uint32_t seed)
 
 	r->g->propose_6_0 = seed % 2;
 	r->g->vp = seed % VG_VPS;
+	r->g->lazy_open = seed % 4 == 1;
+	r->polls = seed % 4 >= 2;
 	r->check_vp = config.max_version == VMBH_VERSION_5_3;
 	r->packets_per_peek = 2 + seed % 30;
 	vg_load(r->g);
