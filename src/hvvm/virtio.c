@@ -21,6 +21,8 @@
 #include "hvvm/virtio-kind.h"
 #include "hvvm/virtio-mmio.h"
 
+#define BEGIN_LIMIT_MS 10000
+
 struct ring {
 	bool running;
 	int kick, call;
@@ -337,8 +339,8 @@ static int connect_back(struct virtio_device *d)
 			strerror(-r));
 		return r;
 	}
-	d->back.give_up = give_up;
-	d->back.ctx = d->m;
+	/* nobody can be heard meanwhile, not even a signal */
+	d->back.limit_ms = BEGIN_LIMIT_MS;
 	r = vhost_user_begin(&d->back, protocol);
 	if (r == 0)
 		r = vhost_user_set_memory(&d->back, &d->m->memory);
@@ -351,6 +353,9 @@ static int connect_back(struct virtio_device *d)
 			d->spec.option, wrong);
 		return -EPROTO;
 	}
+	d->back.limit_ms = VHOST_USER_LIMIT_MS;
+	d->back.give_up = give_up;
+	d->back.ctx = d->m;
 	return 0;
 }
 
