@@ -27,7 +27,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -277,8 +276,10 @@ static void __attribute__((noreturn)) child(const char *command, int to)
 static bool relay(int from)
 {
 	static char buf[65536];
-	ssize_t n = read(from, buf, sizeof(buf));
+	ssize_t n;
 
+	errno = 0; /* at the end nobody sets it */
+	n = read(from, buf, sizeof(buf));
 	if (n > 0)
 		write_all(out, buf, (size_t)n);
 	return n > 0 || (n < 0 && errno == EINTR);
@@ -299,21 +300,22 @@ static bool reap(pid_t pid, int *ret_status)
 	return ended;
 }
 
-static void follow(pid_t pid, int from, int signals)
+static void on_child(int sig)
 {
-	struct pollfd p[] = { { .fd = from, .events = POLLIN },
-			      { .fd = signals, .events = POLLIN } };
-	struct signalfd_siginfo si;
-	int status = 0;
-	bool ended = false;
+	(void)sig; /* only ends a ppoll() */
+}
 
-	while (!ended) {
-		if (poll(p, 2, -1) < 0)
-			continue;
-		if (p[0].revents && !relay(from) && errno != EAGAIN)
-			p[0].fd = -1;
-		if (p[1].revents && read(signals, &si, sizeof(si)) > 0)
-			ended = reap(pid, &status);
+static void follow(pid_t pid, int from, const sigset_t *waiting)
+{
+	struct pollfd p = { .fd = from, .events = POLLIN };
+	int status = 0;
+
+	while (!reap(pid, &status)) {
+		p.revents = 0;
+		(void)ppoll(&p, 1, NULL, waiting);
+		/* all its ends closed: only the process is waited for */
+		if (p.revents && !relay(from) && errno != EAGAIN)
+			p.fd = -1;
 	}
 	/* what is left; who still writes does not hold us up */
 	while (relay(from))
@@ -327,16 +329,18 @@ static void follow(pid_t pid, int from, int signals)
 
 static void run(void)
 {
+	struct sigaction sa = { .sa_handler = on_child };
 	char *command = slurp("/.hvvm/command");
-	int p[2], signals;
-	sigset_t set;
+	sigset_t set, before;
+	int p[2];
 	pid_t pid;
 
+	/* not signalfd(): small kernels lack it */
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (!command || signals < 0 || pipe2(p, O_CLOEXEC) < 0) {
+	sigprocmask(SIG_BLOCK, &set, &before);
+	sigaction(SIGCHLD, &sa, NULL);
+	if (!command || pipe2(p, O_CLOEXEC) < 0) {
 		tell("failed", "the command: %s", strerror(errno));
 		return;
 	}
@@ -349,7 +353,7 @@ static void run(void)
 		return;
 	}
 	(void)fcntl(p[0], F_SETFL, O_NONBLOCK);
-	follow(pid, p[0], signals);
+	follow(pid, p[0], &before);
 }
 
 int main(void)
