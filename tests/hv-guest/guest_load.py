@@ -11,8 +11,8 @@ import tap
 from flows import crc
 
 PORT = 7300
-MANY = 500
-TIMES = 4000 if hv.LONG else 300
+MANY = 500 if hv.LONG else 150
+TIMES = 4000 if hv.LONG else 200
 
 
 class Load(hv.HvStack):
@@ -65,7 +65,7 @@ def clean(f, run):
     tap.same(log, "", "complaints in the guest's log")
 
 
-def test_500_at_once(f):
+def test_many_at_once(f):
     f.service("many", PORT)
     with stack.Echo(f.library, hvs.WILDCARD, hvs.port(PORT)) as e:
         out = f.guest.run("vsock-peer connect -n %d %d swap:2000 shut eof" % (
@@ -76,7 +76,7 @@ def test_500_at_once(f):
     f.guest.nothing_left()
 
 
-def test_500_to_the_guest(f):
+def test_many_to_the_guest(f):
     job = f.guest.start("vsock-peer listen -n %d %d echo" % (MANY, PORT + 1))
     job.expect("listening")
     sockets = [f.library.dial(f.vmid, hvs.port(PORT + 1), 20000)
