@@ -60,12 +60,14 @@ class BackEnd:
 class Disk(BackEnd):
     def __init__(self, work, name, image, queues=1):
         path = os.path.join(work, name + ".sock")
+        driver = "file" if os.path.isfile(image) else "host_device"
         self.monitor = os.path.join(work, name + ".qmp")
         super().__init__(work, name, [
             programs()[0],
             "--chardev", "socket,id=m,server=on,wait=off,path=" + self.monitor,
             "--monitor", "chardev=m",
-            "--blockdev", "driver=file,node-name=file,filename=" + image,
+            "--blockdev", "driver=%s,node-name=file,filename=%s" % (
+                driver, image),
             "--blockdev", "driver=raw,node-name=disk,file=file",
             "--export", "type=vhost-user-blk,id=e,node-name=disk,writable=on,"
             "num-queues=%d,addr.type=unix,addr.path=%s" % (queues, path)])
@@ -89,14 +91,14 @@ class Disk(BackEnd):
 
 
 class Share(BackEnd):
-    def __init__(self, work, name, folder):
+    def __init__(self, work, name, folder, cache="auto"):
         path = os.path.join(work, name + ".sock")
         program = programs()[1]
         if "libexec" in program:
             command = ["--socket-path", path, "--shared-dir", folder,
-                       "--sandbox", "chroot"]
+                       "--sandbox", "chroot", "--cache", cache]
         else:
             command = ["--socket-path=" + path, "-o", "source=" + folder,
-                       "-o", "sandbox=chroot"]
+                       "-o", "sandbox=chroot", "-o", "cache=" + cache]
             os.makedirs("/var/run/virtiofsd", exist_ok=True)
         super().__init__(work, name, [program] + command)
