@@ -6,6 +6,7 @@ Runs where KVM works (run.py); the guest has two disks and one folder.
 import hashlib
 import os
 import re
+import signal
 import subprocess
 
 import backends
@@ -46,6 +47,8 @@ class STACK:
             self.share_proxy = self.proxy(self.share)
             self.guest = hv.HvGuest(
                 hvs.find(os.environ["BUILD"], "hvvm"), self.work, (),
+                # more than there is room for below 4 GiB: in two places
+                memory="3200M",
                 options=("--no-vmbus", "--vhost-user", "blk:" + self.disk.path,
                          "--vhost-user",
                          "blk:" + self.raw_proxy.path, "--vhost-user",
@@ -206,6 +209,27 @@ def test_back_end_that_answers_nonsense(f):
         "GET_VRING_BASE: its reply is none" % f.share_proxy.path],
         "what hvvm said")
     f.guest.run("cmp /mnt/c /mnt/a1").ok(60)
+
+
+def waiting(pid):
+    """Does a processor's thread wait for something that is polled?"""
+    tasks = "/proc/%d/task" % pid
+    for task in os.listdir(tasks):
+        with open(os.path.join(tasks, task, "comm")) as c, \
+                open(os.path.join(tasks, task, "wchan")) as w:
+            if c.read().startswith("vcpu") and "sys_poll" in w.read():
+                return True
+    return False
+
+
+def test_end_while_a_back_end_does_not_answer(f):
+    f.guest.run("umount /mnt; sync").ok()
+    os.kill(f.disk.process.pid, signal.SIGSTOP)
+    f.guest.start("echo virtio0 >/sys/bus/virtio/drivers/virtio_blk/unbind")
+    stack.until("a processor waits", lambda: waiting(f.guest.pid))
+    f.guest.process.terminate()
+    tap.same(f.guest.wait(10), 125, "status")
+    tap.same(f.said(f.disk.path), [], "what hvvm said")
 
 
 def run_hvvm(f, *devices):
