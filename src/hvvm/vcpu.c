@@ -213,14 +213,15 @@ static void on_crash(struct vcpu *v, uint64_t control)
 	machine_end(m, END_PANIC);
 }
 
-static void on_msr(struct vcpu *v)
+/* Return: go on? After its last words a processor stays where it said them. */
+static bool on_msr(struct vcpu *v)
 {
 	uint32_t i = v->run->msr.index - MSR_CRASH_FIRST;
 
 	v->run->msr.error = 0;
 	if (i > MSR_CRASH_CONTROL - MSR_CRASH_FIRST) {
 		v->run->msr.error = 1;
-		return;
+		return true;
 	}
 	if (v->run->exit_reason == KVM_EXIT_X86_RDMSR)
 		v->run->msr.data = i < ARRAY_LEN(v->crash)
@@ -230,6 +231,7 @@ static void on_msr(struct vcpu *v)
 		v->crash[i] = v->run->msr.data;
 	else
 		on_crash(v, v->run->msr.data);
+	return !v->panicked;
 }
 
 static void on_system_event(struct vcpu *v)
@@ -262,8 +264,7 @@ static bool on_exit(struct vcpu *v)
 		return true;
 	case KVM_EXIT_X86_RDMSR:
 	case KVM_EXIT_X86_WRMSR:
-		on_msr(v);
-		return true;
+		return on_msr(v);
 	case KVM_EXIT_SHUTDOWN: /* triple fault */
 		machine_end(v->m, END_RESET);
 		return false;
