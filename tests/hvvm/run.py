@@ -93,7 +93,9 @@ def main():
                 line = job.next(1500)
                 if line is None:
                     return job.status
-                print(line, flush=True)
+                # notes: to where meson shows them when a test has failed
+                print(line, flush=True, file=sys.stderr
+                      if line.startswith("#") else sys.stdout)
 
 
 sys.exit(main())

@@ -53,7 +53,7 @@ struct filter {
 	unsigned int count;
 	int text, pcap; /* -1 */
 	uint64_t began;
-	TAILQ_HEAD(, late) late;
+	TAILQ_HEAD(late_list, late) late;
 	unsigned int nlate;
 	struct ev_timer first; /* rules that wait for no message */
 };
@@ -290,10 +290,12 @@ int filter_out(void *ctx, uint32_t vp, const void *message, size_t len)
 	struct vm *vm = ctx;
 	struct filter *f = vm->filter;
 	enum fate fate = PASSED;
+	struct late *last;
 	int r;
 
 	if (!f)
 		return vps_post(vm, vp, message, len);
+	last = TAILQ_LAST(&f->late, late_list);
 	if (!apply(f, false, vp, 0, 1, message, len, &fate)) {
 		trace(f, false, vp, message, len, fate);
 		return 0;
@@ -301,6 +303,9 @@ int filter_out(void *ctx, uint32_t vp, const void *message, size_t len)
 	r = vps_post(vm, vp, message, len);
 	if (r == 0)
 		trace(f, false, vp, message, len, fate);
+	else /* it comes again, and so will what was to follow it */
+		while (TAILQ_LAST(&f->late, late_list) != last)
+			late_free(TAILQ_LAST(&f->late, late_list));
 	return r;
 }
 
