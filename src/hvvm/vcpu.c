@@ -249,6 +249,17 @@ static void on_system_event(struct vcpu *v)
 	}
 }
 
+/* As on a PC: a reset, which is how some kernels reboot. */
+static void on_triple_fault(struct vcpu *v)
+{
+	struct kvm_regs r = { 0 };
+
+	(void)ioctl(v->fd, KVM_GET_REGS, &r);
+	log_info("processor %u: triple fault at %#llx", v->index,
+		 (unsigned long long)r.rip);
+	machine_end(v->m, END_RESET);
+}
+
 /* Return: go on? */
 static bool on_exit(struct vcpu *v)
 {
@@ -265,8 +276,8 @@ static bool on_exit(struct vcpu *v)
 	case KVM_EXIT_X86_RDMSR:
 	case KVM_EXIT_X86_WRMSR:
 		return on_msr(v);
-	case KVM_EXIT_SHUTDOWN: /* triple fault */
-		machine_end(v->m, END_RESET);
+	case KVM_EXIT_SHUTDOWN:
+		on_triple_fault(v);
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
 		on_system_event(v);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """corefile - an ELF core of a guest's, read by its own program headers"""
+import mmap
 import struct
 
 PT_LOAD, PT_NOTE = 1, 4
@@ -10,7 +11,7 @@ IMAGE = 0xffffffff80000000
 class Core:
     def __init__(self, path):
         with open(path, "rb") as f:
-            self.data = f.read()
+            self.data = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
         e = struct.unpack_from("<16sHHIQQQIHHHHHH", self.data)
         assert e[0][:5] == b"\x7fELF\2" and e[1] == 4 and e[2] == 62, e
         self.loads, self.cpus, self.info = [], [], ""
@@ -45,5 +46,6 @@ class Core:
     def at(self, va, n):
         for start, _, offset, size in self.loads:
             if start <= va < start + size:
-                return self.data[offset + va - start:][:n]
+                offset += va - start
+                return self.data[offset:offset + n]
         raise AssertionError("0x%x is not in the core" % va)

@@ -78,7 +78,7 @@ class HvGuest(vm.Agent):
 
     def console_text(self):
         text = super().console_text()
-        return "\n".join(text.splitlines()[-60:]) + "\n"
+        return "\n".join(text.splitlines()[-600:]) + "\n"
 
     def texts(self):
         """What is worth reading when something failed."""

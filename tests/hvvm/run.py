@@ -91,6 +91,9 @@ def main():
                           " exec " + " ".join(command))
             while True:
                 line = job.next(1500)
+                if line is None and job.status is None:
+                    sys.exit("the outer machine has ended; its console:\n" +
+                             m.console_text()[-8000:])
                 if line is None:
                     return job.status
                 # notes: to where meson shows them when a test has failed
