@@ -178,6 +178,9 @@ static void on_io(struct vcpu *v)
 			(void)bus_write(&v->m->pio, v->run->io.port, p,
 					v->run->io.size);
 		p += v->run->io.size;
+		/* one instruction can be thousands of waits for a reader */
+		if (vcpu_stopping(v))
+			break;
 	}
 }
 

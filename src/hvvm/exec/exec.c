@@ -123,7 +123,7 @@ static void flush_out(struct exec *e)
 		if (n < 0 && errno == EINTR && !atomic_load(&e->m->stopping))
 			continue;
 		if (n < 0 && errno == EINTR)
-			return; /* nobody reads, and this is the end */
+			break; /* nobody reads, and this is the end */
 		if (n < 0) {
 			log_err("standard output: %s", strerror(errno));
 			e->broken = true;
@@ -132,7 +132,10 @@ static void flush_out(struct exec *e)
 		}
 		at += (size_t)n;
 	}
-	e->out_len = 0;
+	if (e->broken)
+		at = e->out_len;
+	e->out_len -= at;
+	memmove(e->out, e->out + at, e->out_len);
 }
 
 /* The same where waiting for the reader must not hold up all. */
@@ -147,6 +150,8 @@ static void flush_out_within(struct exec *e, int ms)
 static void take_out(struct exec *e, const uint8_t *data, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
+		if (e->out_len == sizeof(e->out))
+			break; /* flush_out() has given up: it is the end */
 		e->out[e->out_len++] = (char)data[i];
 		if (e->out_len == sizeof(e->out) || data[i] == '\n')
 			flush_out(e);
