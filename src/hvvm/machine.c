@@ -285,8 +285,7 @@ static int start(struct machine *m)
 static void stop(struct machine *m)
 {
 	atomic_store(&m->stopping, true);
-	for (unsigned int i = 0; i < m->count; i++)
-		vcpu_stop(&m->vcpus[i]);
+	vcpu_stop(m->vcpus, m->count);
 }
 
 /* All as after power-on, but for the processes beside us. */

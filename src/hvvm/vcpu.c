@@ -346,21 +346,30 @@ int vcpu_start(struct vcpu *v)
 	return 0;
 }
 
-void vcpu_stop(struct vcpu *v)
+void vcpu_stop(struct vcpu *v, unsigned int count)
 {
 	struct timespec ts;
+	bool left;
 
-	if (!v->started)
-		return;
-	/* one that hits just before the thread waits is lost: again */
+	/* A signal that hits just before the thread waits is lost: again. All
+	 * get theirs: one may wait for a lock that another one holds. */
 	do {
-		pthread_kill(v->thread, STOP_SIGNAL);
+		left = false;
+		for (unsigned int i = 0; i < count; i++)
+			if (v[i].started)
+				pthread_kill(v[i].thread, STOP_SIGNAL);
 		clock_gettime(CLOCK_REALTIME, &ts);
 		ts.tv_nsec += 20000000;
 		if (ts.tv_nsec >= 1000000000) {
 			ts.tv_sec++;
 			ts.tv_nsec -= 1000000000;
 		}
-	} while (pthread_timedjoin_np(v->thread, NULL, &ts) == ETIMEDOUT);
-	v->started = false;
+		for (unsigned int i = 0; i < count; i++) {
+			if (!v[i].started)
+				continue;
+			v[i].started = pthread_timedjoin_np(v[i].thread, NULL,
+							    &ts) == ETIMEDOUT;
+			left = left || v[i].started;
+		}
+	} while (left);
 }

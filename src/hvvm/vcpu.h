@@ -33,9 +33,10 @@ int vcpu_new(struct machine *m, unsigned int index, size_t run_len,
 void vcpu_free(struct vcpu *v);
 /** vcpu_boot() - registers for the kernel's entry; on the first processor */
 int vcpu_boot(struct vcpu *v, const struct boot_result *b);
-/** vcpu_start(), vcpu_stop() - its thread */
+/** vcpu_start() - its thread */
 int vcpu_start(struct vcpu *v);
-void vcpu_stop(struct vcpu *v);
+/** vcpu_stop() - the threads of @count of them, together */
+void vcpu_stop(struct vcpu *v, unsigned int count);
 /** vcpu_signals() - how vcpu_stop() interrupts one; once per process */
 void vcpu_signals(void);
 /** vcpu_stopping() - should whoever waits on this thread give up? */
