@@ -120,6 +120,8 @@ static void on_client(struct ev_io *io, uint32_t events)
 
 static void client_gone(struct console *c)
 {
+	/* a processor may be writing to one that reads no more, locked */
+	(void)shutdown(c->in, SHUT_RDWR);
 	pthread_mutex_lock(&c->lock);
 	close(c->in);
 	c->in = c->out = -1;
