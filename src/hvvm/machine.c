@@ -33,10 +33,15 @@
 
 void machine_end(struct machine *m, enum machine_end end)
 {
-	int none = END_NONE;
+	int before = END_NONE;
 	uint64_t one = 1;
+	bool noted = atomic_compare_exchange_strong(&m->end, &before, end);
 
-	if (atomic_compare_exchange_strong(&m->end, &none, end))
+	/* a guest that only begins again does not make us forget these */
+	if (!noted && before == END_RESET && !m->o->no_reboot &&
+	    (end == END_KILLED || end == END_TIMEOUT))
+		noted = atomic_compare_exchange_strong(&m->end, &before, end);
+	if (noted)
 		(void)!write(m->event, &one, sizeof(one));
 }
 

@@ -85,7 +85,8 @@ int machine_new(const struct options *o, struct machine *m);
 int machine_run(struct machine *m);
 void machine_free(struct machine *m);
 
-/** machine_end() - from any thread: this is the end; the first one counts */
+/** machine_end() - from any thread: this is the end; the first one counts, but
+ * END_KILLED and END_TIMEOUT also where the machine would only begin again */
 void machine_end(struct machine *m, enum machine_end end);
 /** machine_fail() - the same with END_FAILED and a reason */
 void machine_fail(struct machine *m, const char *fmt, ...)
