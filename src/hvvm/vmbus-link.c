@@ -127,5 +127,9 @@ int vmbus_link_ask(struct vmbus_link *l, struct vmbu_request *r, const int *fds,
 		drop(&l->in);
 		return -EPIPE;
 	}
-	return ret->error ? -(int)(ret->error & 0xffff) : 0;
+	/* whatever number it says, it is not success: there is no body then */
+	if (ret->error)
+		return ret->error & 0xffff ? -(int)(ret->error & 0xffff)
+					   : -EPROTO;
+	return 0;
 }
