@@ -11,9 +11,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+
+#define END_LIMIT_MS 5000u /* between SIGTERM and SIGKILL */
 
 int vmbus_link_spawn(struct vmbus_link *l, char **argv, int child_fd,
 		     int our_fd)
@@ -55,17 +58,32 @@ int vmbus_link_connect(struct vmbus_link *l, const char *path)
 	return 0;
 }
 
+static void end_process(pid_t pid)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	/* its end of the connection has told it already */
+	(void)kill(pid, SIGTERM);
+	for (unsigned int i = 0; i < END_LIMIT_MS; i++) {
+		pid_t p = waitpid(pid, NULL, WNOHANG);
+
+		if (p > 0 || (p < 0 && errno != EINTR))
+			return;
+		(void)nanosleep(&moment, NULL);
+	}
+	/* it is stopped, or does not want to */
+	(void)kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 void vmbus_link_close(struct vmbus_link *l)
 {
 	if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
-	if (l->pid > 0) {
-		/* its end of the connection has told it already */
-		(void)kill(l->pid, SIGTERM);
-		while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	if (l->pid > 0)
+		end_process(l->pid);
 	l->pid = 0;
 }
 
