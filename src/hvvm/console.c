@@ -20,11 +20,22 @@
 static void on_input(struct ev_io *io, uint32_t events);
 static void client_gone(struct console *c);
 
+/* What has been read, to the guest. Return: has it taken all? */
+static bool give(struct console *c)
+{
+	c->kept_at += serial_input(c->serial, c->kept + c->kept_at,
+				   c->kept_len - c->kept_at);
+	return c->kept_at == c->kept_len;
+}
+
 static void on_again(struct ev_timer *t)
 {
 	struct console *c = container_of(t, struct console, again);
 
-	(void)ev_io_start(c->ev, &c->io, c->in, EPOLLIN, on_input);
+	if (c->terminal || give(c))
+		(void)ev_io_start(c->ev, &c->io, c->in, EPOLLIN, on_input);
+	else
+		(void)ev_timer_start(c->ev, &c->again, AGAIN_MS, on_again);
 }
 
 /* What is left of @n bytes once our own keys are out. */
@@ -52,12 +63,10 @@ static size_t keys(struct console *c, uint8_t *data, size_t n)
 static void on_input(struct ev_io *io, uint32_t events)
 {
 	struct console *c = container_of(io, struct console, io);
-	uint8_t buf[256];
-	size_t taken;
 	ssize_t n;
 
 	(void)events;
-	n = read(c->in, buf, sizeof(buf));
+	n = read(c->in, c->kept, sizeof(c->kept));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0) {
@@ -69,9 +78,10 @@ static void on_input(struct ev_io *io, uint32_t events)
 		return;
 	}
 	if (c->terminal)
-		n = (ssize_t)keys(c, buf, (size_t)n);
-	taken = serial_input(c->serial, buf, (size_t)n);
-	if (taken < (size_t)n) {
+		n = (ssize_t)keys(c, c->kept, (size_t)n);
+	c->kept_at = 0;
+	c->kept_len = (size_t)n;
+	if (!give(c)) {
 		/* typed faster than the guest reads */
 		ev_io_stop(&c->io);
 		(void)ev_timer_start(c->ev, &c->again, AGAIN_MS, on_again);

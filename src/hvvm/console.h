@@ -3,8 +3,9 @@
  * console.h - a serial port, joined to a terminal, a pseudo terminal, a file or
  * a socket
  *
- * On a terminal Ctrl-A x ends the machine, Ctrl-A Ctrl-A is one Ctrl-A. What a
- * terminal says in is read only as fast as the guest takes it.
+ * On a terminal Ctrl-A x ends the machine, Ctrl-A Ctrl-A is one Ctrl-A. What is
+ * typed there while the guest is full is lost, for Ctrl-A x must be heard;
+ * anything else is read only as fast as the guest takes it.
  */
 #ifndef HVVM_CONSOLE_H
 #define HVVM_CONSOLE_H
@@ -28,6 +29,8 @@ struct console {
 	int listen;	      /* -1: no socket */
 	const char *path;     /* of it, once it is there */
 	bool terminal, escape, owned;
+	uint8_t kept[256]; /* read, for a guest that is full */
+	size_t kept_at, kept_len;
 	struct termios before;
 	void (*quit)(void *ctx); /* Ctrl-A x */
 	void *ctx;
