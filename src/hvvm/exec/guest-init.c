@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #define MODULES_DIR "/lib/modules/hvvm"
+#define RELAY 65536 /* bytes at once */
 
 static int out = -1, control = -1;
 
@@ -275,7 +276,7 @@ static void __attribute__((noreturn)) child(const char *command, int to)
 /* What the pipe holds. Return: may there be more? */
 static bool relay(int from)
 {
-	static char buf[65536];
+	static char buf[RELAY];
 	ssize_t n;
 
 	errno = 0; /* at the end nobody sets it */
@@ -308,7 +309,7 @@ static void on_child(int sig)
 static void follow(pid_t pid, int from, const sigset_t *waiting)
 {
 	struct pollfd p = { .fd = from, .events = POLLIN };
-	int status = 0;
+	int status = 0, left = 0;
 
 	while (!reap(pid, &status)) {
 		p.revents = 0;
@@ -318,7 +319,8 @@ static void follow(pid_t pid, int from, const sigset_t *waiting)
 			p.fd = -1;
 	}
 	/* what is left; who still writes does not hold us up */
-	while (relay(from))
+	(void)ioctl(from, FIONREAD, &left);
+	for (; left > 0 && relay(from); left -= RELAY)
 		continue;
 	tcdrain(out);
 	if (WIFSIGNALED(status))
