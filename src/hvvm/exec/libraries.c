@@ -226,8 +226,18 @@ static int each(struct libraries *l, const char *by,
 	char path[PATH_MAX], text[300];
 	int r = 0;
 
-	if (p->interpreter && *p->interpreter == '/')
+	if (p->interpreter && *p->interpreter == '/') {
+		/* a program may name any file there */
+		if (!suits(p->interpreter)) {
+			log_escape(p->interpreter, strlen(p->interpreter), text,
+				   sizeof(text));
+			log_err("%s needs the interpreter %s, which is not "
+				"here",
+				by, text);
+			return -ENOENT;
+		}
 		r = put(l, p->interpreter);
+	}
 	for (unsigned int i = 0; i < p->count && r >= 0; i++) {
 		if (!find(l, by, p->runpath, p->needed[i], path)) {
 			log_escape(p->needed[i], strlen(p->needed[i]), text,
