@@ -346,7 +346,12 @@ static int status_of(struct machine *m, enum machine_end end)
 			return STATUS_PANIC; /* there is more to say */
 		/* a page of its log, which log_err() would cut */
 		log_err("the guest panicked%s", m->panic[0] ? ":" : "");
-		fputs(m->panic, stderr);
+		for (const char *p = m->panic; *p; p++)
+			fputc(*p == '\n' || *p == '\t' ||
+					      (*p >= ' ' && *p != 0x7f)
+				      ? *p
+				      : '?',
+			      stderr);
 		return STATUS_PANIC;
 	case END_TIMEOUT:
 		log_err("not finished after %u s", m->o->timeout);
