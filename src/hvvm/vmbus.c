@@ -375,12 +375,17 @@ int vmbus_reset(struct vmbus *b)
 {
 	struct vmbu_request r = { .type = VMBU_RESET };
 	struct vmbu_reply reply;
+	static const uint8_t nothing[VMBU_JOURNAL_SIZE];
 	int err = 0;
 
 	pthread_mutex_lock(&b->lock);
 	doorbells_drop(b, true);
 	if (!b->lost)
 		err = vmbus_ask(b, &r, NULL, 0, &reply);
+	/* what a guest knew that is no more must not be told to this one */
+	if ((b->lost || err == -EPIPE) &&
+	    pwrite(b->journal, nothing, sizeof(nothing), 0) < 0)
+		err = -errno;
 	if (err == 0)
 		err = synic_route(b->m, b->synic);
 	pthread_mutex_unlock(&b->lock);
