@@ -113,8 +113,10 @@ void exec_free(struct exec *e)
 
 /* ---- while it runs; locked */
 
-static void flush_out(struct exec *e)
+/* @wait: a processor's thread does, for whoever reads; the loop never does */
+static void flush_out(struct exec *e, bool wait)
 {
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
 	size_t at = 0;
 
 	while (at < e->out_len && !e->broken) {
@@ -124,6 +126,13 @@ static void flush_out(struct exec *e)
 			continue;
 		if (n < 0 && errno == EINTR)
 			break; /* nobody reads, and this is the end */
+		/* somebody else who has it made it non-blocking */
+		if (n < 0 && errno == EAGAIN) {
+			if (!wait || atomic_load(&e->m->stopping))
+				break;
+			(void)poll(&p, 1, 100);
+			continue;
+		}
 		if (n < 0) {
 			log_err("standard output: %s", strerror(errno));
 			e->broken = true;
@@ -142,9 +151,13 @@ static void flush_out(struct exec *e)
 static void flush_out_within(struct exec *e, int ms)
 {
 	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	size_t before;
 
-	if (e->out_len && poll(&p, 1, ms) > 0)
-		flush_out(e);
+	do {
+		before = e->out_len;
+		if (before && poll(&p, 1, ms) > 0)
+			flush_out(e, false);
+	} while (e->out_len && e->out_len < before);
 }
 
 static void take_out(struct exec *e, const uint8_t *data, size_t len)
@@ -154,7 +167,7 @@ static void take_out(struct exec *e, const uint8_t *data, size_t len)
 			break; /* flush_out() has given up: it is the end */
 		e->out[e->out_len++] = (char)data[i];
 		if (e->out_len == sizeof(e->out) || data[i] == '\n')
-			flush_out(e);
+			flush_out(e, true);
 	}
 	if (e->o->ktap)
 		ktap_data(&e->ktap, (const char *)data, len);
