@@ -35,6 +35,7 @@ struct virtio_device {
 	struct virtio_mmio regs;
 	struct vhost_user back;
 	bool said; /* that it has gone */
+	struct log_limit refused;
 	uint32_t gsi;
 	uint64_t base;
 	struct ring rings[VIRTIO_QUEUES_MAX];
@@ -158,8 +159,9 @@ static bool start_ring(struct virtio_device *d, unsigned int i)
 	int err;
 
 	if (!ring_addresses(d, i, &ring)) {
-		log_warn("--vhost-user %s: the guest's queue %u is not valid",
-			 d->spec.option, i);
+		log_limited(&d->refused, LOG_WARN_,
+			    "--vhost-user %s: the guest's queue %u is not valid",
+			    d->spec.option, i);
 		return false;
 	}
 	r->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
