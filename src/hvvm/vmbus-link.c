@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 
 #include "base/cleanup.h"
 
+#define CONNECT_LIMIT_S 10
 #define END_LIMIT_MS 5000u /* between SIGTERM and SIGKILL */
 
 int vmbus_link_spawn(struct vmbus_link *l, char **argv, int child_fd,
@@ -45,6 +47,8 @@ int vmbus_link_spawn(struct vmbus_link *l, char **argv, int child_fd,
 
 int vmbus_link_connect(struct vmbus_link *l, const char *path)
 {
+	const struct timeval limit = { .tv_sec = CONNECT_LIMIT_S },
+			     none = { 0 };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	cleanup_close_ int fd = -1;
 
@@ -52,10 +56,22 @@ int vmbus_link_connect(struct vmbus_link *l, const char *path)
 		return -ENAMETOOLONG;
 	memcpy(sa.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+	if (fd < 0)
 		return -errno;
+	/* whose queue is full may never take another one */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	l->fd = fd_take(&fd);
 	return 0;
+}
+
+void vmbus_link_limit(struct vmbus_link *l, unsigned int s)
+{
+	const struct timeval limit = { .tv_sec = (time_t)s };
+
+	(void)setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
 static void end_process(pid_t pid)

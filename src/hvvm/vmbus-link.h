@@ -33,6 +33,9 @@ int vmbus_link_spawn(struct vmbus_link *l, char **argv, int child_fd,
 		     int our_fd);
 /** vmbus_link_connect() - to a socket's path */
 int vmbus_link_connect(struct vmbus_link *l, const char *path);
+/** vmbus_link_limit() - seconds for an answer, after which it counts as gone;
+ * 0: none, as at first */
+void vmbus_link_limit(struct vmbus_link *l, unsigned int s);
 /** vmbus_link_close() - and end the process if it is ours */
 void vmbus_link_close(struct vmbus_link *l);
 

@@ -26,6 +26,7 @@
 #define RESULT_INSUFFICIENT_BUFFERS 19u
 #define RETRY_MIN_MS 20u
 #define RETRY_MAX_MS 1000u
+#define BEGIN_LIMIT_S 10u
 #define ARGUMENTS (16 + 2 * OPTIONS_MANY)
 
 /* ---- starting it */
@@ -206,7 +207,11 @@ int vmbus_begin(struct vmbus *b)
 {
 	int r = connect_to(b);
 
-	return r < 0 ? r : introduce(b);
+	if (r < 0)
+		return r;
+	/* the loop waits: nobody hears signals. vmbus_watch() ends this */
+	vmbus_link_limit(&b->link, BEGIN_LIMIT_S);
+	return introduce(b);
 }
 
 /* ---- doorbells */
@@ -262,6 +267,7 @@ static void on_gone(struct ev_io *io, uint32_t events);
 
 void vmbus_watch(struct vmbus *b)
 {
+	vmbus_link_limit(&b->link, 0);
 	if (ev_io_start(b->m->ev, &b->io, b->link.fd, EPOLLRDHUP, on_gone) < 0)
 		machine_fail(b->m, "the VMBus back-end cannot be watched");
 }
@@ -426,7 +432,8 @@ int vmbus_start(struct machine *m, struct vmbus **ret)
 		r = vmbus_say_journal(b, false);
 	if (r < 0) {
 		if (r == -EPIPE)
-			log_err("the VMBus back-end ended at once");
+			log_err("the VMBus back-end ended at once, or does "
+				"not answer");
 		vmbus_stop(b);
 		return r;
 	}
