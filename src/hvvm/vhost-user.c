@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 #define PAYLOAD_MAX (12u + VHOST_USER_CONFIG_MAX)
 #define CONFIG_HEAD 12u
 #define REGION 32u
+
+#define CONNECT_LIMIT_S 10 /* all that is sent later does not wait */
 
 #define FLAG_VERSION 1u
 #define FLAG_REPLY 4u
@@ -233,6 +236,7 @@ static int set_state(struct vhost_user *v, uint32_t request, uint32_t index,
 
 int vhost_user_open(const char *path, struct vhost_user *v)
 {
+	const struct timeval limit = { .tv_sec = CONNECT_LIMIT_S };
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	cleanup_close_ int fd = -1;
 
@@ -241,8 +245,12 @@ int vhost_user_open(const char *path, struct vhost_user *v)
 		return -ENAMETOOLONG;
 	strcpy(sun.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&sun, sizeof(sun)))
+	if (fd < 0)
 		return -errno;
+	/* whose queue is full may never take another one */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	v->fd = fd_take(&fd);
 	return 0;
 }
