@@ -21,7 +21,8 @@
 #include "hvvm/virtio-kind.h"
 #include "hvvm/virtio-mmio.h"
 
-#define BEGIN_LIMIT_MS 10000
+#define BEGIN_LIMIT_MS 10000 /* also else where the loop waits */
+#define LATER_MS 20
 
 struct ring {
 	bool running;
@@ -40,6 +41,7 @@ struct virtio_device {
 	uint64_t base;
 	struct ring rings[VIRTIO_QUEUES_MAX];
 	struct ev_io gone;
+	struct ev_timer changed;
 	struct vhost_requests requests;
 };
 
@@ -67,6 +69,7 @@ static void on_gone(struct ev_io *io, uint32_t events)
 	(void)events;
 	pthread_mutex_lock(&d->lock);
 	ev_io_stop(&d->gone);
+	ev_timer_stop(&d->changed);
 	vhost_requests_stop(&d->requests);
 	if (!d->back.error)
 		d->back.error = -ECONNRESET;
@@ -272,18 +275,31 @@ static void bus_writes(void *ctx, uint64_t at, const void *data,
 
 /* ---- its life */
 
+static void on_changed(void *ctx);
+
+static void on_later(struct ev_timer *t)
+{
+	on_changed(container_of(t, struct virtio_device, changed));
+}
+
 /* The loop's thread: the back end says that its configuration is another. */
 static void on_changed(void *ctx)
 {
 	uint8_t config[VIRTIO_CONFIG_MAX] = { 0 };
 	struct virtio_device *d = ctx;
 
-	pthread_mutex_lock(&d->lock);
+	/* a processor waits for the back end, which may wait for us */
+	if (pthread_mutex_trylock(&d->lock)) {
+		(void)ev_timer_start(d->m->ev, &d->changed, LATER_MS, on_later);
+		return;
+	}
+	d->back.limit_ms = BEGIN_LIMIT_MS;
 	if (d->spec.kind->asks &&
 	    vhost_user_get_config(&d->back, config, d->regs.config_len) == 0) {
 		virtio_spec_config(&d->spec, d->regs.count, config);
 		virtio_mmio_configure(&d->regs, config);
 	}
+	d->back.limit_ms = VHOST_USER_LIMIT_MS;
 	check_back(d);
 	pthread_mutex_unlock(&d->lock);
 }
@@ -446,6 +462,7 @@ void virtio_stop(struct machine *m)
 
 		d->said = true; /* there is nothing to say any more */
 		ev_io_stop(&d->gone);
+		ev_timer_stop(&d->changed);
 		vhost_requests_stop(&d->requests);
 		vhost_user_close(&d->back);
 		virtio_mmio_reset(&d->regs);
