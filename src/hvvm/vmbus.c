@@ -27,6 +27,7 @@
 #define RETRY_MIN_MS 20u
 #define RETRY_MAX_MS 1000u
 #define BEGIN_LIMIT_S 10u
+#define RESET_LIMIT_S 30u
 #define ARGUMENTS (16 + 2 * OPTIONS_MANY)
 
 /* ---- starting it */
@@ -386,16 +387,27 @@ int vmbus_reset(struct vmbus *b)
 
 	pthread_mutex_lock(&b->lock);
 	doorbells_drop(b, true);
-	if (!b->lost)
+	if (!b->lost) {
+		vmbus_link_limit(&b->link, RESET_LIMIT_S);
 		err = vmbus_ask(b, &r, NULL, 0, &reply);
+		vmbus_link_limit(&b->link, 0);
+	}
+	/* It must not go on later with the guest's memory as it was. */
+	if (err == -EPIPE) {
+		ev_io_stop(&b->io);
+		vmbus_link_close(&b->link);
+		b->lost = true;
+		err = ev_timer_start(b->m->ev, &b->retry, b->retry_ms,
+				     on_retry);
+	}
 	/* what a guest knew that is no more must not be told to this one */
-	if ((b->lost || err == -EPIPE) &&
+	if (b->lost && err == 0 &&
 	    pwrite(b->journal, nothing, sizeof(nothing), 0) < 0)
 		err = -errno;
 	if (err == 0)
 		err = synic_route(b->m, b->synic);
 	pthread_mutex_unlock(&b->lock);
-	return err == -EPIPE ? synic_route(b->m, b->synic) : err;
+	return err;
 }
 
 /* ---- its life */
