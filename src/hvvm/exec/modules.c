@@ -301,12 +301,14 @@ static int want(struct modules *m, const char *name, enum module_use use,
 {
 	char key[NAME_MAX_];
 	struct module *e = canonical(name, key) ? find(m, key) : NULL;
+	char text[300];
 	int r = 0;
 
 	if (!e && use == MODULE_TRY && !by)
 		return 1;
 	if (!e) {
-		log_err("no module %s%s%s%s%s", name, by ? " (which " : "",
+		log_escape(name, strlen(name), text, sizeof(text));
+		log_err("no module %s%s%s%s%s", text, by ? " (which " : "",
 			by ? by : "", by ? " needs)" : "",
 			m->known ? " in this kernel's tree"
 				 : ": this kernel came without modules "
