@@ -291,22 +291,21 @@ static int look(struct ev *ev, bool *ret_any)
 
 static int wait_events(struct ev *ev, int timeout_ms)
 {
+	int n, ms = timeout_until(ev, timeout_ms);
 	bool any = false;
-	int n;
 
-	if (ev->eager && ev->had_events && timeout_ms != 0 &&
+	if (ev->eager && ev->had_events && ms != 0 &&
 	    yielder_try(&ev->yielder)) {
 		n = look(ev, &any);
 		if (any)
 			return n;
 	}
-	if (timeout_ms != 0 && ev->poll_sleep) {
+	if (ms != 0 && ev->poll_sleep)
 		any = ev->poll_sleep(ev->poll_ctx);
-		if (any)
-			timeout_ms = 0;
-	}
+	/* whatever was polled may have started timers, and looking took time */
+	ms = any ? 0 : timeout_until(ev, timeout_ms);
 	ev->waits++;
-	n = epoll_wait(ev->epfd, ev->batch, BATCH, timeout_ms);
+	n = epoll_wait(ev->epfd, ev->batch, BATCH, ms);
 	ev->had_events = any || n > 0;
 	return n;
 }
@@ -326,7 +325,7 @@ uint64_t ev_waits(const struct ev *ev)
 
 int ev_step(struct ev *ev, int timeout_ms)
 {
-	int n = wait_events(ev, timeout_until(ev, timeout_ms));
+	int n = wait_events(ev, timeout_ms);
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
