@@ -24,10 +24,11 @@ static void corrupt(struct vmbh_sock *s, const char *what)
 	sock_fail(s, VMBH_GONE_CORRUPT);
 }
 
-/* Does something wait for room in the ring to the guest? */
-static bool stuck(const struct ring_out *out)
+/* Does something wait for room in the ring to the guest? Of one that is held
+ * the guest is not asked to say when there is some. */
+static bool stuck(const struct vmbh_sock *s)
 {
-	return out->pending != 0;
+	return s->blocked || s->chan->rings->out.pending != 0;
 }
 
 void sock_check_linger(struct vmbh_sock *s)
@@ -36,7 +37,7 @@ void sock_check_linger(struct vmbh_sock *s)
 
 	if (!r)
 		return;
-	if (!r->in.fin || !stuck(&r->out)) {
+	if (!r->in.fin || !stuck(s)) {
 		if (s->due && s->timer == TIMER_LINGER)
 			timer_clear(s);
 		return;
@@ -83,6 +84,7 @@ void sock_signalled(struct vmbh_sock *s)
 {
 	struct vmbh *h = s->h;
 	struct rings *rings = rings_of(s);
+	bool owed;
 	int r;
 
 	if (!rings)
@@ -92,14 +94,15 @@ void sock_signalled(struct vmbh_sock *s)
 		corrupt(s, "the read index is not valid");
 		return;
 	}
+	owed = r > 0 && s->blocked;
+	if (owed)
+		s->blocked = false;
 	if (r > 0)
 		sock_check_linger(s);
 	if (!try_fin(s))
 		return;
-	if (r > 0 && s->blocked) {
-		s->blocked = false;
+	if (owed)
 		h->ops->writable(h->ctx, s);
-	}
 	rings = rings_of(s); /* writable() may have closed it */
 	if (rings && ring_in_news(&rings->in))
 		h->ops->readable(h->ctx, s);
