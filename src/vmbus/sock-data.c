@@ -249,7 +249,7 @@ bool vmbh_sock_release(struct vmbh_sock *s)
 	enter(s->h);
 	if (r < 0)
 		corrupt(s, "the read index is not valid");
-	else
+	else if (try_fin(s)) /* the room may be what it waited for */
 		sock_check_linger(s);
 	leave(s->h);
 	return news || r > 0;
