@@ -91,7 +91,8 @@ void poll_release(struct vm *vm)
 		struct conn *c = TAILQ_FIRST(&vm->held);
 
 		poll_forget(c);
-		(void)vmbh_sock_release(c->s);
+		if (vmbh_sock_release(c->s) && c->s)
+			conn_resume(c);
 	}
 }
 

@@ -145,8 +145,8 @@ extern const struct session_guest_ops conn_host_ops;
 
 /* ---- poll.c */
 void poll_start(struct vm *vm);
-/* The guest's doorbells are needed again, whatever there is now: the
- * connections will be looked at. */
+/* The guest's doorbells are needed again; connections that have something by
+ * now get a turn. */
 void poll_release(struct vm *vm);
 
 /* ---- filter.c */
