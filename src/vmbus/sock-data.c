@@ -87,6 +87,10 @@ void sock_signalled(struct vmbh_sock *s)
 	bool owed;
 	int r;
 
+	if (s->state == SOCK_SETTLING && sock_settled(s)) {
+		sock_fail(s, VMBH_GONE_CLOSED);
+		return;
+	}
 	if (!rings)
 		return;
 	r = ring_out_unblocked(&rings->out);
