@@ -273,8 +273,10 @@ void sock_end(struct vmbh_sock *s, enum vmbh_gone why);
 void sock_fail(struct vmbh_sock *s, enum vmbh_gone why);
 void sock_signalled(struct vmbh_sock *s);
 void sock_timer(struct vmbh_sock *s);
-/* sock-data.c: has the guest used its rings, or said when it is to be rung? */
+/* sock-data.c: is the guest's program past its connect()? */
 bool sock_settled(const struct vmbh_sock *s);
+/* Is its kernel past the open? */
+bool sock_half_settled(const struct vmbh_sock *s);
 struct vmbh_sock *sock_new(struct vmbh *h, bool from_host, const GUID *service,
 			   const GUID *endpoint);
 void sock_free(struct vmbh_sock *s);

@@ -147,7 +147,12 @@ bool ring_in_news(const struct ring_in *in)
 
 bool ring_in_used(const struct ring_in *in)
 {
-	return ring_load(&in->r, RING_PENDING) || ring_load(&in->r, RING_WRITE);
+	return ring_load(&in->r, RING_WRITE);
+}
+
+bool ring_in_awaited(const struct ring_in *in)
+{
+	return ring_load(&in->r, RING_PENDING);
 }
 
 /* The header of the packet at @in->parse, and the 8 bytes behind it. Return: 1,

@@ -99,9 +99,10 @@ int ring_in_check(struct ring_in *in);
 
 /** ring_in_news() - is there something that was not parsed yet, good or bad? */
 bool ring_in_news(const struct ring_in *in);
-/** ring_in_used() - has the guest written, or said what room it will wait for,
- * since the ring was zero? */
+/** ring_in_used() - has the guest written since the ring was zero? */
 bool ring_in_used(const struct ring_in *in);
+/** ring_in_awaited() - has it said what room it will wait for? */
+bool ring_in_awaited(const struct ring_in *in);
 /** ring_in_release() - no longer held. Return: there is news */
 bool ring_in_release(struct ring_in *in);
 /** ring_in_peek() - see vmbh_sock_peek(). Return: bytes or -EPROTO */

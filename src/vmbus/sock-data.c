@@ -219,7 +219,13 @@ bool sock_settled(const struct vmbh_sock *s)
 {
 	const struct rings *r = s->chan->rings;
 
-	return ring_in_used(&r->in) || ring_out_read_index(&r->out);
+	return ring_in_used(&r->in) || ring_out_read_index(&r->out) ||
+	       (s->from_host && sock_half_settled(s));
+}
+
+bool sock_half_settled(const struct vmbh_sock *s)
+{
+	return ring_in_awaited(&s->chan->rings->in);
 }
 
 void vmbh_sock_hold(struct vmbh_sock *s)

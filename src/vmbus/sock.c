@@ -12,6 +12,9 @@
  * whatever the result was: its program waits in vain, and what the host had
  * sent is lost. Linux sets the ring's pending send size right after the open;
  * until there is a sign of that kind RESCIND waits, for SETTLE_MAX_MS at most.
+ * A connect() waits in another thread of the guest, which has to see the socket
+ * connected: what has no data left is not so any more after RESCIND. So unless
+ * the program has used the rings, it is given SETTLE_PROGRAM_MS from there on.
  *
  * Linux takes an offer whose instance it knows for the old channel. So a
  * request from an end whose last channel is not released yet waits for that.
@@ -26,6 +29,7 @@
 
 #define SETTLE_MS 3u	    /* from look to look */
 #define SETTLE_MAX_MS 2000u /* as long as a guest's connect() waits */
+#define SETTLE_PROGRAM_MS 30u
 
 struct vmbh_sock *sock_new(struct vmbh *h, bool from_host, const GUID *service,
 			   const GUID *endpoint)
@@ -98,6 +102,21 @@ void sock_fail(struct vmbh_sock *s, enum vmbh_gone why)
 		chan_revoke(c);
 }
 
+/* Look again; once the kernel has opened, only the program is waited for, which
+ * may well say nothing. */
+static void settle(struct vmbh_sock *s)
+{
+	uint64_t now = s->h->now;
+
+	if (!sock_half_settled(s)) {
+		timer_set(s, TIMER_SETTLE, SETTLE_MS);
+		return;
+	}
+	if (s->settle_until > now + SETTLE_PROGRAM_MS * MS)
+		s->settle_until = now + SETTLE_PROGRAM_MS * MS;
+	timer_set_due(s, TIMER_SETTLE, s->settle_until);
+}
+
 /* Over by the embedder's wish: it is not told. */
 static void end_silently(struct vmbh_sock *s)
 {
@@ -106,7 +125,7 @@ static void end_silently(struct vmbh_sock *s)
 		s->user = NULL;
 		sock_set_state(s, SOCK_SETTLING);
 		s->settle_until = s->h->now + SETTLE_MAX_MS * MS;
-		timer_set(s, TIMER_SETTLE, SETTLE_MS);
+		settle(s);
 	} else if (s->state != SOCK_DEAD) {
 		s->told = false;
 		sock_fail(s, VMBH_GONE_CLOSED);
@@ -342,7 +361,7 @@ void sock_timer(struct vmbh_sock *s)
 		if (sock_settled(s) || s->h->now >= s->settle_until)
 			sock_fail(s, VMBH_GONE_CLOSED);
 		else
-			timer_set(s, TIMER_SETTLE, SETTLE_MS);
+			settle(s);
 		break;
 	}
 }
