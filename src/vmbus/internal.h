@@ -273,6 +273,8 @@ void sock_end(struct vmbh_sock *s, enum vmbh_gone why);
 void sock_fail(struct vmbh_sock *s, enum vmbh_gone why);
 void sock_signalled(struct vmbh_sock *s);
 void sock_timer(struct vmbh_sock *s);
+/* Over, but its channel is revoked only when sock_settled(). */
+void sock_settle(struct vmbh_sock *s);
 /* sock-data.c: is the guest's program past its connect()? */
 bool sock_settled(const struct vmbh_sock *s);
 /* Is its kernel past the open? */

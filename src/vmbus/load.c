@@ -157,6 +157,20 @@ static int load_sock(struct in *in, struct chan *c)
 	return 0;
 }
 
+/* It was closed, and RESCIND may have waited for the guest. */
+static int load_settling(struct chan *c)
+{
+	struct vmbh_sock *s =
+		sock_new(c->h, c->accept, &c->type, &c->instance);
+
+	if (!s)
+		return -ENOMEM;
+	s->chan = c;
+	c->sock = s;
+	sock_settle(s);
+	return 0;
+}
+
 static struct vmbh_channel *device_of(struct vmbh *h, const GUID *instance)
 {
 	struct vmbh_channel *d;
@@ -204,6 +218,8 @@ static int load_chan(struct in *in, struct vmbh *h)
 		r = -EINVAL;
 	if (r == 0 && flags & SAVE_SOCK)
 		r = load_sock(in, c);
+	else if (r == 0 && state == CHAN_OPEN && !(flags & SAVE_DEVICE))
+		r = load_settling(c);
 	if (flags & SAVE_DEVICE && state != CHAN_OPENING)
 		c->device = device_of(h, &instance);
 	if (c->device)
@@ -322,13 +338,18 @@ static void load_done(struct vmbh *h,
 			chan_revoke(c);
 			continue;
 		}
+		if (c->sock && c->sock->state == SOCK_SETTLING &&
+		    sock_settled(c->sock)) {
+			sock_fail(c->sock, VMBH_GONE_CLOSED);
+			continue;
+		}
 		/* doorbells may have been lost meanwhile */
 		if (c->state == CHAN_OPEN)
 			chan_signal(c);
 		if (c->device && c->state == CHAN_OPEN)
 			device_opened(c->device);
 		s = c->sock;
-		if (!s || s->state < SOCK_ASKED)
+		if (!s || s->state < SOCK_ASKED || s->state == SOCK_SETTLING)
 			continue;
 		s->told = true;
 		if (s->state == SOCK_ASKED)

@@ -95,7 +95,7 @@ static void put_sock(struct out *o, const struct vmbh_sock *s)
 
 static void put_chan(struct out *o, const struct chan *c)
 {
-	/* one that is closed here already is rescinded after the load */
+	/* one that is closed here already has nobody after the load */
 	const struct vmbh_sock *s =
 		c->sock && c->sock->state != SOCK_SETTLING ? c->sock : NULL;
 

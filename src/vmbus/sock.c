@@ -117,15 +117,20 @@ static void settle(struct vmbh_sock *s)
 	timer_set_due(s, TIMER_SETTLE, s->settle_until);
 }
 
+void sock_settle(struct vmbh_sock *s)
+{
+	s->told = false;
+	s->user = NULL;
+	sock_set_state(s, SOCK_SETTLING);
+	s->settle_until = s->h->now + SETTLE_MAX_MS * MS;
+	settle(s);
+}
+
 /* Over by the embedder's wish: it is not told. */
 static void end_silently(struct vmbh_sock *s)
 {
 	if (s->state == SOCK_OPEN && !sock_settled(s)) {
-		s->told = false;
-		s->user = NULL;
-		sock_set_state(s, SOCK_SETTLING);
-		s->settle_until = s->h->now + SETTLE_MAX_MS * MS;
-		settle(s);
+		sock_settle(s);
 	} else if (s->state != SOCK_DEAD) {
 		s->told = false;
 		sock_fail(s, VMBH_GONE_CLOSED);
