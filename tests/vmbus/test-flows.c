@@ -414,7 +414,10 @@ START_TEST(test_closed_at_once)
 	rig_settle(r);
 	ck_assert(f->v->state == VG_ESTABLISHED);
 	ck_assert_uint_eq(r->g->rescinds, 0);
-	rig_pass(r, 10);
+	/* its kernel has opened: its program is to see that */
+	rig_pass(r, 20);
+	ck_assert_uint_eq(r->g->rescinds, 0);
+	rig_pass(r, 20);
 	ck_assert(f->v->state == VG_CLOSED && !f->v->timed_out);
 	rig_close_guest(f);
 	rig_settle(r);
@@ -424,7 +427,7 @@ START_TEST(test_closed_at_once)
 END_TEST
 
 /* A guest that gives no sign: 0, it is rescinded in the end; 1: or it closes;
- * 2: or another bus goes on. */
+ * 2: or another bus goes on; 3: or its program writes after all, and rings. */
 START_TEST(test_closed_unsettled)
 {
 	struct rig *r = rig_new_loaded(NULL, 5);
@@ -441,8 +444,13 @@ START_TEST(test_closed_unsettled)
 	} else if (_i == 1) {
 		vg_unbind(r->g, f->v->chan);
 		rig_settle(r);
-	} else {
+	} else if (_i == 2) {
 		rig_reload(r);
+		rig_settle(r);
+		ck_assert_uint_eq(r->g->rescinds, 0);
+		rig_pass(r, 2010);
+	} else {
+		ck_assert_int_eq(vg_send(f->v, "x", 1), 1);
 		rig_settle(r);
 	}
 	ck_assert_uint_eq(r->g->rescinds, 1);
@@ -504,7 +512,7 @@ static void fill(void *c)
 	tcase_add_test(c, test_read_after_rescind);
 	tcase_add_test(c, test_fin_waits);
 	tcase_add_test(c, test_closed_at_once);
-	tcase_add_loop_test(c, test_closed_unsettled, 0, 3);
+	tcase_add_loop_test(c, test_closed_unsettled, 0, 4);
 	tcase_add_test(c, test_unbind);
 	tcase_add_test(c, test_connect_errors);
 }
