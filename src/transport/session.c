@@ -137,11 +137,16 @@ static void on_socket(struct ev_io *io, uint32_t events)
 		ops->readable(s->ss->ctx, s->conn);
 }
 
-#define SOCKET_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define SOCKET_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 int session_watch(struct session *s, int fd)
 {
-	return ev_io_start(s->ss->ev, &s->io, fd, SOCKET_EVENTS, on_socket);
+	uint32_t events = SOCKET_EVENTS;
+
+	/* see relay_watch() */
+	if (!s->ss->ops->unread_late || relay_wanted(&s->relay))
+		events |= EPOLLOUT;
+	return ev_io_start(s->ss->ev, &s->io, fd, events, on_socket);
 }
 
 void session_go_live(struct session *s, int fd)

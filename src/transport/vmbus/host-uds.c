@@ -30,7 +30,7 @@
 #define OPEN_MS 2000u
 #define LINE_MAX_ 64u
 #define ENDS_MAX 4096u
-#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 enum end_state { E_TALKING, E_OPENING, E_LIVE, E_OVER };
 
@@ -135,7 +135,9 @@ static int end_live(struct end *e, int fd)
 	ev_timer_stop(&e->timer);
 	relay_attach(&e->relay, fd);
 	e->state = E_LIVE;
-	return ev_io_start(e->u->ev, &e->io, fd, EVENTS, on_live);
+	return ev_io_start(e->u->ev, &e->io, fd,
+			   relay_wanted(&e->relay) ? EVENTS | EPOLLOUT : EVENTS,
+			   on_live);
 }
 
 /* ---- the guest connects */
