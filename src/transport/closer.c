@@ -53,6 +53,8 @@ bool closer_guard_socket(int fd)
 {
 	int off = 0;
 
+	if (closer.running && !closer.can_guard)
+		return false; /* a kernel that does not know it */
 	return setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) ==
 	       0;
 }

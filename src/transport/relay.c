@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fdmsg.h"
 #include "transport/closer.h"
@@ -39,7 +40,10 @@ static void held_drop(struct relay *r)
 void relay_fini(struct relay *r)
 {
 	held_drop(r);
-	if (r->fd >= 0)
+	/* after the end of file nothing can be in its queue */
+	if (r->fd >= 0 && r->eof)
+		close(r->fd);
+	else if (r->fd >= 0)
 		closer_close_socket(r->fd);
 	r->fd = -1;
 	r->broken = true;
@@ -64,6 +68,7 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 	 * descriptors; what comes later makes an event */
 	for (unsigned int i = 0; i < n; i++)
 		len += iov[i].iov_len;
+	r->eof = !m.len && len && !m.nfds;
 	r->drained = m.len && m.len < len && !m.nfds && !r->ended;
 	return (ssize_t)m.len;
 }

@@ -25,6 +25,7 @@ struct relay {
 	bool shut;     /* we have said that no more comes */
 	bool full;     /* relay_write() could not write all */
 	bool drained;  /* all was read, and no event has come since */
+	bool eof;      /* its end was read */
 	bool ended;    /* there will be no event when all was read */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
