@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -110,6 +111,28 @@ static void drop(struct fdmsg *m)
 	m->nfds = 0;
 }
 
+/* A frame. The back-end answers at once, and is mostly awake: it is let run
+ * before this processor's thread is put to sleep. */
+static int next_frame(struct vmbus_link *l)
+{
+	int r = -EAGAIN;
+
+	if (yielder_try(&l->yielder)) {
+		do {
+			sched_yield();
+			r = fdmsg_recv(l->fd, l->frame, sizeof(l->frame),
+				       MSG_DONTWAIT, &l->in);
+		} while (r == -EAGAIN && yielder_in_time(&l->yielder));
+		yielder_judge(&l->yielder, r != -EAGAIN);
+	}
+	if (r != -EAGAIN)
+		return r;
+	/* a signal that came meanwhile interrupts nothing */
+	if (l->give_up && l->give_up(l->ctx))
+		return -EINTR;
+	return fdmsg_recv(l->fd, l->frame, sizeof(l->frame), 0, &l->in);
+}
+
 /* The answer to @serial. */
 static int receive(struct vmbus_link *l, uint32_t serial,
 		   struct vmbu_reply *ret)
@@ -117,7 +140,7 @@ static int receive(struct vmbus_link *l, uint32_t serial,
 	int r;
 
 	for (;;) {
-		r = fdmsg_recv(l->fd, l->frame, sizeof(l->frame), 0, &l->in);
+		r = next_frame(l);
 		if (r == -EINTR) {
 			if (l->give_up && l->give_up(l->ctx))
 				return -EINTR;

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/fdmsg.h"
+#include "base/yielder.h"
 #include "proto/vmbus-user.h"
 
 struct vmbus_link {
@@ -22,6 +23,7 @@ struct vmbus_link {
 	uint64_t features;
 	uint8_t frame[VMBU_FRAME_MAX];
 	struct fdmsg in;
+	struct yielder yielder;
 	/* should the wait for an answer end? Asked when a signal came. */
 	bool (*give_up)(void *ctx);
 	void *ctx;
