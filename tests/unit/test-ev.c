@@ -153,6 +153,42 @@ START_TEST(later)
 }
 END_TEST
 
+struct sleeper {
+	struct ev *ev;
+	struct ev_timer t;
+	bool fired;
+};
+
+static void on_sleeper(struct ev_timer *t)
+{
+	container_of(t, struct sleeper, t)->fired = true;
+}
+
+static bool starts_timer(void *ctx)
+{
+	struct sleeper *k = ctx;
+
+	if (!k->fired && !k->t.ev)
+		ck_assert_int_eq(ev_timer_start(k->ev, &k->t, 20, on_sleeper),
+				 0);
+	return false;
+}
+
+/* What is done just before the loop sleeps may bound the sleep. */
+START_TEST(polled_timer)
+{
+	struct sleeper k = { .fired = false };
+	uint64_t began = ev_now_ns();
+
+	ck_assert_int_eq(ev_new(&k.ev), 0);
+	ev_poll(k.ev, NULL, starts_timer, &k);
+	ck_assert_int_eq(ev_step(k.ev, 10000), 0);
+	ck_assert(k.fired);
+	ck_assert_uint_lt(ev_now_ns() - began, 5000000000u);
+	ev_free(k.ev);
+}
+END_TEST
+
 START_TEST(descriptors)
 {
 	int sv[2], fds[FDMSG_MAX + 1], n;
@@ -199,6 +235,7 @@ static void fill(TCase *t)
 	tcase_add_test(t, io);
 	tcase_add_test(t, timers);
 	tcase_add_test(t, later);
+	tcase_add_test(t, polled_timer);
 	tcase_add_test(t, descriptors);
 }
 
