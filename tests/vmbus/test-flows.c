@@ -266,6 +266,7 @@ START_TEST(test_delayed_offer)
 	/* the guest's program has it open: no RELID_RELEASED yet */
 	rig_close_host(a);
 	rig_settle(r);
+	rig_pass(r, 40); /* RESCIND gives its program time to see that */
 	ck_assert_int_eq(a->v->state, VG_CLOSED);
 	offers = r->messages[1];
 	/* the guest's kernel would not ask before that; another one may */
@@ -351,6 +352,8 @@ START_TEST(test_read_after_rescind)
 	rig_settle(r);
 	rig_close_host(f);
 	rig_settle(r);
+	rig_pass(r, 40); /* RESCIND gives its program time to see that it is
+			  * connected */
 	ck_assert_int_eq(f->v->state, VG_CLOSED);
 	ck_assert_int_eq(vg_send(f->v, "x", 1), -EPIPE);
 	f->guest_stalls = false;
