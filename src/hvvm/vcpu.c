@@ -49,6 +49,11 @@ void vcpu_signals(void)
 	sigaction(STOP_SIGNAL, &sa, NULL);
 }
 
+bool vcpu_here(void)
+{
+	return self != NULL;
+}
+
 bool vcpu_stopping(const struct vcpu *v)
 {
 	return atomic_load(&v->m->stopping);

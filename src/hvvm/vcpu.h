@@ -39,6 +39,8 @@ int vcpu_start(struct vcpu *v);
 void vcpu_stop(struct vcpu *v, unsigned int count);
 /** vcpu_signals() - how vcpu_stop() interrupts one; once per process */
 void vcpu_signals(void);
+/** vcpu_here() - is this the thread of a processor? */
+bool vcpu_here(void);
 /** vcpu_stopping() - should whoever waits on this thread give up? */
 bool vcpu_stopping(const struct vcpu *v);
 

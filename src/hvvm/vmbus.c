@@ -325,9 +325,13 @@ static void on_gone(struct ev_io *io, uint32_t events)
 
 /* ---- what processors ask */
 
+/* A processor does not go on waiting when all of them are to stop. The loop's
+ * thread does: it asks while they stand still (RESET, SAVE). */
 static bool stopping(void *ctx)
 {
-	return atomic_load(&((struct machine *)ctx)->stopping);
+	const struct machine *m = ctx;
+
+	return vcpu_here() && atomic_load(&m->stopping);
 }
 
 void vmbus_synic(struct vmbus *b, struct vcpu *v)
