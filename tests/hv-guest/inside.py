@@ -28,6 +28,8 @@ def main():
         if names:
             plan.append((module, names))
     print("1..%d" % sum(len(names) for _, names in plan), flush=True)
+    print("# tests: " + " ".join(n for _, names in plan for n in names),
+          flush=True)
     number = failed = 0
     for module, names in plan:
         with tempfile.TemporaryDirectory(prefix="hvs-test-") as work:

@@ -245,6 +245,11 @@ START_TEST(test_message)
 
 	load(v);
 	vmm_wait(v, results, &one, "the injected message");
+	/* the guest has it a moment before the trace does */
+	for (unsigned int i = 0;
+	     i < 10000 && lines_with("TL_CONNECT_RESULT", "host>guest") == 0;
+	     i++)
+		usleep(1000);
 	ck_assert_int_eq(lines_with("TL_CONNECT_RESULT", "host>guest"), 1);
 	vmm_check_clean(v);
 	vmm_end(v);
