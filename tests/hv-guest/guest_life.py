@@ -204,7 +204,7 @@ def test_kexec(f):
 
 def test_panic_and_its_core(f):
     core = os.path.join(f.work, "core")
-    with guest(f, options=("--vmcore", core)) as g:
+    with guest(f, cpus=2, options=("--vmcore", core)) as g:
         symbols = g.run("grep -w 'linux_banner\\|init_task\\|sysrq_handle_crash'"
                         " /proc/kallsyms").ok()
         at = {line.split()[2]: int(line.split()[0], 16)
