@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <hvsocket.h>
 
 #include "base/cleanup.h"
+#include "base/unix.h"
 #include "hvctl/args.h"
 
 #define BACKLOG 128
@@ -89,12 +88,6 @@ int endpoint_parse(const char *text, struct endpoint *ret, char *why)
 	return 0;
 }
 
-static void unix_address(const struct endpoint *e, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", e->path);
-}
-
 /* getaddrinfo()'s errors in the words of errno */
 static int lookup(const struct endpoint *e, int flags, struct addrinfo **ret)
 {
@@ -143,44 +136,6 @@ static int listen_tcp(const struct endpoint *e)
 	return r ? r : -EADDRNOTAVAIL;
 }
 
-/* A connect of another type is never accepted: EPROTOTYPE where somebody
- * listens, ECONNREFUSED where nobody does. */
-static int unix_is_dead(const struct sockaddr_un *sa)
-{
-	cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (lstat(sa->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return 0;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return fd >= 0 &&
-	       connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 &&
-	       errno == ECONNREFUSED;
-}
-
-static int listen_unix(const struct endpoint *e)
-{
-	cleanup_close_ int fd = -1;
-	struct sockaddr_un sa;
-	int r;
-
-	unix_address(e, &sa);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
-	if (r == -EADDRINUSE && unix_is_dead(&sa)) {
-		unlink(sa.sun_path);
-		r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno
-								     : 0;
-	}
-	if (r)
-		return r;
-	if (listen(fd, BACKLOG) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
 static void tcp_name(int fd, char *ret, size_t size)
 {
 	struct sockaddr_storage sa;
@@ -207,7 +162,7 @@ int endpoint_listen(const struct endpoint *e, char *ret_at, size_t size)
 			tcp_name(fd, ret_at, size);
 		return fd;
 	case ENDPOINT_UNIX:
-		return listen_unix(e);
+		return unix_listen(e->path, SOCK_STREAM, BACKLOG, false);
 	case ENDPOINT_HV:
 		break;
 	}
@@ -251,8 +206,11 @@ static int connect_unix(const struct endpoint *e)
 {
 	cleanup_close_ int fd = -1;
 	struct sockaddr_un sa;
+	int r;
 
-	unix_address(e, &sa);
+	r = unix_address(e->path, &sa);
+	if (r < 0)
+		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;

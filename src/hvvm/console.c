@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/unix.h"
 
 #define ESCAPE 1 /* Ctrl-A */
 #define AGAIN_MS 10u
+#define NO_ROOM_MS 100u
 
 static void on_input(struct ev_io *io, uint32_t events);
 static void client_gone(struct console *c);
@@ -112,6 +112,15 @@ static void raw_terminal(struct console *c)
 
 /* ---- a socket: one client at a time, and nobody at first */
 
+static void on_client(struct ev_io *io, uint32_t events);
+
+static void on_no_room(struct ev_timer *t)
+{
+	struct console *c = container_of(t, struct console, again);
+
+	(void)ev_io_start(c->ev, &c->listener, c->listen, EPOLLIN, on_client);
+}
+
 static void on_client(struct ev_io *io, uint32_t events)
 {
 	struct console *c = container_of(io, struct console, listener);
@@ -119,6 +128,11 @@ static void on_client(struct ev_io *io, uint32_t events)
 
 	(void)events;
 	fd = accept4(c->listen, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+		/* whoever waits goes on waiting */
+		ev_io_stop(&c->listener);
+		(void)ev_timer_start(c->ev, &c->again, NO_ROOM_MS, on_no_room);
+	}
 	if (fd < 0)
 		return;
 	ev_io_stop(&c->listener); /* the next one waits */
@@ -141,23 +155,11 @@ static void client_gone(struct console *c)
 
 static int open_socket(struct console *c, const char *path)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct stat st;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path));
-	c->listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* with a serial line comes a login: for this user only */
+	c->listen = unix_listen(path, SOCK_STREAM, 1, true);
 	if (c->listen < 0)
-		return -errno;
-	/* of one that ended; anything but a socket stays */
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		(void)unlink(path);
-	if (bind(c->listen, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return -errno;
+		return c->listen;
 	c->path = path;
-	if (listen(c->listen, 1) < 0)
-		return -errno;
 	return ev_io_start(c->ev, &c->listener, c->listen, EPOLLIN, on_client);
 }
 

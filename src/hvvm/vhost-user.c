@@ -7,14 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/fdmsg.h"
+#include "base/unix.h"
 
 #define HEADER 12u
 #define PAYLOAD_MAX (12u + VHOST_USER_CONFIG_MAX)
@@ -236,23 +235,9 @@ static int set_state(struct vhost_user *v, uint32_t request, uint32_t index,
 
 int vhost_user_open(const char *path, struct vhost_user *v)
 {
-	const struct timeval limit = { .tv_sec = CONNECT_LIMIT_S };
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	cleanup_close_ int fd = -1;
-
-	*v = (struct vhost_user) { .fd = -1, .limit_ms = VHOST_USER_LIMIT_MS };
-	if (strlen(path) >= sizeof(sun.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(sun.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	/* whose queue is full may never take another one */
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	v->fd = fd_take(&fd);
-	return 0;
+	*v = (struct vhost_user) { .limit_ms = VHOST_USER_LIMIT_MS };
+	v->fd = unix_connect(path, SOCK_STREAM, CONNECT_LIMIT_S);
+	return v->fd < 0 ? v->fd : 0;
 }
 
 void vhost_user_close(struct vhost_user *v)

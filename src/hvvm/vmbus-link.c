@@ -11,12 +11,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/unix.h"
 
 #define CONNECT_LIMIT_S 10
 #define END_LIMIT_MS 5000u /* between SIGTERM and SIGKILL */
@@ -48,23 +48,11 @@ int vmbus_link_spawn(struct vmbus_link *l, char **argv, int child_fd,
 
 int vmbus_link_connect(struct vmbus_link *l, const char *path)
 {
-	const struct timeval limit = { .tv_sec = CONNECT_LIMIT_S },
-			     none = { 0 };
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	cleanup_close_ int fd = -1;
+	int fd = unix_connect(path, SOCK_SEQPACKET, CONNECT_LIMIT_S);
 
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -errno;
-	/* whose queue is full may never take another one */
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
-	l->fd = fd_take(&fd);
+		return fd;
+	l->fd = fd;
 	return 0;
 }
 

@@ -12,8 +12,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -49,62 +47,6 @@ bool process_number(const char *text, uint64_t low, uint64_t high,
 		return false;
 	*ret = v;
 	return true;
-}
-
-/*
- * A socket file without a listener is what an earlier process left. A connect
- * of another type tells, and leaves nothing in the queue of a live one.
- */
-static int remove_stale(const struct sockaddr_un *sa, int type)
-{
-	cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (lstat(sa->sun_path, &st) < 0)
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = socket(AF_UNIX,
-		    (type == SOCK_STREAM ? SOCK_SEQPACKET : SOCK_STREAM) |
-			    SOCK_CLOEXEC | SOCK_NONBLOCK,
-		    0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 ||
-	    errno == EPROTOTYPE)
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(sa->sun_path) < 0 ? -errno : 0;
-}
-
-int process_listen(const char *path, int type, int backlog, int *ret)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	cleanup_close_ int fd = -1;
-	mode_t mask;
-	int r;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	/* whoever may connect is the VMM: nobody but this user */
-	mask = umask(0177);
-	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
-	if (r == -EADDRINUSE) {
-		r = remove_stale(&sa, type);
-		if (r == 0 && bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-			r = -errno;
-	}
-	umask(mask);
-	if (r == 0 && listen(fd, backlog) < 0)
-		r = -errno;
-	if (r == 0)
-		*ret = fd_take(&fd);
-	return r;
 }
 
 int process_inherited(int fd, int type)

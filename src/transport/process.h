@@ -19,10 +19,6 @@ int process_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool process_number(const char *text, uint64_t low, uint64_t high,
 		    uint64_t *ret);
 
-/** process_listen() - at @path, for this user only; what a process that has
- * ended left there is removed. @type: SOCK_STREAM or SOCK_SEQPACKET. 0 or
- * -errno */
-int process_listen(const char *path, int type, int backlog, int *ret);
 /** process_inherited() - is @fd a socket of this type? Return: 1 if it
  * listens, 0 if it is connected, -errno */
 int process_inherited(int fd, int type);

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/unix.h"
 #include "config.h"
 #include "transport/closer.h"
 #include "transport/process.h"
@@ -144,10 +145,10 @@ static int serve(struct ev *ev, struct vm *vm)
 	int r, may_remove = 1, listening = 1, fd = arg_fd;
 
 	if (arg_socket_path) {
-		r = process_listen(arg_socket_path, SOCK_STREAM, 1, &fd);
-		if (r < 0)
+		fd = unix_listen(arg_socket_path, SOCK_STREAM, 1, true);
+		if (fd < 0)
 			return process_fail("cannot listen at %s: %s",
-					    arg_socket_path, strerror(-r));
+					    arg_socket_path, strerror(-fd));
 		copy = strdup(arg_socket_path);
 		dir = copy ? dirname(copy) : NULL;
 	} else {

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/guid.h"
+#include "base/unix.h"
 #include "config.h"
 #include "transport/closer.h"
 #include "transport/process.h"
@@ -200,10 +201,10 @@ static int join_host(struct ev *ev, struct vm *vm)
 	int fd, r;
 
 	if (arg_uds_path) {
-		r = process_listen(arg_uds_path, SOCK_STREAM, 64, &fd);
-		if (r == 0)
-			r = host_uds(ev, arg_uds_path, fd, vm_guest_ops(), vm,
-				     &h);
+		fd = unix_listen(arg_uds_path, SOCK_STREAM, 64, true);
+		r = fd < 0 ? fd
+			   : host_uds(ev, arg_uds_path, fd, vm_guest_ops(), vm,
+				      &h);
 		if (r < 0)
 			return process_fail("--uds-path %s: %s", arg_uds_path,
 					    strerror(-r));
@@ -227,10 +228,10 @@ static int join_vmm(struct vm *vm)
 	int r, listening = 1, fd = arg_fd;
 
 	if (arg_socket_path) {
-		r = process_listen(arg_socket_path, SOCK_SEQPACKET, 1, &fd);
-		if (r < 0)
+		fd = unix_listen(arg_socket_path, SOCK_SEQPACKET, 1, true);
+		if (fd < 0)
 			return process_fail("cannot listen at %s: %s",
-					    arg_socket_path, strerror(-r));
+					    arg_socket_path, strerror(-fd));
 	} else {
 		listening = process_inherited(fd, SOCK_SEQPACKET);
 		if (listening < 0)
