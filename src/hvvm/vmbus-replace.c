@@ -14,6 +14,9 @@
 #include "base/log.h"
 #include "hvvm/vmbus-internal.h"
 
+/* More than one VMBus has use for: 2047 connections, a few for each. */
+#define FDS_MAX 16384u
+
 struct saved {
 	int state; /* memfd; -1 */
 	uint64_t length;
@@ -42,6 +45,11 @@ static int save(struct vmbus *b, struct saved *s)
 		return r;
 	s->state = b->link.in.fds[0];
 	s->length = reply.u.save.length;
+	if (reply.u.save.fds > FDS_MAX) {
+		log_err("the VMBus back-end has %u descriptors to hand over; "
+			"%u is the limit", reply.u.save.fds, FDS_MAX);
+		return -E2BIG;
+	}
 	s->count = reply.u.save.fds;
 	s->fds = calloc(s->count + 1ul, sizeof(*s->fds));
 	return s->fds ? 0 : -ENOMEM;
