@@ -298,9 +298,12 @@ static int reset(struct machine *m)
 {
 	int r;
 
-	/* before the memory is another's */
+	/* nobody may write to the memory that the next guest finds */
 	virtio_reset(m);
+	r = m->vmbus ? vmbus_forget(m->vmbus) : 0;
 	end_vm(m);
+	if (r < 0)
+		return complain("the VMBus back-end cannot be reset", r);
 	r = memory_clear(&m->memory);
 	if (r < 0)
 		return complain("the memory cannot be cleared", r);

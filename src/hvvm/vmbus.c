@@ -382,7 +382,7 @@ uint16_t vmbus_signal(struct vmbus *b, struct vcpu *v, uint32_t connection,
 	return result;
 }
 
-int vmbus_reset(struct vmbus *b)
+int vmbus_forget(struct vmbus *b)
 {
 	struct vmbu_request r = { .type = VMBU_RESET };
 	struct vmbu_reply reply;
@@ -390,7 +390,7 @@ int vmbus_reset(struct vmbus *b)
 	int err = 0;
 
 	pthread_mutex_lock(&b->lock);
-	doorbells_drop(b, true);
+	doorbells_drop(b, false);
 	if (!b->lost) {
 		vmbus_link_limit(&b->link, RESET_LIMIT_S);
 		err = vmbus_ask(b, &r, NULL, 0, &reply);
@@ -408,10 +408,13 @@ int vmbus_reset(struct vmbus *b)
 	if (b->lost && err == 0 &&
 	    pwrite(b->journal, nothing, sizeof(nothing), 0) < 0)
 		err = -errno;
-	if (err == 0)
-		err = synic_route(b->m, b->synic);
 	pthread_mutex_unlock(&b->lock);
 	return err;
+}
+
+int vmbus_reset(struct vmbus *b)
+{
+	return synic_route(b->m, b->synic);
 }
 
 /* ---- its life */

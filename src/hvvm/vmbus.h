@@ -19,8 +19,11 @@ struct vcpu;
  * sentence has been said */
 int vmbus_start(struct machine *m, struct vmbus **ret);
 struct vmbus *vmbus_stop(struct vmbus *b);
-/** vmbus_reset() - the machine was reset, and its processors are new ones. 0 or
- * -errno */
+/** vmbus_forget() - the guest is no more: once this has returned, the back-end
+ * touches its memory no more. Processors stand still. Return: 0 or -errno */
+int vmbus_forget(struct vmbus *b);
+/** vmbus_reset() - after it: the machine's processors are new ones. Return: 0
+ * or -errno */
 int vmbus_reset(struct vmbus *b);
 /** vmbus_replace() - hand everything to a new process */
 void vmbus_replace(struct vmbus *b);
