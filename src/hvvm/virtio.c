@@ -170,7 +170,8 @@ static bool start_ring(struct virtio_device *d, unsigned int i)
 	r->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->kick < 0 || r->call < 0) {
-		log_err("--vhost-user %s: %s", d->spec.option, strerror(errno));
+		log_limited(&d->refused, LOG_ERR_, "--vhost-user %s: %s",
+			    d->spec.option, strerror(errno));
 		if (r->kick >= 0)
 			close(r->kick);
 		if (r->call >= 0)
@@ -184,8 +185,9 @@ static bool start_ring(struct virtio_device *d, unsigned int i)
 	if (err == 0)
 		err = notify_by_kvm(d, i, true);
 	if (err < 0) {
-		log_err("--vhost-user %s: KVM refuses an eventfd: %s",
-			d->spec.option, strerror(-err));
+		log_limited(&d->refused, LOG_ERR_,
+			    "--vhost-user %s: KVM refuses an eventfd: %s",
+			    d->spec.option, strerror(-err));
 		return false;
 	}
 	return vhost_user_start_ring(&d->back, i, &ring) == 0;
