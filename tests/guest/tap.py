@@ -2,13 +2,17 @@
 """tap - run the functions named test_* of a module, say how each went (TAP)
 
 A test gets the one object that main() was given. It fails by an exception; a
-test that cannot run fails too. Names on the command line select tests.
+test that cannot run fails too. Names on the command line select tests. With
+$TAP_ONE_FAILURE nothing is run after a failure (tests/nested/inner.py).
 """
 import os
 import sys
 import tempfile
 import time
 import traceback
+
+
+ONE_FAILURE = bool(os.environ.get("TAP_ONE_FAILURE"))
 
 
 class Failure(AssertionError):
@@ -27,7 +31,7 @@ def check(truth, what):
 
 def tests_of(module):
     names = [n for n in vars(module) if n.startswith("test_")]
-    chosen = sys.argv[1:]
+    chosen = [w for w in sys.argv[1:] if w != "--"]
     for name in chosen:
         if name not in names:
             sys.exit("no test named %s; there are: %s" % (
@@ -39,19 +43,26 @@ def main(module, make):
     """@make(directory) gives a context manager for what all tests share."""
     tests = tests_of(module)
     failed = 0
-    print("1..%d" % len(tests), flush=True)
+    plan(n for n, _ in tests)
     with tempfile.TemporaryDirectory(prefix="hvs-test-") as work:
         try:
             shared = make(work)
             with shared as fixture:
                 for i, (name, function) in enumerate(tests, 1):
                     failed += run(i, name, function, fixture)
+                    if failed and ONE_FAILURE:
+                        break
         except Exception:
             complain()
             # Whatever has not run has failed: TAP counts what is missing.
             failed += 1
     sys.stdout.flush()
     os._exit(1 if failed else 0)
+
+
+def plan(names):
+    names = list(names)
+    print("1..%d\n# tests: %s" % (len(names), " ".join(names)), flush=True)
 
 
 def complain():

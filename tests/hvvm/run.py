@@ -17,14 +17,14 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(HERE)
-sys.path[:0] = [os.path.join(TESTS, "guest"), os.path.join(TESTS, "nested")]
+NESTED = os.path.join(TESTS, "nested")
+sys.path[:0] = [os.path.join(TESTS, "guest"), NESTED]
 import backends  # noqa: E402
+import inner  # noqa: E402
 import machine  # noqa: E402
 import vm  # noqa: E402
 
 MODULES = "virtio_mmio,virtio_blk,ext4,virtiofs"
-PASSED_ON = ("BUILD", "DAEMON_BUILD", "HVSOCKET_TEST_LONG", "KERNEL",
-             "ASAN_OPTIONS", "UBSAN_OPTIONS")
 
 
 def tool(name):
@@ -66,39 +66,18 @@ def make(directory):
 
 def main():
     with tempfile.TemporaryDirectory(prefix="hvs-inner-") as work:
-        inner = os.path.join(work, "inner")
-        os.mkdir(inner)
-        disk = make(inner)
+        files = os.path.join(work, "inner")
+        os.mkdir(files)
+        disk = make(files)
+        here = os.geteuid() == 0 and machine.works_here()
+        env = {"PYTHONPATH": HERE + ":" + os.path.join(TESTS, "hv-guest")}
         if disk:
             os.rename(disk, os.path.join(work, "disk"))
             disk = os.path.join(work, "disk")
-        here = os.geteuid() == 0 and machine.works_here()
-        env = {k: os.environ[k] for k in PASSED_ON if os.environ.get(k)}
-        env["INNER"] = inner if here else "/inner"
-        if disk:
             env["DEBIAN"] = disk if here else "/dev/vda"
-        env["PYTHONDONTWRITEBYTECODE"] = "1"
-        env["PYTHONPATH"] = HERE
-        command = [os.path.join(TESTS, "hv-guest", "inside.py")] + sys.argv[1:]
-        if here:
-            return subprocess.run(command, env=dict(os.environ, **env)
-                                  ).returncode
-        builds = [os.environ["DAEMON_BUILD"]] if "DAEMON_BUILD" in env else []
-        with machine.Machine(work, os.environ["BUILD"],
-                             [inner + ":/inner"] + backends.programs(),
-                             builds=builds, disk=disk) as m:
-            job = m.start(" ".join("%s='%s'" % item for item in env.items()) +
-                          " exec " + " ".join(command))
-            while True:
-                line = job.next(1500)
-                if line is None and job.status is None:
-                    sys.exit("the outer machine has ended; its console:\n" +
-                             m.console_text()[-8000:])
-                if line is None:
-                    return job.status
-                # notes: to where meson shows them when a test has failed
-                print(line, flush=True, file=sys.stderr
-                      if line.startswith("#") else sys.stdout)
+        return inner.run(os.path.join(NESTED, "inside.py"), sys.argv[1:], files,
+                         env, here=here, quiet=1500, more=backends.programs(),
+                         disk=disk)
 
 
 sys.exit(main())

@@ -4,7 +4,8 @@
 
     inside.py MODULE... [-- TEST...]
 
-Each module has STACK, a class whose object its tests share.
+Each module has STACK, a class whose object its tests share; $PYTHONPATH leads
+to the modules.
 """
 import importlib
 import os
@@ -12,7 +13,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "guest")]
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "guest"))
 import tap  # noqa: E402
 
 
@@ -27,11 +28,11 @@ def main():
                  (not chosen or n in chosen)]
         if names:
             plan.append((module, names))
-    print("1..%d" % sum(len(names) for _, names in plan), flush=True)
-    print("# tests: " + " ".join(n for _, names in plan for n in names),
-          flush=True)
+    tap.plan(n for _, names in plan for n in names)
     number = failed = 0
     for module, names in plan:
+        if failed and tap.ONE_FAILURE:
+            break
         with tempfile.TemporaryDirectory(prefix="hvs-test-") as work:
             try:
                 with module.STACK(work) as fixture:
@@ -39,6 +40,8 @@ def main():
                         number += 1
                         failed += tap.run(number, name, getattr(module, name),
                                           fixture)
+                        if failed and tap.ONE_FAILURE:
+                            break
             except Exception:
                 # What has not run has failed: TAP counts what is missing.
                 tap.complain()
