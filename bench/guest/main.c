@@ -33,7 +33,7 @@ static const char *kernel, *initrd_hv, *initrd_virtio;
 static const char *hvvm_command[] = {
 	NULL,	     "run",	 "--name",   "bench",	 "--kernel",
 	NULL,	     "--initrd", NULL,	     "--memory", "256M",
-	"--console", "none",	 "--append", "quiet nohz=off", NULL,
+	"--console", "none",	 "--append", "quiet", NULL,
 };
 static const char *qemu_command[] = {
 	NULL,
@@ -55,7 +55,7 @@ static const char *qemu_command[] = {
 	"-initrd",
 	NULL,
 	"-append",
-	"console=ttyS0 quiet nohz=off",
+	"console=ttyS0 quiet",
 	NULL,
 };
 
