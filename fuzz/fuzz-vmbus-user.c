@@ -31,9 +31,10 @@ static void request(const uint8_t *frame, size_t len, unsigned int nfds)
 	    (!r.u.memory.count || r.u.memory.count > VMBU_REGIONS_MAX ||
 	     r.u.memory.count != nfds))
 		abort();
-	if (r.type == VMBU_POST && (r.u.post.len > VMBU_PAYLOAD_MAX ||
-				    (r.u.post.size <= VMBU_PAYLOAD_MAX &&
-				     r.u.post.size != r.u.post.len)))
+	if ((r.type == VMBU_POST || r.type == VMBU_POST_AHEAD) &&
+	    (r.u.post.len > VMBU_PAYLOAD_MAX ||
+	     (r.u.post.size <= VMBU_PAYLOAD_MAX &&
+	      r.u.post.size != r.u.post.len)))
 		abort();
 	if (r.type == VMBU_GIVE && (r.u.give.count != nfds || !nfds))
 		abort();

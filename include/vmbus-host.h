@@ -182,6 +182,17 @@ struct vmbh *vmbh_free(struct vmbh *h);
  */
 uint16_t vmbh_post_message(struct vmbh *h, uint32_t vp, uint32_t connection,
 			   uint32_t type, const void *payload, size_t len);
+/**
+ * vmbh_promise() - the next messages are taken, whatever is queued by then
+ * @messages:	so many at most
+ *
+ * For a VMM that lets the guest go on before it has this result: of so many
+ * messages that vmbh_post_message() finds well formed none is answered
+ * VMBH_INSUFFICIENT_BUFFERS. Replaces an earlier promise; vmbh_reset() ends it,
+ * and it is not part of the saved state.
+ * Return: how many there is room for now, 0 ... @messages.
+ */
+uint32_t vmbh_promise(struct vmbh *h, uint32_t messages);
 /** vmbh_signal_event() - hypercall HvSignalEvent, or a descriptor that stands
  * for it. Return: enum vmbh_status */
 uint16_t vmbh_signal_event(struct vmbh *h, uint32_t connection, uint16_t flag);

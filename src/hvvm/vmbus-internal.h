@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* vmbus-internal.h - between vmbus.c and vmbus-replace.c */
+/* vmbus-internal.h - between vmbus.c, vmbus-post.c and vmbus-replace.c */
 #ifndef HVVM_VMBUS_INTERNAL_H
 #define HVVM_VMBUS_INTERNAL_H
 
@@ -23,7 +23,9 @@ struct vmbus {
 	int journal; /* memfd */
 	struct doorbell *doorbells;
 	size_t ringing, room;
-	bool lost, replacing;
+	bool lost;
+	/* messages to this connection that the back-end has promised to take */
+	uint32_t ahead, ahead_connection;
 	char program[PATH_MAX];
 	GUID vmid; /* what the first back-end said */
 
@@ -38,6 +40,9 @@ int vmbus_ask(struct vmbus *b, struct vmbu_request *r, const int *fds, int nfds,
 /* Start a back-end, and tell it what all are told first. */
 int vmbus_begin(struct vmbus *b);
 int vmbus_say_journal(struct vmbus *b, bool recover);
+int vmbus_say_synic(struct vmbus *b, const struct vcpu *v);
+/* The back-end has none any more; those of a VM that is gone are gone too. */
+void vmbus_doorbells_drop(struct vmbus *b, bool vm_is_gone);
 /* The back-end is there, and is watched. */
 void vmbus_watch(struct vmbus *b);
 /* The one before is lost: another one. */

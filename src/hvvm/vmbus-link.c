@@ -148,8 +148,8 @@ static int receive(struct vmbus_link *l, uint32_t serial,
 	}
 }
 
-int vmbus_link_ask(struct vmbus_link *l, struct vmbu_request *r, const int *fds,
-		   int nfds, struct vmbu_reply *ret)
+static int send_request(struct vmbus_link *l, struct vmbu_request *r,
+			const int *fds, int nfds)
 {
 	struct msg_buf b = msg_buf(l->frame, sizeof(l->frame));
 	int err;
@@ -163,8 +163,21 @@ int vmbus_link_ask(struct vmbus_link *l, struct vmbu_request *r, const int *fds,
 	while (err == -EINTR && !(l->give_up && l->give_up(l->ctx)));
 	if (err == -EINTR)
 		return err;
+	return err < 0 ? -EPIPE : 0;
+}
+
+int vmbus_link_tell(struct vmbus_link *l, struct vmbu_request *r)
+{
+	return send_request(l, r, NULL, 0);
+}
+
+int vmbus_link_ask(struct vmbus_link *l, struct vmbu_request *r, const int *fds,
+		   int nfds, struct vmbu_reply *ret)
+{
+	int err = send_request(l, r, fds, nfds);
+
 	if (err < 0)
-		return -EPIPE;
+		return err;
 	err = receive(l, r->serial, ret);
 	if (err < 0)
 		return err;

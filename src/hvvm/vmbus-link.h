@@ -51,5 +51,7 @@ void vmbus_link_close(struct vmbus_link *l);
  */
 int vmbus_link_ask(struct vmbus_link *l, struct vmbu_request *r, const int *fds,
 		   int nfds, struct vmbu_reply *ret);
+/** vmbus_link_tell() - what has no answer; errors as above */
+int vmbus_link_tell(struct vmbus_link *l, struct vmbu_request *r);
 
 #endif /* HVVM_VMBUS_LINK_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vmbus-post.c - what processors ask of the back-end: messages, doorbells, SynIC
+ * vmbus-post.c - what processors ask of the back-end: messages, doorbells
  *
  * A processor waits for the back-end only where its answer is the guest's.
  */

@@ -40,6 +40,7 @@ static int save(struct vmbus *b, struct saved *s)
 	int r;
 
 	q.u.save.handover = true;
+	b->ahead = 0; /* SAVE takes it back */
 	r = vmbus_ask(b, &q, NULL, 0, &reply);
 	if (r < 0)
 		return r;

@@ -22,8 +22,6 @@
 #include "hvvm/synic.h"
 #include "hvvm/vcpu.h"
 
-#define RESULT_SUCCESS 0u
-#define RESULT_INSUFFICIENT_BUFFERS 19u
 #define RETRY_MIN_MS 20u
 #define RETRY_MAX_MS 1000u
 #define BEGIN_LIMIT_S 10u
@@ -128,7 +126,7 @@ static int say_memory(struct vmbus *b)
 	return vmbus_ask(b, &r, fds, (int)m->count, &reply);
 }
 
-static int say_synic(struct vmbus *b, const struct vcpu *v)
+int vmbus_say_synic(struct vmbus *b, const struct vcpu *v)
 {
 	struct vmbu_request r = { .type = VMBU_SYNIC };
 	struct vmbu_reply reply;
@@ -154,7 +152,7 @@ static int say_processors(struct vmbus *b)
 	}
 	for (unsigned int i = 0; i < b->m->count && err == 0; i++)
 		if (b->m->vcpus[i].scontrol)
-			err = say_synic(b, &b->m->vcpus[i]);
+			err = vmbus_say_synic(b, &b->m->vcpus[i]);
 	return err;
 }
 
@@ -208,57 +206,12 @@ int vmbus_begin(struct vmbus *b)
 {
 	int r = connect_to(b);
 
+	b->ahead = 0;
 	if (r < 0)
 		return r;
 	/* the loop waits: nobody hears signals. vmbus_watch() ends this */
 	vmbus_link_limit(&b->link, BEGIN_LIMIT_S);
 	return introduce(b);
-}
-
-/* ---- doorbells */
-
-static int doorbell(struct vmbus *b, uint32_t connection, int fd, bool remove)
-{
-	struct kvm_hyperv_eventfd e = {
-		.conn_id = connection,
-		.fd = fd,
-		.flags = remove ? KVM_HYPERV_EVENTFD_DEASSIGN : 0,
-	};
-
-	return ioctl(b->m->fd, KVM_HYPERV_EVENTFD, &e) < 0 ? -errno : 0;
-}
-
-/* @fd is ours from now on. Without it the guest's signals come here: slower. */
-static void doorbell_add(struct vmbus *b, uint32_t connection, int fd)
-{
-	struct doorbell *more;
-	size_t room;
-
-	if (b->ringing == b->room) {
-		room = b->room ? b->room * 2 : 64;
-		more = realloc(b->doorbells, room * sizeof(*more));
-		if (!more) {
-			close(fd);
-			return;
-		}
-		b->doorbells = more;
-		b->room = room;
-	}
-	if (doorbell(b, connection, fd, false) < 0) {
-		close(fd);
-		return;
-	}
-	b->doorbells[b->ringing++] = (struct doorbell) { connection, fd };
-}
-
-static void doorbells_drop(struct vmbus *b, bool vm_is_gone)
-{
-	for (size_t i = 0; i < b->ringing; i++) {
-		if (!vm_is_gone)
-			(void)doorbell(b, b->doorbells[i].connection, -1, true);
-		close(b->doorbells[i].fd);
-	}
-	b->ringing = 0;
 }
 
 /* ---- when it goes */
@@ -280,7 +233,7 @@ void vmbus_again(struct vmbus *b)
 
 	ev_io_stop(&b->io);
 	vmbus_link_close(&b->link);
-	doorbells_drop(b, false);
+	vmbus_doorbells_drop(b, false);
 	r = vmbus_begin(b);
 	if (r == 0) {
 		r = vmbus_say_journal(b, true);
@@ -323,64 +276,7 @@ static void on_gone(struct ev_io *io, uint32_t events)
 	pthread_mutex_unlock(&b->lock);
 }
 
-/* ---- what processors ask */
-
-/* A processor does not go on waiting when all of them are to stop. The loop's
- * thread does: it asks while they stand still (RESET, SAVE). */
-static bool stopping(void *ctx)
-{
-	const struct machine *m = ctx;
-
-	return vcpu_here() && atomic_load(&m->stopping);
-}
-
-void vmbus_synic(struct vmbus *b, struct vcpu *v)
-{
-	pthread_mutex_lock(&b->lock);
-	if (!b->lost)
-		(void)say_synic(b, v);
-	pthread_mutex_unlock(&b->lock);
-}
-
-uint16_t vmbus_post(struct vmbus *b, struct vcpu *v, const uint8_t *input)
-{
-	struct vmbu_request r = { .type = VMBU_POST };
-	struct vmbu_reply reply;
-	uint16_t result = RESULT_INSUFFICIENT_BUFFERS;
-
-	r.u.post.vp = v->index;
-	r.u.post.connection = le32_get(input) & 0xffffff;
-	r.u.post.type = le32_get(input + 8);
-	r.u.post.size = le32_get(input + 12);
-	r.u.post.len = r.u.post.size < VMBU_PAYLOAD_MAX ? r.u.post.size
-							: VMBU_PAYLOAD_MAX;
-	memcpy(r.u.post.payload, input + 16, r.u.post.len);
-	pthread_mutex_lock(&b->lock);
-	if (!b->lost && vmbus_link_ask(&b->link, &r, NULL, 0, &reply) == 0)
-		result = (uint16_t)reply.u.status;
-	pthread_mutex_unlock(&b->lock);
-	return result;
-}
-
-uint16_t vmbus_signal(struct vmbus *b, struct vcpu *v, uint32_t connection,
-		      uint16_t flag)
-{
-	struct vmbu_request r = { .type = VMBU_SIGNAL };
-	struct vmbu_reply reply;
-	uint16_t result = RESULT_SUCCESS;
-
-	r.u.signal.vp = v->index;
-	r.u.signal.connection = connection;
-	r.u.signal.flag = flag;
-	pthread_mutex_lock(&b->lock);
-	if (!b->lost && vmbus_link_ask(&b->link, &r, NULL, 0, &reply) == 0) {
-		result = (uint16_t)reply.u.status;
-		if (b->link.in.nfds == 1)
-			doorbell_add(b, connection, b->link.in.fds[0]);
-	}
-	pthread_mutex_unlock(&b->lock);
-	return result;
-}
+/* ---- between two guests */
 
 int vmbus_forget(struct vmbus *b)
 {
@@ -390,7 +286,8 @@ int vmbus_forget(struct vmbus *b)
 	int err = 0;
 
 	pthread_mutex_lock(&b->lock);
-	doorbells_drop(b, false);
+	vmbus_doorbells_drop(b, false);
+	b->ahead = 0;
 	if (!b->lost) {
 		vmbus_link_limit(&b->link, RESET_LIMIT_S);
 		err = vmbus_ask(b, &r, NULL, 0, &reply);
@@ -418,6 +315,15 @@ int vmbus_reset(struct vmbus *b)
 }
 
 /* ---- its life */
+
+/* A processor does not go on waiting when all of them are to stop. The loop's
+ * thread does: it asks while they stand still (RESET, SAVE). */
+static bool stopping(void *ctx)
+{
+	const struct machine *m = ctx;
+
+	return vcpu_here() && atomic_load(&m->stopping);
+}
 
 int vmbus_start(struct machine *m, struct vmbus **ret)
 {
@@ -467,7 +373,7 @@ struct vmbus *vmbus_stop(struct vmbus *b)
 		ev_io_stop(&b->io);
 		ev_timer_stop(&b->retry);
 		vmbus_link_close(&b->link);
-		doorbells_drop(b, true);
+		vmbus_doorbells_drop(b, true);
 		synic_free(b->synic, b->m->o->cpus);
 		free(b->doorbells);
 		if (b->journal >= 0)

@@ -34,6 +34,7 @@ static const struct {
 	[VMBU_RUN] = { "RUN", 8, 0, false, 0, 0, 0 },
 	[VMBU_LOG] = { "LOG", 16, 0, false, 0, 1, 0 },
 	[VMBU_JOURNAL] = { "JOURNAL", 16, 0, false, 1, 1, 0 },
+	[VMBU_POST_AHEAD] = { "POST_AHEAD", 24, 0, true, 0, 0, 0 },
 };
 
 const char *vmbu_type_name(uint16_t type)
@@ -134,6 +135,7 @@ static int decode_body(const uint8_t *p, size_t len, unsigned int nfds,
 		ret->u.synic.siefp = le64_get(p + 32);
 		return decode_pair(p, &ret->u.synic.vp);
 	case VMBU_POST:
+	case VMBU_POST_AHEAD:
 		return decode_post(p, len, ret);
 	case VMBU_SIGNAL:
 		ret->u.signal.vp = le32_get(p + 8);
@@ -192,7 +194,8 @@ static int decode_reply_body(const uint8_t *p, unsigned int nfds,
 		return 0;
 	case VMBU_POST:
 	case VMBU_SIGNAL:
-		ret->u.status = le32_get(p);
+		ret->u.result.status = le32_get(p);
+		ret->u.result.ahead = le32_get(p + 4);
 		return 0;
 	case VMBU_SAVE:
 		ret->u.save.length = le64_get(p);
@@ -271,6 +274,7 @@ void vmbu_request_encode(const struct vmbu_request *r, struct msg_buf *b)
 		msg_put_u64(b, r->u.synic.siefp);
 		break;
 	case VMBU_POST:
+	case VMBU_POST_AHEAD:
 		msg_put_u32(b, r->u.post.vp);
 		msg_put_u32(b, r->u.post.connection);
 		msg_put_u32(b, r->u.post.type);
@@ -328,7 +332,8 @@ void vmbu_reply_encode(const struct vmbu_reply *r, struct msg_buf *b)
 		break;
 	case VMBU_POST:
 	case VMBU_SIGNAL:
-		put_pair(b, r->u.status);
+		msg_put_u32(b, r->u.result.status);
+		msg_put_u32(b, r->u.result.ahead);
 		break;
 	case VMBU_SAVE:
 		msg_put_u64(b, r->u.save.length);

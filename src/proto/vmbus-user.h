@@ -28,7 +28,8 @@
 #define VMBU_FEATURE_HANDOVER 2u
 #define VMBU_FEATURE_JOURNAL 4u
 #define VMBU_FEATURE_SAVE 8u
-#define VMBU_FEATURES 15u
+#define VMBU_FEATURE_AHEAD 16u
+#define VMBU_FEATURES 31u
 
 enum vmbu_type {
 	VMBU_HELLO = 1,
@@ -45,6 +46,7 @@ enum vmbu_type {
 	VMBU_RUN,
 	VMBU_LOG,
 	VMBU_JOURNAL,
+	VMBU_POST_AHEAD,
 	VMBU_TYPES /* the first number that is none */
 };
 
@@ -76,7 +78,7 @@ struct vmbu_request {
 			uint32_t vp, connection, type, size;
 			uint32_t len; /* of payload: size, at most 240 */
 			uint8_t payload[VMBU_PAYLOAD_MAX];
-		} post;
+		} post; /* POST, POST_AHEAD */
 		struct {
 			uint32_t vp, connection, flag;
 		} signal;
@@ -116,7 +118,10 @@ struct vmbu_reply {
 			uint32_t vps;
 			GUID vmid;
 		} hello;
-		uint32_t status; /* POST, SIGNAL */
+		struct {
+			uint32_t status;
+			uint32_t ahead; /* POST: so many without an answer */
+		} result;		/* POST, SIGNAL */
 		struct {
 			uint64_t length;
 			uint32_t fds;

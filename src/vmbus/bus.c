@@ -229,6 +229,7 @@ void vmbh_reset(struct vmbh *h)
 {
 	enter(h);
 	bus_forget(h);
+	h->promised = 0;
 	h->target_vp = 0;
 	journal_connection(h);
 	leave(h);
@@ -324,10 +325,31 @@ static bool acceptable(struct vmbh *h, uint32_t type)
 		return false;
 	if (type == MSG_INITIATE_CONTACT || type == MSG_UNLOAD)
 		return true;
+	if (h->promised)
+		return true;
 	if (h->queued >= h->config.max_input)
 		return false;
 	return type != MSG_TL_CONNECT_REQUEST || !h->version ||
 	       h->nconnects < h->config.max_connects;
+}
+
+static uint32_t subtract(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+uint32_t vmbh_promise(struct vmbh *h, uint32_t messages)
+{
+	const uint32_t room[] = {
+		subtract(h->config.max_input, h->queued),
+		subtract(h->config.max_connects, h->nconnects),
+	};
+
+	h->promised = messages;
+	for (unsigned int i = 0; i < 2; i++)
+		if (h->promised > room[i])
+			h->promised = room[i];
+	return h->promised;
 }
 
 uint16_t vmbh_post_message(struct vmbh *h, uint32_t vp, uint32_t connection,
@@ -350,6 +372,8 @@ uint16_t vmbh_post_message(struct vmbh *h, uint32_t vp, uint32_t connection,
 		h->counters.refused++;
 		return VMBH_INSUFFICIENT_BUFFERS;
 	}
+	if (h->promised)
+		h->promised--;
 	enter(h);
 	h->counters.messages_in++;
 	if (h->ops->trace)

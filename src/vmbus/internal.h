@@ -162,6 +162,7 @@ struct vmbh {
 
 	TAILQ_HEAD(, entry) queue;
 	uint32_t queued;
+	uint32_t promised; /* messages that are taken in any case */
 	bool slot_taken; /* until vmbh_slot_free() */
 	TAILQ_HEAD(, entry) spare;
 	unsigned int nspare;

@@ -29,7 +29,7 @@ static size_t encode_reply(const struct vmbu_reply *r)
 }
 
 /* Lengths as docs/vmbus-user.md has them, and descriptors. */
-_Static_assert(VMBU_TYPES == 15, "each type has a form below");
+_Static_assert(VMBU_TYPES == 16, "each type has a form below");
 
 static const struct {
 	uint16_t type, len, reply;
@@ -42,6 +42,7 @@ static const struct {
 	{ VMBU_TAKE, 16, 24, 0, 250 }, { VMBU_LOAD, 24, 16, 1, 0 },
 	{ VMBU_GIVE, 16, 16, 250, 0 }, { VMBU_RUN, 8, 16, 0, 0 },
 	{ VMBU_LOG, 16, 16, 1, 0 },    { VMBU_JOURNAL, 16, 16, 1, 0 },
+	{ VMBU_POST_AHEAD, 44, 16, 0, 0 },
 };
 
 static struct vmbu_request request(uint16_t type)
@@ -70,6 +71,7 @@ static struct vmbu_request request(uint16_t type)
 		r.u.synic.siefp = 0x2001;
 		break;
 	case VMBU_POST:
+	case VMBU_POST_AHEAD:
 		r.u.post.vp = 1;
 		r.u.post.connection = 4;
 		r.u.post.type = 1;
@@ -241,7 +243,8 @@ static struct vmbu_reply reply_of(uint16_t type)
 		break;
 	case VMBU_POST:
 	case VMBU_SIGNAL:
-		r.u.status = 19;
+		r.u.result.status = 19;
+		r.u.result.ahead = 3;
 		break;
 	case VMBU_SAVE:
 		r.u.save.length = 1ull << 33;

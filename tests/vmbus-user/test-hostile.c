@@ -35,10 +35,15 @@ static const struct {
 	uint16_t type, len;
 	bool greeted;
 } fatal[] = {
-	{ VMBU_HELLO, 7, false },   { VMBU_HELLO, 1, true },
-	{ VMBU_HELLO, 8200, true }, { 0x8000 | VMBU_POST, 24, true },
-	{ VMBU_RESET, 8, false },   { VMBU_MEMORY, 16, false },
+	{ VMBU_HELLO, 7, false },
+	{ VMBU_HELLO, 1, true },
+	{ VMBU_HELLO, 8200, true },
+	{ 0x8000 | VMBU_POST, 24, true },
+	{ VMBU_RESET, 8, false },
+	{ VMBU_MEMORY, 16, false },
 	{ 999, 8, false },
+	{ VMBU_POST_AHEAD, 44, true },
+	{ VMBU_POST_AHEAD, 8, true },
 };
 
 START_TEST(test_fatal_frames)
@@ -70,7 +75,8 @@ START_TEST(test_wrong_requests)
 		static const uint16_t lens[] = { 8,  9,	 15, 17,  23,
 						 25, 41, 63, 8192 };
 
-		if (type == VMBU_RESET || type == VMBU_RUN)
+		if (type == VMBU_RESET || type == VMBU_RUN ||
+		    type == VMBU_POST_AHEAD)
 			continue;
 		put_header(frame, type, 7);
 		for (size_t k = 0; k < ARRAY_LEN(lens); k++) {
@@ -97,6 +103,43 @@ START_TEST(test_wrong_requests)
 	flow_send(f, 50000, 50000, true);
 	vmm_wait(v, flow_finished, f, "bytes after all that");
 	vmm_check_clean(v);
+	vmm_end(v);
+}
+END_TEST
+
+/* Messages ahead of their answers, and one more than were promised. */
+START_TEST(test_ahead)
+{
+	struct vmbu_request r = { .type = VMBU_POST };
+	struct vmm *v = vmm_start();
+	uint32_t most;
+
+	ck_assert_uint_gt(v->told, 0);
+	r.u.post.connection = 4;
+	r.u.post.type = 1;
+	r.u.post.size = r.u.post.len = 8;
+	le32_put(r.u.post.payload, 13); /* RELID_RELEASED, malformed */
+	vmm_must(v, &r, NULL, 0);
+	ck_assert_uint_eq(v->reply.u.result.status, 0);
+	most = v->reply.u.result.ahead;
+	ck_assert_uint_gt(most, 0);
+	/* a result that is no success promises nothing */
+	r.u.post.connection = 9;
+	vmm_must(v, &r, NULL, 0);
+	ck_assert_uint_eq(v->reply.u.result.status, 18);
+	ck_assert_uint_eq(v->reply.u.result.ahead, 0);
+	r.u.post.connection = 4;
+	vmm_must(v, &r, NULL, 0);
+	ck_assert_uint_eq(v->reply.u.result.ahead, most);
+	for (uint32_t i = 0; i < most; i++)
+		ck_assert_int_eq(vmm_tell_ahead(v, &r), 0);
+	/* all were taken */
+	r.type = VMBU_POST;
+	vmm_must(v, &r, NULL, 0);
+	for (uint32_t i = 0; i <= most; i++)
+		ck_assert_int_eq(vmm_tell_ahead(v, &r), 0);
+	r.type = VMBU_POST;
+	ck_assert_int_eq(vmm_ask(v, &r, NULL, 0), -1);
 	vmm_end(v);
 }
 END_TEST
@@ -464,6 +507,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	tcase_add_loop_test(t, test_fatal_frames, 0, (int)ARRAY_LEN(fatal));
 	tcase_add_test(t, test_wrong_requests);
+	tcase_add_test(t, test_ahead);
 	tcase_add_test(t, test_versions);
 	tcase_add_test(t, test_bad_memory);
 	tcase_add_test(t, test_bad_processors);

@@ -26,6 +26,7 @@ static struct vmm *start(const char *const *rules)
 		args[n++] = *rules;
 	}
 	args[n] = NULL;
+	v->waits = true; /* what a trace has when a call is over is looked at */
 	vmm_launch(v, args);
 	vmm_introduce(v);
 	return v;

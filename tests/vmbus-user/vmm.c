@@ -66,6 +66,8 @@ int vmm_ask(struct vmm *v, struct vmbu_request *r, const int *fds, int nfds)
 	struct msg_buf b = { .data = data, .size = sizeof(data) };
 	int err;
 
+	if (r->type == VMBU_SAVE || r->type == VMBU_RESET)
+		v->ahead = 0; /* these take the promise back */
 	r->serial = ++v->serial;
 	vmbu_request_encode(r, &b);
 	must(!b.overflow);
@@ -85,6 +87,18 @@ void vmm_must(struct vmm *v, struct vmbu_request *r, const int *fds, int nfds)
 		      err, err < 0 ? "the connection has ended" : v->text);
 }
 
+int vmm_tell_ahead(struct vmm *v, struct vmbu_request *r)
+{
+	uint8_t data[VMBU_FRAME_MAX];
+	struct msg_buf b = { .data = data, .size = sizeof(data) };
+
+	r->type = VMBU_POST_AHEAD;
+	r->serial = ++v->serial;
+	vmbu_request_encode(r, &b);
+	must(!b.overflow);
+	return fdmsg_send(v->front, b.data, b.len, NULL, 0, 0);
+}
+
 /* ---- hypercalls */
 
 static uint16_t on_post(void *ctx, uint32_t vp, uint32_t connection,
@@ -102,9 +116,17 @@ static uint16_t on_post(void *ctx, uint32_t vp, uint32_t connection,
 	r.u.post.len =
 		len < VMBU_PAYLOAD_MAX ? (uint32_t)len : VMBU_PAYLOAD_MAX;
 	memcpy(r.u.post.payload, payload, r.u.post.len);
+	if (v->ahead && len <= VMBU_PAYLOAD_MAX) {
+		v->ahead--;
+		v->told++;
+		return vmm_tell_ahead(v, &r) < 0 ? 19 : 0;
+	}
+	v->ahead = 0;
 	if (vmm_ask(v, &r, NULL, 0))
 		return 19;
-	return (uint16_t)v->reply.u.status;
+	if (!v->waits)
+		v->ahead = v->reply.u.result.ahead;
+	return (uint16_t)v->reply.u.result.status;
 }
 
 static uint16_t on_signal(void *ctx, uint32_t connection, uint16_t flag)
@@ -131,7 +153,7 @@ static uint16_t on_signal(void *ctx, uint32_t connection, uint16_t flag)
 		v->doorbells[relid] = v->in.fds[0];
 		v->in.nfds = 0;
 	}
-	return (uint16_t)v->reply.u.status;
+	return (uint16_t)v->reply.u.result.status;
 }
 
 static void on_eom(void *ctx, uint32_t vp)
@@ -157,6 +179,7 @@ void vmm_hello(struct vmm *v)
 	r.u.hello.lowest = 1;
 	r.u.hello.highest = 7;
 	r.u.hello.features = UINT64_MAX;
+	v->ahead = 0;
 	vmm_must(v, &r, NULL, 0);
 	must(v->reply.u.hello.version == 1);
 	must(v->reply.u.hello.features == VMBU_FEATURES);

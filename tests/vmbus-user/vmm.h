@@ -59,6 +59,9 @@ struct vmm {
 	GUID vmid;	   /* as the program said last */
 	bool lost;	   /* hypercalls answer 19 */
 	bool faulty;	   /* the guest may complain */
+	bool waits;	   /* for the result of each message */
+	uint32_t ahead;	   /* messages that need no answer */
+	uint64_t told;	   /* messages that had none */
 	uint32_t serial;
 	struct vmbu_reply reply; /* the last one */
 	char text[512];		 /* of its error */
@@ -113,6 +116,9 @@ void vmm_drop_doorbells(struct vmm *v);
 int vmm_ask(struct vmm *v, struct vmbu_request *r, const int *fds, int nfds);
 /** vmm_must() - the same; no error */
 void vmm_must(struct vmm *v, struct vmbu_request *r, const int *fds, int nfds);
+/** vmm_tell_ahead() - a POST_AHEAD, whatever was promised. -errno if it cannot
+ * be sent */
+int vmm_tell_ahead(struct vmm *v, struct vmbu_request *r);
 /** vmm_raw() - the same with any bytes */
 int vmm_raw(struct vmm *v, const void *frame, size_t len, const int *fds,
 	    int nfds);

@@ -298,6 +298,40 @@ START_TEST(test_back_pressure)
 }
 END_TEST
 
+START_TEST(test_promise)
+{
+	struct vmbh_config config = { .max_input = 5, .max_connects = 3 };
+	struct rig *r = rig_new_loaded(&config, 3);
+	struct rig_flow *f;
+	uint32_t relid = rig_offer(r, &f);
+	struct vmbh_counters c;
+
+	/* as many as there is room for, also of connects */
+	ck_assert_uint_eq(vmbh_promise(r->h, 2), 2);
+	ck_assert_uint_eq(vmbh_promise(r->h, 100), 3);
+	r->no_page[0] = true;
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(RIG_POST(r, 28, 8, 0, relid, 7, 0, 0, 0), 0);
+	ck_assert_uint_eq(vmbh_promise(r->h, 100), 2);
+	/* what the host sends meanwhile changes nothing */
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(vmbh_send_raw(r->h, (uint32_t[3]) { 4 }, 12),
+				 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_uint_eq(RIG_POST(r, 28, 8, 0, relid, 7, 0, 0, 0), 0);
+	ck_assert_uint_eq(RIG_POST(r, 8, 3), 19);
+	ck_assert_uint_eq(vmbh_promise(r->h, 100), 0);
+	vmbh_counters(r->h, &c);
+	ck_assert_uint_eq(c.queued, 9);
+	/* a reset ends it */
+	r->no_page[0] = false;
+	memset(r->pending, 0, sizeof(r->pending));
+	vmbh_reset(r->h);
+	ck_assert_uint_eq(vmbh_promise(r->h, 1), 1);
+	rig_free(r);
+}
+END_TEST
+
 START_TEST(test_slot_order)
 {
 	struct rig *r = rig_new_loaded(NULL, 3);
@@ -406,6 +440,7 @@ static void fill(void *c)
 	tcase_add_test(c, test_second_contact);
 	tcase_add_test(c, test_reset);
 	tcase_add_test(c, test_back_pressure);
+	tcase_add_test(c, test_promise);
 	tcase_add_test(c, test_slot_order);
 	tcase_add_test(c, test_slot_helpers);
 	tcase_add_test(c, test_names);

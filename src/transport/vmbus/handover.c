@@ -222,6 +222,7 @@ int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
 	if (r < 0)
 		goto fail;
 	vm->stopped = true;
+	vm->ahead = 0;
 	vm->handed_over = descriptors;
 	ret->u.save.length = len;
 	ret->u.save.fds = vm->handover->count + vm->handover->ndoorbells;
@@ -352,6 +353,7 @@ int handover_load(struct vm *vm, const struct vmbu_request *q, int fd,
 			at += (size_t)n;
 	}
 	vm->stopped = true;
+	vm->ahead = 0;
 	if (r == 0)
 		r = load(vm, p, len, q);
 	if (r < 0) {

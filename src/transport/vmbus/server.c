@@ -18,7 +18,7 @@
 #include "transport/vmbus/handover.h"
 #include "transport/vmbus/vm.h"
 
-#define BATCH 16u /* requests, before others have their turn */
+#define AHEAD 16u /* messages that the VMM need not wait for */
 
 struct answer {
 	struct vmbu_reply r;
@@ -54,7 +54,8 @@ static int on_hello(struct vm *vm, const struct vmbu_request *q,
 	vm->greeted = true;
 	a->r.u.hello.version = VMBU_VERSION;
 	a->r.u.hello.regions = VMBU_REGIONS_MAX;
-	a->r.u.hello.features = VMBU_FEATURES & q->u.hello.features;
+	vm->features = VMBU_FEATURES & q->u.hello.features;
+	a->r.u.hello.features = vm->features;
 	a->r.u.hello.vps = VPS_MAX;
 	a->r.u.hello.vmid = vm->host->ops->vmid(vm->host);
 	return 0;
@@ -116,27 +117,45 @@ static int on_post(struct vm *vm, const struct vmbu_request *q,
 {
 	vm->posted = true;
 	vm->stats.messages_in++;
-	a->r.u.status =
+	a->r.u.result.status =
 		vm->stopped ? VMBH_INSUFFICIENT_BUFFERS
 			    : filter_in(vm, q->u.post.vp, q->u.post.connection,
 					q->u.post.type, q->u.post.payload,
 					q->u.post.size);
+	vm->ahead = 0;
+	if (a->r.u.result.status == VMBH_SUCCESS &&
+	    vm->features & VMBU_FEATURE_AHEAD)
+		vm->ahead = vmbh_promise(vm->bus, AHEAD);
+	a->r.u.result.ahead = vm->ahead;
+	return 0;
+}
+
+/* What was promised is taken; there is no answer. */
+static int on_post_ahead(struct vm *vm, const struct vmbu_request *q)
+{
+	if (!vm->ahead)
+		return -EPROTO;
+	vm->ahead--;
+	vm->stats.messages_in++;
+	(void)filter_in(vm, q->u.post.vp, q->u.post.connection, q->u.post.type,
+			q->u.post.payload, q->u.post.size);
 	return 0;
 }
 
 static int on_signal(struct vm *vm, const struct vmbu_request *q,
 		     struct answer *a)
 {
+	uint32_t *status = &a->r.u.result.status;
 	int fd;
 
 	if (vm->stopped)
 		return 0;
 	vm->stats.doorbells_in++;
-	a->r.u.status = vmbh_signal_event(vm->bus, q->u.signal.connection,
-					  (uint16_t)q->u.signal.flag);
+	*status = vmbh_signal_event(vm->bus, q->u.signal.connection,
+				    (uint16_t)q->u.signal.flag);
 	if (q->u.signal.flag > UINT16_MAX)
-		a->r.u.status = VMBH_INVALID_PARAMETER;
-	if (a->r.u.status != VMBH_SUCCESS || q->u.signal.flag)
+		*status = VMBH_INVALID_PARAMETER;
+	if (*status != VMBH_SUCCESS || q->u.signal.flag)
 		return 0;
 	fd = vps_doorbell(vm, q->u.signal.connection);
 	if (fd >= 0)
@@ -212,6 +231,7 @@ static int on_reset(struct vm *vm)
 {
 	handover_end(vm);
 	filter_forget(vm->filter);
+	vm->ahead = 0;
 	vmbh_reset(vm->bus);
 	vps_reset(vm);
 	return 0;
@@ -232,6 +252,8 @@ static int serve(struct vm *vm, const struct vmbu_request *q, struct fdmsg *m,
 				 q->u.synic.simp, q->u.synic.siefp);
 	case VMBU_POST:
 		return on_post(vm, q, a);
+	case VMBU_POST_AHEAD:
+		return on_post_ahead(vm, q);
 	case VMBU_SIGNAL:
 		return on_signal(vm, q, a);
 	case VMBU_RESET:
@@ -302,26 +324,28 @@ static int take(struct vm *vm)
 	vm_begin(vm);
 	if (!vm->greeted && q.type != VMBU_HELLO)
 		r = refuse(&a, -EPROTO, "HELLO comes first");
+	else if (r < 0 && q.type == VMBU_POST_AHEAD)
+		r = -EPROTO; /* nobody waits for an answer */
 	else if (r < 0)
 		(void)refuse(&a, r, "not a request of this protocol");
 	else
 		r = serve(vm, &q, &m, &a);
 	vm_end(vm);
-	reply(vm, &a, r);
+	if (q.type != VMBU_POST_AHEAD)
+		reply(vm, &a, r);
 	for (int i = 0; i < m.nfds; i++)
 		if (m.fds[i] >= 0)
 			closer_close(&m.fds[i], 1);
 	return r == -EPROTO ? r : 0;
 }
 
+/* One at a time: a second one is rarely there already. */
 static void on_front(struct ev_io *io, uint32_t events)
 {
 	struct vm *vm = container_of(io, struct vm, front_io);
-	int r = 0;
+	int r = take(vm);
 
 	(void)events;
-	for (unsigned int i = 0; i < BATCH && r == 0 && vm->front >= 0; i++)
-		r = take(vm);
 	if (r < 0 && r != -EAGAIN)
 		server_stop(vm);
 }

@@ -136,6 +136,7 @@ void vm_forget(struct vm *vm)
 	vm->journal = vm->log = NULL;
 	vm->log_size = 0;
 	vm->greeted = vm->posted = false;
+	vm->ahead = 0;
 }
 
 static void on_listen(struct ev_io *io, uint32_t events)

@@ -73,6 +73,8 @@ struct vm {
 	int listener; /* -1 */
 	bool one_off, greeted, posted;
 	bool stopped;		   /* between SAVE or LOAD and RUN */
+	uint64_t features;	   /* of vmbus-user, both sides' */
+	uint32_t ahead;		   /* POST_AHEADs that were promised */
 	bool handed_over;	   /* another process has it all */
 	struct handover *handover; /* NULL: none under way */
 	struct ev_io front_io, listen_io;
