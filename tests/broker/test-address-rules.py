@@ -9,42 +9,19 @@ is played by such processes where nothing depends on how its bytes travel; the
 rows where something does (GUEST) are run again with a real guest by
 tests/guest/test-address-rules.py.
 """
-import errno
 import os
 import sys
-import uuid
 
 import tap
 from hvb import *
 from member import Member
+from rows import *
 from tap import check, same
 from transport import Transport
 
-IDS = {name: uuid.UUID("%08x-1111-4111-8111-111111111111" % i)
-       for i, name in enumerate(("vm1", "vm2", "wsl", "open", "box", "vmbox",
-                                 "off"), 1)}
-WORDS = {"WILDCARD": WILDCARD, "CHILDREN": CHILDREN, "PARENT": PARENT,
-         "LOOPBACK": LOOPBACK, "SILOHOST": SILOHOST, "BROADCAST": BROADCAST,
-         "nobody": uuid.UUID("99999999-1111-4111-8111-111111111111")}
 REGISTERED, NO_BIND, TURNED_OFF, UNREGISTERED, NO_CONNECT = map(
     port, (5000, 5001, 5002, 5003, 5004))
 GUEST = {1, 2, 3, 4, 11, 12, 13, 14}  # again in tests/guest
-
-REASONS = {NOT_REGISTERED: "not registered", BIND_DENIED: "bind denied",
-           CONNECT_DENIED: "connect denied", DISABLED: "disabled",
-           NO_LISTENER: "no listener",
-           WILDCARD_NOT: "wildcard bind not allowed to match",
-           UNKNOWN: "partition unknown", OFF: "partition off",
-           NO_ANSWER: "no answer", TAKEN: "address taken",
-           NOT_DESTINATION: "not a destination", TYPE: "type not carried",
-           NO_BROKER: "no broker"}
-
-YES = "yes"
-
-
-def no(step, reason):
-    return step, reason
-
 
 # row, listener in, bound to, service, connector in, connects to, result,
 # the connector as the listener sees it; more for connect
@@ -166,54 +143,6 @@ class Place:
             for m in two:
                 m.end()
         self.b.end(check=exc[0] is None)
-
-
-def refused(got, step, reason, where):
-    want = (ERRNO[reason], REASONS[reason])
-    same((got.get("errno"), got.get("reason")), want, "%s: %s" % (
-        where, got.get("text", got)))
-    check(len(got["text"]) > 10, "a sentence")
-
-
-def play(place, row, listener, bound, service, connector, to, result,
-         seen=None, more=None):
-    where = "row %s: %s bound to %s, %s connects to %s" % (
-        row, listener, bound, connector, to)
-    a = place.members[listener][0]
-    d = place.members[connector][1] if connector else None
-    step, reason = (None, None) if result == YES else result
-
-    def vmid(word):
-        return str(WORDS.get(word) or IDS.get(word, ZERO))
-
-    try:
-        got = a.ask("bind", vmid=vmid(bound), service=str(service))
-        if step == "bind":
-            refused(got, step, reason, where)
-            return
-        same(got, {"own": [vmid(bound), str(service)]}, where + ": bind")
-        got = a.ask("listen")
-        if step == "listen":
-            refused(got, step, reason, where)
-            return
-        same(got, {}, where + ": listen")
-        got = d.ask("connect", vmid=vmid(to), service=str(service),
-                    **(more or {}))
-        if step == "connect":
-            refused(got, step, reason, where)
-            return
-        check("peer" in got, "%s: %r" % (where, got))
-        same(got["peer"], [vmid(to), str(service)], where + ": its peer")
-        number = got["own"][1]
-        same(got["own"][0], str(ZERO), where + ": its own name")
-        got = a.ask("accept")
-        same(got.get("peer"), [vmid(seen), number], where +
-             ": the peer of the accepting end")
-        same(got["data"], "over", where + ": data")
-    finally:
-        a.ask("close")
-        if d:
-            d.ask("close")
 
 
 def test_namespaces(place):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""rows - one row of the address rules, played by two members"""
+import uuid
+
+from hvb import *
+from tap import check, same
+
+IDS = {name: uuid.UUID("%08x-1111-4111-8111-111111111111" % i)
+       for i, name in enumerate(("vm1", "vm2", "wsl", "open", "box", "vmbox",
+                                 "off"), 1)}
+WORDS = {"WILDCARD": WILDCARD, "CHILDREN": CHILDREN, "PARENT": PARENT,
+         "LOOPBACK": LOOPBACK, "SILOHOST": SILOHOST, "BROADCAST": BROADCAST,
+         "nobody": uuid.UUID("99999999-1111-4111-8111-111111111111")}
+
+REASONS = {NOT_REGISTERED: "not registered", BIND_DENIED: "bind denied",
+           CONNECT_DENIED: "connect denied", DISABLED: "disabled",
+           NO_LISTENER: "no listener",
+           WILDCARD_NOT: "wildcard bind not allowed to match",
+           UNKNOWN: "partition unknown", OFF: "partition off",
+           NO_ANSWER: "no answer", TAKEN: "address taken",
+           NOT_DESTINATION: "not a destination", TYPE: "type not carried",
+           NO_BROKER: "no broker"}
+
+YES = "yes"
+
+
+def no(step, reason, number=None):
+    """Refused; number: the errno, where it is not the reason's own."""
+    return step, reason, number or ERRNO[reason]
+
+
+def refused(got, step, reason, where, number=None):
+    want = (number or ERRNO[reason], REASONS[reason])
+    same((got.get("errno"), got.get("reason")), want, "%s: %s" % (
+        where, got.get("text", got)))
+    check(len(got["text"]) > 10, "a sentence")
+
+
+def play(place, row, listener, bound, service, connector, to, result,
+         seen=None, more=None, kind=1):
+    where = "row %s: %s bound to %s, %s connects to %s" % (
+        row, listener, bound, connector, to)
+    a = place.members[listener][0]
+    d = place.members[connector][1] if connector else None
+    step, reason, number = (None,) * 3 if result == YES else result
+
+    def vmid(word):
+        return str(WORDS.get(word) or IDS.get(word, ZERO))
+
+    try:
+        got = a.ask("bind", vmid=vmid(bound), service=str(service), kind=kind)
+        if step == "bind":
+            refused(got, step, reason, where, number)
+            return
+        same(got, {"own": [vmid(bound), str(service)]}, where + ": bind")
+        got = a.ask("listen")
+        if step == "listen":
+            refused(got, step, reason, where, number)
+            return
+        same(got, {}, where + ": listen")
+        got = d.ask("connect", vmid=vmid(to), service=str(service),
+                    kind=kind, **(more or {}))
+        if step == "connect":
+            refused(got, step, reason, where, number)
+            return
+        check("peer" in got, "%s: %r" % (where, got))
+        same(got["peer"], [vmid(to), str(service)], where + ": its peer")
+        number = got["own"][1]
+        same(got["own"][0], str(ZERO), where + ": its own name")
+        got = a.ask("accept")
+        same(got.get("peer"), [vmid(seen), number], where +
+             ": the peer of the accepting end")
+        same(got["data"], "over", where + ": data")
+    finally:
+        a.ask("close")
+        if d:
+            d.ask("close")
