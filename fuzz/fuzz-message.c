@@ -43,7 +43,8 @@ static void fixed(const uint8_t *p, size_t n)
 		uint32_t u32;
 	} u;
 
-	msg_hello_decode(p, n, &u.hello);
+	if (msg_hello_decode(p, n, &u.hello) == 0)
+		touch(u.hello.profile, u.hello.profile_len, p, n);
 	msg_bind_decode(p, n, &u.bind);
 	msg_bind_reply_decode(p, n, &u.bind);
 	msg_connect_decode(p, n, &u.connect);

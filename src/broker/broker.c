@@ -323,6 +323,7 @@ static int start(struct broker *b, const struct broker_options *o)
 	b->world = (struct world){
 		.registry = b->registry,
 		.broker_uid = geteuid(),
+		.profile = o->profile,
 		.find = world_find,
 		.attached = world_attached,
 		.arg = b,
@@ -368,7 +369,6 @@ int broker_new(struct ev *ev, const struct broker_options *o,
 	b->lock_fd = -1;
 	b->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	b->started = time(NULL);
-	b->profile = o->profile ? o->profile : "default";
 	b->everybody = o->everybody;
 	b->limits = o->limits;
 	if (!b->limits.listeners)

@@ -101,6 +101,7 @@ struct client {
 	uint32_t *groups;
 	size_t ngroups;
 	bool hello, dead, eof;
+	enum profile profile; /* that it chose for itself */
 	bool broken; /* cannot be sent to: dropped when the batch is over */
 	struct account *account; /* of the user */
 	struct account *pair; /* of the user in this partition */
@@ -138,7 +139,6 @@ struct broker {
 	size_t config_dirs_n;
 	char *services_dir, *partitions_dir; /* where permanent files go */
 	uint32_t admin_gid; /* UINT32_MAX: no such group */
-	const char *profile;
 	bool everybody;
 	GUID epoch;
 	uint16_t mark; /* of this directory's brokers, to tell their tokens */
@@ -171,7 +171,7 @@ struct broker_options {
 	const char *runtime_dir;
 	const struct registry_dir *dirs;
 	size_t ndirs;
-	const char *profile;
+	enum profile profile;
 	struct limits limits; /* members that are 0: the defaults */
 	bool everybody; /* any user may connect to the host's door */
 	int control_fd; /* a listening control socket handed over, or -1 */

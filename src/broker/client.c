@@ -40,6 +40,7 @@ struct caller client_caller(const struct client *c)
 		.gid = c->gid,
 		.groups = c->groups,
 		.ngroups = c->ngroups,
+		.profile = c->profile,
 	};
 }
 
@@ -133,6 +134,12 @@ static void request_hello(struct client *c, struct frame *f)
 		client_refuse(c, MSG_HELLO, f->h.serial, EPROTONOSUPPORT,
 			      HVS_REASON_BAD_REQUEST,
 			      "this broker speaks version 1 of the protocol only");
+		return;
+	}
+	if (profile_parse(h.profile, h.profile_len, &c->profile) < 0) {
+		client_refuse(c, MSG_HELLO, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST,
+			      "HELLO: this broker knows the profiles \"default\" and \"windows\" only");
 		return;
 	}
 	if (!c->hello) {

@@ -22,6 +22,7 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 #include "broker/transport.h"
+#include "broker/windows.h"
 
 /* Gives the socket its name. Return: 0, or an errno with a sentence. */
 int attempt_name(struct attempt *a, const struct verdict *v,
@@ -237,6 +238,7 @@ static int connect_check(const struct msg_connect *m, const char **ret_why)
 
 void request_connect(struct client *c, struct frame *f)
 {
+	struct caller caller = client_caller(c);
 	struct sock_info info;
 	struct msg_connect m;
 	struct attempt a;
@@ -280,6 +282,10 @@ void request_connect(struct client *c, struct frame *f)
 	else if (!info.nonblock)
 		attempt_refuse(&a, false, EINVAL, HVS_REASON_BAD_REQUEST,
 			       "CONNECT: the socket must have O_NONBLOCK set during the request");
+	else if (m.flags & CONNECT_WAIT &&
+		 windows_in_force(&c->b->world, &caller))
+		attempt_refuse(&a, false, EINVAL, HVS_REASON_BAD_REQUEST,
+			       windows_no_wait);
 	else if (m.flags & CONNECT_HIGH_VTL)
 		attempt_refuse(&a, false, ECONNREFUSED, HVS_REASON_NO_LISTENER,
 			       "HIGH_VTL: no guest here has a virtual trust level 2");

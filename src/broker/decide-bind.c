@@ -8,6 +8,7 @@
 #include "broker/listeners.h"
 #include "broker/rules.h"
 #include "broker/verdict.h"
+#include "broker/windows.h"
 
 static bool bind_target(const struct world *w, const struct partition *me,
 			const SOCKADDR_HV *addr, const struct partition **ret,
@@ -73,8 +74,9 @@ static const struct listener *taken_by(const struct world *w,
 	return NULL;
 }
 
-void decide_bind(const struct world *w, const struct caller *c,
-		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v)
+static void bind_by_rules(const struct world *w, const struct caller *c,
+			  const SOCKADDR_HV *addr, uint8_t type,
+			  bool windows, struct verdict *v)
 {
 	const struct partition *me, *exact;
 	struct effective e;
@@ -98,6 +100,13 @@ void decide_bind(const struct world *w, const struct caller *c,
 	e = effective_rules(w, exact ? exact : me, &addr->ServiceId);
 	v->service = e.service ? e.service->id : addr->ServiceId;
 	service_text(w, &v->service, text, sizeof(text));
+	if (windows &&
+	    !windows_allows(&(struct windows_case){ .bind = true, .w = w,
+						    .caller = c, .addr = addr,
+						    .type = type, .me = me,
+						    .target = exact, .e = &e },
+			    v))
+		return;
 
 	/* Whoever is to be heard by VMs has to be registered. WILDCARD is
 	 * loopback too, which needs no registration. */
@@ -138,4 +147,14 @@ void decide_bind(const struct world *w, const struct caller *c,
 	rule_is(v, "%s", is_registered(&e) ?
 				 "the service's rules" :
 				 "loopback and listening for the parent need no registration");
+}
+
+void decide_bind(const struct world *w, const struct caller *c,
+		 const SOCKADDR_HV *addr, uint8_t type, struct verdict *v)
+{
+	bool windows = windows_in_force(w, c);
+
+	bind_by_rules(w, c, addr, type, windows, v);
+	if (windows)
+		windows_error(v, true, false);
 }

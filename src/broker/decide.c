@@ -17,6 +17,7 @@
 #include "broker/listeners.h"
 #include "broker/rules.h"
 #include "broker/verdict.h"
+#include "broker/windows.h"
 
 bool decide_is_policy(uint32_t reason)
 {
@@ -158,6 +159,7 @@ struct search {
 	uint8_t type;
 	const struct effective *e;
 	bool up; /* the caller is below the target */
+	bool windows; /* windows.h */
 	struct verdict *v;
 	uint32_t reason; /* the first refusal met */
 	char text[400], rule[200], fix[300];
@@ -311,6 +313,14 @@ static void no_listener(struct search *s, enum attached a)
 		       s->target->name);
 		return;
 	}
+	if (s->windows && s->e->service && s->e->service->target &&
+	    s->target->kind == PARTITION_HOST) {
+		rule_is(v, "profile \"windows\": a listener is a program (source: Microsoft's documentation)");
+		fix_is(v, "start a program that listens on the service");
+		refuse(v, HVS_REASON_NO_LISTENER,
+		       "not on Windows: a daemon that does not listen on the service itself (Target=) is no listener (profile \"windows\")");
+		return;
+	}
 	rule_is(v, "nobody listens");
 	fix_is(v, "start the service's program");
 	refuse(v, HVS_REASON_NO_LISTENER,
@@ -360,7 +370,7 @@ static void find_listener(const struct world *w, const struct caller *c,
 					 "no registration is needed in this direction");
 		return;
 	}
-	if (s->e->service && s->e->service->target &&
+	if (s->e->service && s->e->service->target && !s->windows &&
 	    target->kind == PARTITION_HOST) {
 		v->unix_target = s->e->service->target;
 		rule_is(v, "Target= of the service's file");
@@ -379,9 +389,9 @@ static void find_listener(const struct world *w, const struct caller *c,
 	no_listener(s, a);
 }
 
-void decide_connect(const struct world *w, const struct caller *c,
-		    const SOCKADDR_HV *dest, uint8_t type, bool passthru,
-		    struct verdict *v)
+static void connect_by_rules(const struct world *w, const struct caller *c,
+			     const SOCKADDR_HV *dest, uint8_t type,
+			     bool passthru, bool windows, struct verdict *v)
 {
 	const struct partition *me, *target = NULL, *off;
 	struct effective e;
@@ -414,7 +424,17 @@ void decide_connect(const struct world *w, const struct caller *c,
 		r = REL_CHILD; /* past the VM, to its host */
 	e = effective_rules(w, is_below(w, me, target) ? me : target,
 			    &dest->ServiceId);
+	if (windows)
+		windows_rules(&e);
 	v->service = e.service ? e.service->id : dest->ServiceId;
+	if (windows &&
+	    !windows_allows(&(struct windows_case){ .w = w, .caller = c,
+						    .addr = dest, .type = type,
+						    .passthru = passthru,
+						    .me = me, .target = target,
+						    .e = &e },
+			    v))
+		return;
 	v->peer = seen_as(r, me);
 	s = (struct search){
 		.w = w,
@@ -424,9 +444,24 @@ void decide_connect(const struct world *w, const struct caller *c,
 		.type = type,
 		.e = &e,
 		.up = r == REL_CHILD || r == REL_DESCENDANT,
+		.windows = windows,
 		.v = v,
 	};
 	find_listener(w, c, &s, r);
+}
+
+void decide_connect(const struct world *w, const struct caller *c,
+		    const SOCKADDR_HV *dest, uint8_t type, bool passthru,
+		    struct verdict *v)
+{
+	bool windows = windows_in_force(w, c);
+	const struct partition *me;
+
+	connect_by_rules(w, c, dest, type, passthru, windows, v);
+	if (!windows || !v->reason)
+		return;
+	me = registry_partition(w->registry, &c->partition);
+	windows_error(v, false, me && v->target && is_below(w, me, v->target));
 }
 
 /* decide_covers() looks at one listener only. */

@@ -20,6 +20,7 @@
 
 #include <hvsocket.h>
 
+#include "proto/profile.h"
 #include "registry/registry.h"
 
 struct listener; /* listeners.h */
@@ -30,6 +31,7 @@ struct caller {
 	uint32_t uid, gid;
 	const uint32_t *groups; /* supplementary */
 	size_t ngroups;
+	enum profile profile; /* chosen by itself, or the broker's is more */
 };
 
 /* What attaches a partition, if anything. */
@@ -44,6 +46,7 @@ enum attached {
 struct world {
 	const struct registry *registry;
 	uint32_t broker_uid;
+	enum profile profile; /* for every caller */
 	/* first listener of exactly this address; next: ->same */
 	const struct listener *(*find)(const void *arg, const GUID *partition,
 				       const GUID *vmid, const GUID *service,

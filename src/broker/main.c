@@ -31,7 +31,7 @@ static const char usage[] =
 	"  --runtime-dir DIR     control sockets go here\n"
 	"  --config-dir DIR      services.d and partitions.d are here; may be\n"
 	"                        repeated, lowest first; replaces the defaults\n"
-	"  --profile NAME        default\n"
+	"  --profile NAME        default, or windows: allow what Windows allows\n"
 	"  --ready-fd N          write a byte to this descriptor and close it\n"
 	"                        when ready\n"
 	"  --max-listeners N     per user, and per partition but the\n"
@@ -80,7 +80,7 @@ static struct {
 	const char *runtime_dir;
 	struct registry_dir dirs[DIRS_MAX];
 	size_t ndirs;
-	const char *profile;
+	enum profile profile;
 	int ready_fd;
 	struct limits limits;
 } arg = { .ready_fd = -1 };
@@ -144,13 +144,13 @@ static void parse(int argc, char **argv)
 			add_dir(optarg);
 			break;
 		case OPT_PROFILE:
-			if (strcmp(optarg, "default") != 0) {
+			if (!optarg[0] || profile_parse(optarg, strlen(optarg),
+							&arg.profile) < 0) {
 				fprintf(stderr,
-					"hvsocketd: --profile: \"%s\" is not known: default\n",
+					"hvsocketd: --profile: \"%s\" is not known: default, windows\n",
 					optarg);
 				exit(2);
 			}
-			arg.profile = optarg;
 			break;
 		case OPT_READY_FD:
 			arg.ready_fd = (int)number(name, optarg, 1 << 20);

@@ -103,6 +103,7 @@ static bool who(struct call *c, const char *from, json_t *uid,
 json_t *manage_explain(struct call *c)
 {
 	const char *from = NULL, *to, *verb = "connect", *type = "stream";
+	const char *profile = NULL;
 	cleanup_(users_free) struct user *users = NULL;
 	struct caller caller;
 	struct verdict v;
@@ -111,11 +112,17 @@ json_t *manage_explain(struct call *c)
 	int passthru = 0;
 	uint8_t t;
 
-	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?o, s?b}", "to", &to, "from",
+	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?o, s?b, s?s}", "to", &to, "from",
 		    &from, "verb", &verb, "type", &type, "uid", &uid,
-		    "passthru", &passthru) ||
+		    "passthru", &passthru, "profile", &profile) ||
 	    !who(c, from, uid, &caller, &users))
 		return NULL;
+	if (profile && profile_parse(profile, strlen(profile),
+				     &caller.profile) < 0) {
+		refuse(c->v, HVS_REASON_BAD_REQUEST,
+		       "profile: default or windows");
+		return NULL;
+	}
 	t = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET : SOCK_STREAM;
 	verdict_init(&v);
 	v.explain = true;

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/guid.h"
 #include "broker/manage.h"
+#include "broker/windows.h"
 
 static struct counter *counter_of(struct broker *b, const GUID *id)
 {
@@ -289,6 +290,7 @@ static bool parse_id_port(struct call *c, const char *id, json_t *port,
 json_t *manage_service_add(struct call *c)
 {
 	struct broker *b = c->b;
+	struct caller caller = client_caller(c->client);
 	struct service_draft d = { .owner_uid = c->client->uid };
 	const struct service *s = NULL;
 	const char *id = NULL;
@@ -308,6 +310,12 @@ json_t *manage_service_add(struct call *c)
 	if (d.target && !client_may_change(c->client)) {
 		refuse(c->v, HVS_REASON_NOT_PERMITTED,
 		       "only who may change this broker's services may name a target");
+		return NULL;
+	}
+	if (windows_in_force(&b->world, &caller) && c->client->uid != 0 &&
+	    c->client->uid != b->world.broker_uid) {
+		refuse(c->v, HVS_REASON_NOT_PERMITTED,
+		       "not on Windows: only an administrator registers services (profile \"windows\")");
 		return NULL;
 	}
 	registry_each_service(b->registry, count_owned, owned);

@@ -116,7 +116,7 @@ json_t *manage_status(struct call *c)
 	o = json_pack("{s:s, s:i, s:i, s:s, s:s, s:I, s:s}", "version",
 		      HVSOCKET_VERSION, "pid", (int)getpid(), "uid",
 		      (int)geteuid(), "runtime_dir", b->runtime_dir, "profile",
-		      b->profile, "started", (json_int_t)b->started,
+		      profile_name(b->world.profile), "started", (json_int_t)b->started,
 		      "partition", partition_name(b, self));
 	if (!o)
 		return NULL;

@@ -111,6 +111,7 @@ struct effective effective_rules(const struct world *w,
 		}
 		if (r->wildcard >= 0) {
 			e.wildcard = r->wildcard > 0;
+			e.wildcard_set = true;
 			e.wildcard_from = who[i];
 		}
 	}

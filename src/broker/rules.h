@@ -46,7 +46,7 @@ struct effective {
 	const struct partition *lower;
 	enum policy policy;
 	const struct acl *bind, *connect; /* NULL: not set anywhere */
-	bool wildcard;
+	bool wildcard, wildcard_set; /* set: somewhere */
 	const char *policy_from, *bind_from, *connect_from, *wildcard_from;
 };
 

@@ -41,6 +41,8 @@ int broker_env_read(struct broker_env *ret)
 {
 	const char *dir = env("HVSOCKET_RUNTIME_DIR");
 	const char *user = env("XDG_RUNTIME_DIR");
+	const char *profile = env("HVSOCKET_PROFILE");
+	enum profile known;
 
 	if (strlen(dir) >= sizeof(ret->dir) ||
 	    strlen(user) >= sizeof(ret->user))
@@ -49,6 +51,10 @@ int broker_env_read(struct broker_env *ret)
 				 strlen(dir) >= sizeof(ret->dir) ?
 					 "HVSOCKET_RUNTIME_DIR" :
 					 "XDG_RUNTIME_DIR");
+	if (profile_parse(profile, strlen(profile), &known) < 0)
+		return hvs__fail(-1, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
+				 "HVSOCKET_PROFILE: there is no such profile");
+	strcpy(ret->profile, profile);
 	strcpy(ret->dir, dir);
 	strcpy(ret->user, user);
 	return 0;
@@ -57,6 +63,7 @@ int broker_env_read(struct broker_env *ret)
 int broker_env_same(const struct broker_env *e)
 {
 	return strcmp(e->dir, env("HVSOCKET_RUNTIME_DIR")) == 0 &&
+	       strcmp(e->profile, env("HVSOCKET_PROFILE")) == 0 &&
 	       (e->dir[0] || strcmp(e->user, env("XDG_RUNTIME_DIR")) == 0);
 }
 
@@ -114,28 +121,29 @@ static int control_socket(int timeout_ms)
 	return fd;
 }
 
-static int send_hello(int fd)
+static int send_hello(int fd, const char *profile)
 {
-	uint8_t raw[MSG_HEADER + 8];
+	uint8_t raw[MSG_HEADER + 8 + PROFILE_NAME_MAX];
 	struct msg_buf b = msg_buf(raw, sizeof(raw));
 	int r;
 
 	msg_begin(&b, MSG_HELLO, 0);
 	msg_put_u32(&b, MSG_VERSION);
 	msg_put_u32(&b, MSG_VERSION);
+	msg_put_bytes(&b, profile, strlen(profile));
 	do {
 		r = fdmsg_send(fd, b.data, b.len, NULL, 0, 0);
 	} while (r == -EINTR);
 	return r;
 }
 
-static int try_dir(int fd, const char *base, const char *sub, char *dir,
-		   size_t size)
+static int try_dir(int fd, const struct broker_env *e, const char *base,
+		   const char *sub, char *dir, size_t size)
 {
 	int r = connect_control(fd, base, sub);
 
 	if (r == 0)
-		r = send_hello(fd);
+		r = send_hello(fd, e->profile);
 	if (r == 0)
 		snprintf(dir, size, "%s%s", base, sub);
 	return r;
@@ -168,14 +176,14 @@ int broker_open(const struct broker_env *e, int timeout_ms, char *dir,
 	if (fd < 0)
 		return hvs__fail_errno();
 	if (e->dir[0]) {
-		r = try_dir(fd, e->dir, "", dir, size);
+		r = try_dir(fd, e, e->dir, "", dir, size);
 		if (r == 0)
 			return fd_take(&fd);
 		return hvs__fail(-1, ENETDOWN, HVS_REASON_NO_BROKER, e->dir,
 				 "no broker answers in %.200s "
 				 "(HVSOCKET_RUNTIME_DIR): %s", e->dir, why(r));
 	}
-	r = try_dir(fd, SYSTEM_DIR, "", dir, size);
+	r = try_dir(fd, e, SYSTEM_DIR, "", dir, size);
 	if (r == 0)
 		return fd_take(&fd);
 	if (getauxval(AT_SECURE))
@@ -188,7 +196,7 @@ int broker_open(const struct broker_env *e, int timeout_ms, char *dir,
 	if (fd < 0)
 		return hvs__fail_errno();
 	user_dir(e, run, sizeof(run));
-	user = try_dir(fd, run, "/hvsocket", dir, size);
+	user = try_dir(fd, e, run, "/hvsocket", dir, size);
 	if (user == 0)
 		return fd_take(&fd);
 	return hvs__fail(-1, ENETDOWN, HVS_REASON_NO_BROKER, SYSTEM_DIR,

@@ -5,10 +5,14 @@
 
 #include <stddef.h>
 
-/* The environment as far as it decides which broker is asked. */
+#include "proto/profile.h"
+
+/* The environment as far as it decides which broker is asked, and by which
+ * rules it is to answer. */
 struct broker_env {
 	char dir[4096]; /* HVSOCKET_RUNTIME_DIR, or "" */
 	char user[4096]; /* XDG_RUNTIME_DIR, or "" */
+	char profile[PROFILE_NAME_MAX + 1]; /* HVSOCKET_PROFILE, or "" */
 };
 
 /** broker_env_read() - -1 where a variable is too long (errno, reason) */

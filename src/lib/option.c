@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/parked.h"
+#include "lib/profile.h"
 #include "lib/reason.h"
 #include "lib/state.h"
 #include "lib/sys.h"
@@ -28,7 +29,7 @@ static bool known(int level, int name, bool set)
 	case HVSOCKET_HIGH_VTL:
 		return true;
 	case HVSOCKET_WAIT_LISTENER:
-		return level == SOL_HVSOCKET;
+		return level == SOL_HVSOCKET && !profile_is_windows();
 	case HVSOCKET_ERROR:
 		return level == SOL_HVSOCKET && !set;
 	default:

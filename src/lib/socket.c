@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "lib/address.h"
+#include "lib/profile.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
 #include "proto/name.h"
@@ -31,6 +32,10 @@ int hvs_socket(int af, int type, int protocol)
 		return hvs__fail(-1, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
 				 "socket type 0x%x is unknown",
 				 (unsigned int)type);
+	if (type != SOCK_STREAM && profile_is_windows())
+		return hvs__fail(-1, ESOCKTNOSUPPORT, HVS_REASON_TYPE, NULL,
+				 "not on Windows: Hyper-V sockets are "
+				 "SOCK_STREAM only (HVSOCKET_PROFILE)");
 	if (protocol != HV_PROTOCOL_RAW)
 		return hvs__fail(-1, EPROTONOSUPPORT, HVS_REASON_BAD_REQUEST,
 				 NULL, "protocol %d is not HV_PROTOCOL_RAW (1)",

@@ -133,6 +133,7 @@ int msg_hello_decode(const uint8_t *p, size_t len, struct msg_hello *ret)
 
 	m.lowest = take32(&c);
 	m.highest = take32(&c);
+	m.profile_len = take_rest(&c, &m.profile);
 	FINISH(&c, ret, m);
 }
 

@@ -52,6 +52,8 @@ struct msg_header {
 
 struct msg_hello {
 	uint32_t lowest, highest;
+	const char *profile; /* in the frame, not zero-ended */
+	size_t profile_len;
 };
 
 struct msg_hello_reply {

@@ -31,8 +31,11 @@ exec "$2" "$3"
 class Member:
     """The other side: in the test."""
 
-    def __init__(self, directory=None, runtime_dir=None):
+    def __init__(self, directory=None, runtime_dir=None, profile=None):
         env = dict(os.environ)
+        env.pop("HVSOCKET_PROFILE", None)
+        if profile:
+            env["HVSOCKET_PROFILE"] = profile
         env.pop("HVSOCKET_RUNTIME_DIR", None)
         env.pop("XDG_RUNTIME_DIR", None)
         me = os.path.abspath(__file__)
@@ -89,6 +92,14 @@ class Doer:
 
     def listen(self):
         self.lib.listen(self.sockets["listener"])
+        return {}
+
+    def option(self, kind=1, name=0x100):
+        import ctypes
+        v = ctypes.c_uint32(1)
+        s = self.lib.socket(kind)
+        self.lib.check(self.lib.c.hvs_setsockopt(
+            s.fileno(), hvs.SOL_HVSOCKET, name, ctypes.byref(v), 4))
         return {}
 
     def connect(self, vmid, service, passthru=0, timeout=0, kind=1):

@@ -101,11 +101,14 @@ static void put_hello(struct msg_buf *b)
 {
 	msg_put_u32(b, 1);
 	msg_put_u32(b, 0xfffffffe);
+	msg_put_bytes(b, "pr", 2);
 }
 
 static bool same_hello(const union any *v)
 {
-	return v->hello.lowest == 1 && v->hello.highest == 0xfffffffe;
+	return v->hello.lowest == 1 && v->hello.highest == 0xfffffffe &&
+	       v->hello.profile_len == 2 &&
+	       memcmp(v->hello.profile, "pr", 2) == 0;
 }
 
 static void put_hello_reply(struct msg_buf *b)
@@ -355,7 +358,7 @@ static bool same_address(const union any *v)
 	{ #name, reply, size, open_end, put_##put, get_##name, same_##same }
 
 static const struct row rows[] = {
-	ROW(hello, false, 8, false, hello, hello),
+	ROW(hello, false, 10, true, hello, hello),
 	ROW(hello_reply, true, 44, true, hello_reply, hello_reply),
 	ROW(bind, false, 40, false, bind, bind),
 	ROW(bind_reply, true, 40, false, bind, bind),

@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The profile "windows", row by row
+
+Each row is played three times: by default, under a broker whose profile it is,
+and by processes that chose it themselves (HVSOCKET_PROFILE) under a broker
+whose profile it is not. Rows 1 to 25 are those of the wildcard matrix; the
+others are rules and errors of docs/windows-profile.md, which names the sources.
+"""
+import errno
+import os
+import sys
+
+import tap
+from hvb import *
+from member import Member
+from rows import *
+from tap import check, same
+
+IDS.update((n, uuid.UUID("%08x-2222-4222-8222-222222222222" % i))
+           for i, n in enumerate(("own", "nested", "nestedbox"), 1))
+(REGISTERED, NO_BIND, TURNED_OFF, UNREGISTERED, NO_CONNECT, SERVED) = map(
+    port, (5000, 5001, 5002, 5003, 5004, 5006))
+RAW = 5
+
+NOBODY = no("connect", NO_LISTENER)
+UNREACHED = no("connect", UNKNOWN)
+NET = no("connect", UNKNOWN, errno.ENETUNREACH)
+SAME = object()
+
+# row, listener in, bound to, service, connector in, connects to, by default,
+# with the profile, the connector as the listener sees it; more for play()
+TABLE = [
+    (1, "host", "vm1", REGISTERED, "vm1", "PARENT", YES, SAME, "vm1"),
+    (2, "host", "vm1", REGISTERED, "vm2", "PARENT", NOBODY, SAME),
+    (3, "host", "CHILDREN", REGISTERED, "vm1", "PARENT", YES, SAME, "vm1"),
+    (4, "host", "WILDCARD", REGISTERED, "vm1", "PARENT", YES, SAME, "vm1"),
+    # a table of its own, which does not mention wildcards
+    (5, "host", "CHILDREN", REGISTERED, "own", "PARENT", YES,
+     no("connect", WILDCARD_NOT), "own"),
+    (5, "host", "WILDCARD", REGISTERED, "own", "PARENT", YES,
+     no("connect", WILDCARD_NOT), "own"),
+    (5, "host", "WILDCARD", REGISTERED, "wsl", "PARENT",
+     no("connect", WILDCARD_NOT), SAME),
+    (6, "host", "CHILDREN", REGISTERED, "open", "PARENT", YES, SAME, "open"),
+    (6, "host", "WILDCARD", REGISTERED, "open", "PARENT", YES, SAME, "open"),
+    (7, "host", "own", REGISTERED, "own", "PARENT", YES, SAME, "own"),
+    (8, "host", "LOOPBACK", UNREGISTERED, "host", "LOOPBACK", YES, SAME,
+     "LOOPBACK"),
+    (8, "host", "WILDCARD", UNREGISTERED, "host", "LOOPBACK", YES, SAME,
+     "LOOPBACK"),
+    (9, "host", "CHILDREN", REGISTERED, "host", "LOOPBACK", NOBODY, SAME),
+    (10, "host", "PARENT", REGISTERED, None, None,
+     no("bind", NOT_DESTINATION), SAME),
+    (11, "vm1", "PARENT", UNREGISTERED, "host", "vm1", YES, SAME, "PARENT"),
+    (12, "vm1", "WILDCARD", UNREGISTERED, "host", "vm1", YES, SAME, "PARENT"),
+    (13, "vm1", "CHILDREN", REGISTERED, "host", "vm1", NOBODY, SAME),
+    (14, "vm1", "LOOPBACK", UNREGISTERED, "vm1", "LOOPBACK", YES, SAME,
+     "LOOPBACK"),
+    (14, "vm1", "WILDCARD", UNREGISTERED, "vm1", "LOOPBACK", YES, SAME,
+     "LOOPBACK"),
+    (15, "vm1", "WILDCARD", REGISTERED, "vm2", "vm1", UNREACHED, NET),
+    (16, "vm1", "CHILDREN", REGISTERED, "vmbox", "PARENT", YES, SAME, "vmbox"),
+    (17, "vm1", "WILDCARD", REGISTERED, "vmbox", "SILOHOST", YES, SAME,
+     "vmbox"),
+    (18, "host", "vmbox", REGISTERED, "vmbox", "PARENT", YES, SAME, "vmbox",
+     {"more": {"passthru": 1}}),
+    (18, "host", "vmbox", REGISTERED, "vmbox", "PARENT", NOBODY, SAME),
+    (19, "vmbox", "WILDCARD", UNREGISTERED, "host", "vmbox", YES, SAME,
+     "PARENT"),
+    (20, "vmbox", "PARENT", UNREGISTERED, "host", "vmbox", NOBODY, SAME),
+    (21, "box", "PARENT", UNREGISTERED, "host", "box", YES, SAME, "PARENT"),
+    (22, "host", "WILDCARD", REGISTERED, "host", "WILDCARD",
+     no("connect", NOT_DESTINATION), SAME),
+    (22, "host", "WILDCARD", REGISTERED, "host", "CHILDREN",
+     no("connect", NOT_DESTINATION), SAME),
+    (23, "host", "vm1", NO_BIND, None, None, no("bind", BIND_DENIED), SAME),
+    (23, "host", "WILDCARD", NO_BIND, "vm1", "PARENT",
+     no("connect", WILDCARD_NOT), SAME),
+    (24, "host", "wsl", port(5005), "wsl", "PARENT", YES, SAME, "wsl"),
+    (25, "host", "vm1", UNREGISTERED, None, None,
+     no("bind", NOT_REGISTERED), SAME),
+    # rules
+    ("SOCK_STREAM only", "host", "LOOPBACK", REGISTERED, "host", "LOOPBACK",
+     YES, no("bind", TYPE, errno.ESOCKTNOSUPPORT), "LOOPBACK", {"kind": RAW}),
+    ("BROADCAST has no use", "host", "BROADCAST", REGISTERED, None, None,
+     no("bind", NOT_DESTINATION), SAME),
+    ("a partition is LOOPBACK to itself", "vm1", "LOOPBACK", REGISTERED, "vm1",
+     "vm1", YES, NET, "LOOPBACK"),
+    ("no way between siblings", "vm1", "WILDCARD", REGISTERED, "box", "vm1",
+     UNREACHED, NET),
+    ("one host and its partitions", "nested", "WILDCARD", UNREGISTERED,
+     "host", "nested", YES, NET, "PARENT"),
+    ("one host and its partitions", "nestedbox", "WILDCARD", UNREGISTERED,
+     "host", "nestedbox", YES, NET, "PARENT"),
+    ("one host and its partitions", "nestedbox", "WILDCARD", UNREGISTERED,
+     "vm1", "nestedbox", YES, SAME, "PARENT"),
+    ("one host and its partitions", "host", "nested", REGISTERED, None, None,
+     YES, no("bind", UNKNOWN)),
+    ("passthru is of containers", "host", "nested", REGISTERED, "nested",
+     "PARENT", YES, no("bind", UNKNOWN), "nested", {"more": {"passthru": 1}}),
+    ("passthru is of containers", "host", "WILDCARD", REGISTERED, "nested",
+     "PARENT", YES, no("connect", NOT_DESTINATION), "nested",
+     {"more": {"passthru": 1}}),
+    # errors
+    ("disabled, exact", "host", "vm1", TURNED_OFF, None, None,
+     no("listen", DISABLED), SAME),
+    ("disabled, from the host", "vm1", "WILDCARD", TURNED_OFF, "host", "vm1",
+     no("connect", DISABLED), SAME),
+    ("disabled, from a guest", "host", "WILDCARD", TURNED_OFF, "vm1",
+     "PARENT", no("connect", DISABLED),
+     no("connect", DISABLED, errno.ECONNREFUSED)),
+    ("not registered, from a guest", "host", "WILDCARD", UNREGISTERED, "vm1",
+     "PARENT", no("connect", NOT_REGISTERED),
+     no("connect", NOT_REGISTERED, errno.ECONNREFUSED)),
+    ("connect denied, from the host", "vm1", "WILDCARD", NO_CONNECT, "host",
+     "vm1", no("connect", CONNECT_DENIED), SAME),
+    ("connect denied, from a guest", "host", "WILDCARD", NO_CONNECT, "vm1",
+     "PARENT", no("connect", CONNECT_DENIED),
+     no("connect", CONNECT_DENIED, errno.ECONNREFUSED)),
+    ("unknown", "host", "WILDCARD", REGISTERED, "host", "nobody", UNREACHED,
+     NET),
+    ("off", "host", "WILDCARD", REGISTERED, "host", "off",
+     no("connect", OFF), no("connect", OFF, errno.ENETUNREACH)),
+]
+
+
+class Place:
+    """One broker, and members in each of its partitions."""
+
+    def __init__(self, work, broker=None, members=None):
+        self.b = Broker(*(["--profile", broker] if broker else []))
+        self.profile = members
+
+    def __enter__(self):
+        b = self.b.start()
+        b.service("registered", 5000)
+        b.service("nobind", 5001, "Bind=none")
+        b.service("disabled", 5002, "Policy=disabled")
+        b.service("noconnect", 5004, "Connect=user:4242")
+        for name in ("vm1", "vm2", "off"):
+            b.partition(name, "Kind=vm", vmid=IDS[name])
+        b.partition("wsl", "Kind=vm", "[Defaults]", "AllowWildcardBinds=no",
+                    "[Service 5005]", "Policy=enabled", vmid=IDS["wsl"])
+        b.partition("open", "Kind=vm", "[Service registered]",
+                    "AllowWildcardBinds=yes", vmid=IDS["open"])
+        b.partition("own", "Kind=vm", "[Service registered]",
+                    "Policy=enabled", vmid=IDS["own"])
+        b.partition("box", "Kind=container", vmid=IDS["box"])
+        b.partition("vmbox", "Kind=container", "Parent=vm1", vmid=IDS["vmbox"])
+        b.partition("nested", "Kind=vm", "Parent=vm1", vmid=IDS["nested"])
+        b.partition("nestedbox", "Kind=container", "Parent=nested",
+                    vmid=IDS["nestedbox"])
+        with b.client() as c:
+            same(c.call("status")["problems"], [], "problems")
+        self.members = {}
+        for name in ("host", "vm1", "vm2", "wsl", "open", "own", "box",
+                     "vmbox", "nested", "nestedbox"):
+            directory = b.run if name == "host" else \
+                "%s/broker/partitions/%s" % (b.run, IDS[name])
+            self.members[name] = [Member(directory, profile=self.profile)
+                                  for _ in range(2)]
+        return self
+
+    def __exit__(self, *exc):
+        for two in self.members.values():
+            for m in two:
+                m.end()
+        self.b.end(check=exc[0] is None)
+
+
+class Three:
+    """By default, by the broker's profile, by the members' own."""
+
+    def __init__(self, work):
+        self.default = Place(work)
+        self.broker = Place(work, broker="windows")
+        self.own = Place(work, members="windows")
+
+    def __enter__(self):
+        for p in (self.default, self.broker, self.own):
+            p.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        for p in (self.default, self.broker, self.own):
+            p.__exit__(*exc)
+
+
+def table(place, windows):
+    failed = 0
+    for row, *where, ours, theirs, seen, more in (
+            e + (None,) * (9 - len(e)) + (({},) if len(e) < 10 else ())
+            for e in TABLE):
+        result = theirs if windows and theirs is not SAME else ours
+        try:
+            if result == YES and where[3] is None:
+                m = place.members[where[0]][0]
+                got = m.ask("bind", vmid=str(IDS[where[1]]),
+                            service=str(where[2]))
+                m.ask("close")
+                check("own" in got, "row %s: %r" % (row, got))
+            else:
+                play(place, row, *where, result, seen, **more)
+        except AssertionError as e:
+            failed += 1
+            print("# %s" % e)
+    same(failed, 0, "rows that are not as they should be")
+
+
+def test_default(three):
+    table(three.default, False)
+
+
+def test_profile_of_the_broker(three):
+    table(three.broker, True)
+
+
+def test_profile_of_the_program(three):
+    table(three.own, True)
+    same({e[0] for e in TABLE if isinstance(e[0], int)}, set(range(1, 26)),
+         "rows")
+
+
+def test_the_reason_names_the_rule(three):
+    for place in (three.broker, three.own):
+        m = place.members["vm1"][1]
+        got = m.ask("connect", vmid=str(IDS["vm1"]), service=str(REGISTERED))
+        check(got["text"].startswith("not on Windows: ") and
+              'profile "windows"' in got["text"], str(got))
+        m.ask("close")
+
+
+def explain(place, to, **more):
+    with place.b.client() as c:
+        return c.call("explain", to=to, **more)
+
+
+def test_explain(three):
+    to = "%s:5003" % IDS["nested"]
+    m = three.default.members["nested"][0]
+    with three.default.b.client() as c:
+        m.ask("bind", vmid=str(WILDCARD), service=str(UNREGISTERED))
+        m.ask("listen")
+        same(c.call("explain", to=to)["allowed"], True, "by default")
+        got = c.call("explain", to=to, profile="windows")
+        same((got["allowed"], got["error"], got["reason"]),
+             (False, "ENETUNREACH", "partition unknown"), "by the profile")
+        check("one host and its partitions" in got["rule"], got["rule"])
+        check(refusal(c.call, "explain", to=to, profile="x"), "no such one")
+        m.ask("close")
+    got = explain(three.broker, to)
+    check("one host and its partitions" in got["rule"], got["rule"])
+    with three.broker.b.client() as c:
+        # nobody gets out of the broker's by asking for another
+        got = c.call("explain", to=to, profile="default")
+        same(got["allowed"], False, "the broker's profile stays")
+        same(c.call("status")["profile"], "windows", "status")
+
+
+def test_options_and_types_that_windows_lacks(three):
+    host = three.own.members["host"][0]
+    same(three.default.members["host"][0].ask("option"), {}, "by default")
+    got = host.ask("option")
+    same(got["errno"], errno.ENOPROTOOPT, "WAIT_LISTENER")
+    got = host.ask("bind", vmid=str(LOOPBACK), service=str(REGISTERED),
+                   kind=RAW)
+    same((got["errno"], got["reason"]), (errno.ESOCKTNOSUPPORT, REASONS[TYPE]),
+         "socket() itself")
+    with three.broker.b.client() as c:
+        s = socket.socket(socket.AF_UNIX)
+        e = refusal(c.connect, s, LOOPBACK, REGISTERED, flags=WAIT)
+        check(e and e.errno == errno.EINVAL and "not on Windows" in e.text,
+              "flag WAIT")
+
+
+def test_a_profile_that_is_unknown(three):
+    for name in ("x", "Windows", "a name that is longer than any profile's"):
+        with three.default.b.client(hello=False) as c:
+            e = refusal(lambda: c.ask(HELLO, struct.pack("<II", 1, 1) +
+                                      name.encode()).check())
+            check(e and e.errno == errno.EINVAL, name)
+            c.ask(HELLO, struct.pack("<II", 1, 1) + b"windows").check()
+
+
+def test_who_registers(three):
+    """A user of the host; as root only, since nobody else can be another."""
+    if os.geteuid() != 0:
+        return
+    b = three.default.b
+    os.chmod(b.run, 0o755)
+    for profile, number in (b"", 0), (b"windows", errno.EPERM):
+        r, w = os.pipe()
+        pid = os.fork()
+        if not pid:
+            said = 255
+            try:
+                os.setgroups([])
+                os.setgid(61234)
+                os.setuid(61234)
+                with b.client(hello=False) as c:
+                    c.ask(HELLO, struct.pack("<II", 1, 1) + profile).check()
+                    said = 0
+                    c.call("service.add", name="theirs", lease="connection")
+            except Refused as e:
+                said = e.errno
+            finally:
+                os.write(w, bytes([said]))
+                os._exit(0)
+        os.waitpid(pid, 0)
+        same(os.read(r, 1)[0], number, "profile %r" % profile)
+        os.close(r)
+        os.close(w)
+
+
+def test_target_is_no_listener(three):
+    """Target= has no counterpart: the daemon does not listen on the service."""
+    for place, allowed in ((three.default, True), (three.broker, False)):
+        b = place.b
+        path = os.path.join(b.run, "daemon")
+        with socket.socket(socket.AF_UNIX) as daemon:
+            daemon.bind(path)
+            daemon.listen()
+            b.service("served", 5006, "Target=unix:" + path)
+            got = explain(place, "parent:5006", **{"from": "vm1"})
+            same(got["allowed"], allowed, str(got))
+            if not allowed:
+                check("Target=" in got["text"], got["text"])
+            b.drop("services.d/served.conf")
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__], Three)
