@@ -72,12 +72,13 @@ _hvctl() {
 	"forward") opts="--verbose" ;;
 	"wait") opts="--raw --timeout" ;;
 	"as") opts="--private --partition --profile" ;;
-	"explain") opts="--from --uid --bind --raw --passthru --json" ;;
+	"explain") opts="--from --uid --bind --raw --passthru --profile --json" ;;
 	"reload") opts="--json" ;;
 	esac
 	case $prev in
 	--policy) COMPREPLY=($(compgen -W "enabled disabled default" -- "$cur")); return ;;
 	--kind) COMPREPLY=($(compgen -W "vm container" -- "$cur")); return ;;
+	--profile) COMPREPLY=($(compgen -W "default windows" -- "$cur")); return ;;
 	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
 	--parent | --from) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")); return ;;

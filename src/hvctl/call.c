@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "hvctl/out.h"
 #include "proto/message.h"
+#include "proto/profile.h"
 
 #define SYSTEM_DIR "/run/hvsocket"
 #define ANSWER_MS 10000 /* beyond what was asked to be waited for */
@@ -136,6 +137,7 @@ static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
 
 static int hello(struct caller *s, uint8_t *buf)
 {
+	const char *profile = getenv("HVSOCKET_PROFILE");
 	uint8_t bytes[64];
 	struct msg_buf m = msg_buf(bytes, sizeof(bytes)), *b = &m;
 	cleanup_close_ int fd = -1;
@@ -147,6 +149,8 @@ static int hello(struct caller *s, uint8_t *buf)
 	msg_begin(b, MSG_HELLO, ++s->serial);
 	msg_put_u32(b, MSG_VERSION);
 	msg_put_u32(b, MSG_VERSION);
+	if (profile) /* a known one: call() */
+		msg_put_bytes(b, profile, strlen(profile));
 	r = fdmsg_send(s->fd, b->data, b->len, NULL, 0, 0);
 	if (!r)
 		r = answer_within(s->fd, ANSWER_MS);
@@ -275,12 +279,21 @@ int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	cleanup_json_ json_t *reply = NULL;
 	cleanup_close_ int fd = -1;
 	struct caller *s = &c->side[side];
+	const char *profile = getenv("HVSOCKET_PROFILE");
+	enum profile known;
 	bool silent = false;
 	uint16_t flags;
 	size_t len;
 	int r;
 
 	*err = (struct call_error){ 0 };
+	if (profile && profile_parse(profile, strlen(profile), &known) < 0) {
+		err->error = EINVAL;
+		err->reason = HVS_REASON_BAD_REQUEST;
+		snprintf(err->text, sizeof(err->text),
+			 "HVSOCKET_PROFILE: there is no such profile");
+		return -EINVAL;
+	}
 	if (!q || !buf) {
 		err->error = ENOMEM;
 		return -ENOMEM;

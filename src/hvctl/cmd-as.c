@@ -4,7 +4,8 @@
  *
  * A partition is the control socket that one talks to: the command gets its
  * directory in HVSOCKET_RUNTIME_DIR, the host's in HVSOCKET_HOST_RUNTIME_DIR
- * (so that hvctl manages from inside, too), and libhvsocket-preload.so.
+ * (so that hvctl manages from inside, too), and libhvsocket-preload.so; with
+ * --profile that in HVSOCKET_PROFILE, which libhvsocket tells the broker.
  * Without --private hvctl becomes the command. With it, the command is a
  * child: signals that somebody sent to hvctl are passed on (those of the
  * terminal reach the command by themselves), and hvctl ends as the command
@@ -28,6 +29,7 @@
 #include "hvctl/private.h"
 #include "hvctl/store.h"
 #include "hvctl/verbs.h"
+#include "proto/profile.h"
 
 #define PRELOAD "libhvsocket-preload.so"
 
@@ -93,14 +95,16 @@ static int set_preload(void)
 					      : 0;
 }
 
-static int set_environment(struct ctl *c, const char *partition)
+static int set_environment(struct ctl *c, const struct args *a)
 {
+	const char *profile = args_value(a, "profile");
 	char dir[CALL_DIR_SIZE];
 
-	if (find_directory(c, partition, dir, sizeof(dir)))
+	if (find_directory(c, a->pos[0], dir, sizeof(dir)))
 		return 1;
 	if (setenv("HVSOCKET_RUNTIME_DIR", dir, 1) ||
-	    setenv("HVSOCKET_HOST_RUNTIME_DIR", c->side[CALL_HOST].dir, 1))
+	    setenv("HVSOCKET_HOST_RUNTIME_DIR", c->side[CALL_HOST].dir, 1) ||
+	    (profile && setenv("HVSOCKET_PROFILE", profile, 1)))
 		return complain("as: %s", strerror(errno));
 	return set_preload();
 }
@@ -181,7 +185,7 @@ static int run_private(struct ctl *c, const struct args *a,
 		if (!strcmp(a->opt[i]->name, "partition") &&
 		    add_partition(c, a->value[i]))
 			return 1;
-	if (add_partition(c, a->pos[0]) || set_environment(c, a->pos[0]))
+	if (add_partition(c, a->pos[0]) || set_environment(c, a))
 		return 1;
 	ctl_fini(c);
 	pid = fork();
@@ -221,13 +225,18 @@ static int as_private(struct ctl *c, const struct args *a)
 
 int cmd_as(struct ctl *c, const struct args *a)
 {
+	const char *profile = args_value(a, "profile");
+	enum profile known;
+
+	if (profile && (!*profile || profile_parse(profile, strlen(profile),
+						   &known) < 0))
+		return usage("as: --profile %s: there are default and windows",
+			     show(profile));
 	if (args_has(a, "private"))
 		return as_private(c, a);
 	if (args_has(a, "partition"))
 		return usage("as: --partition goes with --private only");
-	if (args_has(a, "profile"))
-		return usage("as: --profile goes with --private only");
-	if (set_environment(c, a->pos[0]))
+	if (set_environment(c, a))
 		return 1;
 	ctl_fini(c);
 	return become(a->rest);

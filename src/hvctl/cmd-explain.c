@@ -33,6 +33,9 @@ static json_t *explain_request(const struct args *a, uint32_t uid)
 		r = json_object_set_new(q, "from", json_string(from));
 	if (!r && args_has(a, "uid"))
 		r = json_object_set_new(q, "uid", json_integer(uid));
+	if (!r && args_has(a, "profile"))
+		r = json_object_set_new(q, "profile",
+					json_string(args_value(a, "profile")));
 	if (!r && args_has(a, "passthru"))
 		r = json_object_set_new(q, "passthru", json_true());
 	if (r) {

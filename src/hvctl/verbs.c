@@ -79,6 +79,8 @@ static const struct opt opts_explain[] = {
 	{ .name = "bind", .help = "would a bind to ADDRESS be allowed?" },
 	{ .name = "raw", .help = "type RAW instead of STREAM" },
 	{ .name = "passthru", .help = "as with HVSOCKET_CONTAINER_PASSTHRU" },
+	{ .name = "profile", .arg = "NAME",
+	  .help = "windows: only what Windows allows" },
 	OPT_JSON,
 	OPT_END,
 };
@@ -114,7 +116,7 @@ static const struct opt opts_as[] = {
 	{ .name = "partition", .arg = "NAME", .many = true,
 	  .help = "with --private: a partition to be there" },
 	{ .name = "profile", .arg = "NAME",
-	  .help = "with --private: the broker's --profile" },
+	  .help = "windows: only what Windows allows" },
 	OPT_END,
 };
 

@@ -74,6 +74,46 @@ class As(Case):
         self.assertIn("HVSOCKET_RUNTIME_DIR=%s\n" % self.broker.runtime, out)
         self.assertNotIn("LD_PRELOAD", out)
 
+    def test_profile(self):
+        """Of that command alone, and of what it starts."""
+        where = self.json("partition", "show", "web1")["id"] + ":echo"
+        env = self.broker.env(HVSOCKET_PRELOAD="")
+        windows = ["as", "--profile", "windows", "web1", "--"]
+        listener = self.popen("as", "web1", "--", HVCTL, "nc", "-l",
+                              "loopback:echo", env=env,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.hvctl("as", "web1", "--", HVCTL, "wait", "loopback:echo", "-t",
+                   str(LIMIT), env=env)
+        self.assertIn("yes: ", self.hvctl("as", "web1", "--", HVCTL, "explain",
+                                          where, env=env))
+        out = self.hvctl(*windows, HVCTL, "explain", where, env=env, code=1)
+        self.assertIn("no: not on Windows: ", out)
+        self.assertIn("a partition is LOOPBACK to itself", out)
+        self.hvctl("as", "web1", "--", HVCTL, "explain", "--profile",
+                   "windows", where, env=env, code=1)
+        # not hvctl itself, but what is started by what is started
+        r = self.run_hvctl(*windows, "sh", "-c", '"$0" nc "$1"', HVCTL, where,
+                           env=env, stdin=subprocess.DEVNULL)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(b"not on Windows: ", r.stderr)
+        # Windows has nothing against the other way to say it
+        client = self.popen(*windows, HVCTL, "nc", "loopback:echo", env=env,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        client.communicate(b"said", LIMIT)
+        self.assertEqual(listener.communicate(None, LIMIT)[0], b"said")
+
+    def test_profile_of_a_private_broker(self):
+        out = self.hvctl("as", "--private", "--profile", "windows", "host",
+                         "--", HVCTL, "status",
+                         env=self.broker.env(HVSOCKET_PRELOAD=""))
+        self.assertRegex(out, r"profile +windows")
+
+    def test_a_profile_that_there_is_not(self):
+        for verb in ["status"], ["nc", "host:echo"]:
+            err = self.fails(*verb, env=self.broker.env(
+                HVSOCKET_PROFILE="vista"))
+            self.assertIn("profile", err)
+
     def test_preload_is_put_in_front(self):
         out = self.hvctl("as", "web1", "--", HVCTL, "as", "host", "--",
                          "env", env=self.broker.env(**LOADED))

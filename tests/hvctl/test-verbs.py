@@ -288,7 +288,8 @@ class Verbs(Case):
         (["as", "host", "--"], "a command is missing after --"),
         (["as", "--partition", "x", "host", "--", "true"],
          "--private only"),
-        (["as", "--profile", "x", "host", "--", "true"], "--private only"),
+        (["as", "--profile", "x", "host", "--", "true"],
+         "--profile x: there are default and windows"),
         (["help", "frob"], "frob: unknown verb"),
     )
 
