@@ -139,7 +139,8 @@ void request_attach(struct client *c, struct frame *f)
 	int err;
 
 	verdict_init(&v);
-	if (msg_attach_decode(f->p, f->len, &m) < 0 || m.flags ||
+	if (msg_attach_decode(f->p, f->len, &m) < 0 ||
+	    (m.flags & ~ATTACH_STALLS) ||
 	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
 	    !m.types || (m.types & ~(ATTACH_STREAM | ATTACH_RAW)) ||
 	    f->nfds != __builtin_popcount(m.types)) {

@@ -41,6 +41,7 @@ enum msg_type {
 	MSG_CLOSED = 22,
 	MSG_LIVE = 23,
 	MSG_COUNTERS = 24,
+	MSG_STALL = 25,
 };
 
 struct msg_header {
@@ -111,6 +112,8 @@ enum result_state {
 	RESULT_CONNECTED,
 	RESULT_FAILED,
 };
+
+#define ATTACH_STALLS 1u /* flag: it understands STALL */
 
 struct msg_attach {
 	GUID vmid;

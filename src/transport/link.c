@@ -314,7 +314,7 @@ void link_start(struct link *l)
 	msg_put_guid(&l->out, &l->vmid);
 	msg_put_u16(&l->out, l->config.kind);
 	msg_put_u16(&l->out, ATTACH_STREAM);
-	msg_put_u32(&l->out, 0);
+	msg_put_u32(&l->out, l->ops->stall ? ATTACH_STALLS : 0);
 	msg_put_bytes(&l->out, l->config.partition,
 		      strlen(l->config.partition));
 	send_fds(l, &l->rendezvous.fd, 1);
@@ -399,6 +399,7 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 	struct msg_token_u64 token;
 	struct msg_close close_;
 	struct msg_open open_;
+	uint32_t stalled;
 
 	if (l->state != LINK_UP)
 		return -EPROTO;
@@ -426,6 +427,12 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 		if (len != MSG_HEADER)
 			return -EPROTO;
 		l->ops->counters(l->ctx, h->serial);
+		return 0;
+	case MSG_STALL:
+		if (!l->ops->stall ||
+		    msg_u32_decode(l->in, len, &stalled) < 0 || stalled > 1)
+			return -EPROTO;
+		l->ops->stall(l->ctx, stalled);
 		return 0;
 	default:
 		return -EPROTO;

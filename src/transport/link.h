@@ -28,6 +28,8 @@ struct link_ops {
 	void (*parked)(void *ctx, uint64_t token, uint64_t filler);
 	void (*close)(void *ctx, uint64_t token, uint32_t reason);
 	void (*counters)(void *ctx, uint32_t serial);
+	/* nothing is to move from now on; or all goes on. NULL: it cannot */
+	void (*stall)(void *ctx, bool stalled);
 	/* the answer to link_dial(); @fd is the callee's, -1 if @error */
 	void (*dialled)(void *ctx, uint32_t serial, uint32_t error,
 			uint32_t reason, uint64_t token, int fd);

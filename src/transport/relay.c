@@ -55,7 +55,7 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 	size_t len = 0;
 	int err;
 
-	if (r->fd < 0 || r->drained)
+	if (r->fd < 0 || r->drained || r->stalled)
 		return -EAGAIN;
 	do
 		err = fdmsg_recv_iov(r->fd, iov, n, MSG_DONTWAIT, &m);
@@ -90,7 +90,7 @@ size_t relay_unread(int fd)
 
 size_t relay_waiting(const struct relay *r)
 {
-	return relay_unread(r->fd);
+	return r->stalled ? 0 : relay_unread(r->fd);
 }
 
 /* Keep all of @iov but the first @skip bytes. */
@@ -168,7 +168,7 @@ ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n)
 		return -EPIPE;
 	for (unsigned int i = 0; i < n; i++)
 		len += iov[i].iov_len;
-	if (r->fd >= 0 && !r->held_len)
+	if (r->fd >= 0 && !r->held_len && !r->stalled)
 		done = put(r, iov, n);
 	if (done < 0)
 		return give_up(r, done);
@@ -187,7 +187,7 @@ ssize_t relay_write(struct relay *r, const struct iovec *iov, unsigned int n)
 		return -EPIPE;
 	for (unsigned int i = 0; i < n; i++)
 		len += iov[i].iov_len;
-	if (r->fd >= 0)
+	if (r->fd >= 0 && !r->stalled)
 		done = put(r, iov, n);
 	if (done < 0)
 		return give_up(r, done);
@@ -220,7 +220,7 @@ ssize_t relay_flush(struct relay *r)
 
 	if (r->broken)
 		return -EPIPE;
-	if (r->fd < 0 || !r->held_len)
+	if (r->fd < 0 || !r->held_len || r->stalled)
 		return 0;
 	done = put(r, &iov, 1);
 	if (done < 0)
@@ -251,8 +251,24 @@ void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading)
 		r->shut = true;
 	if (r->fd < 0)
 		return;
+	if (r->stalled) {
+		r->shut_write |= no_more_data;
+		r->shut_read |= no_more_reading;
+		return;
+	}
 	if (no_more_data)
 		(void)shutdown(r->fd, SHUT_WR);
 	if (no_more_reading)
 		(void)shutdown(r->fd, SHUT_RD);
+}
+
+void relay_stall(struct relay *r, bool stalled)
+{
+	bool data = r->shut_write, reading = r->shut_read;
+
+	r->stalled = stalled;
+	if (stalled || (!data && !reading))
+		return;
+	r->shut_write = r->shut_read = false;
+	relay_shut(r, data, reading);
 }

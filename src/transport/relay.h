@@ -27,6 +27,8 @@ struct relay {
 	bool drained;  /* all was read, and no event has come since */
 	bool eof;      /* its end was read */
 	bool ended;    /* there will be no event when all was read */
+	bool stalled;  /* nothing moves: relay_stall() */
+	bool shut_write, shut_read; /* what relay_shut() has put off */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
 	uint64_t to_guest, from_guest; /* bytes moved */
@@ -73,5 +75,10 @@ bool relay_probe(struct relay *r);
 /** relay_shut() - nothing is held by now. Before there is a socket: it is shut
  * when it comes */
 void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading);
+
+/** relay_stall() - from now on the socket seems neither to have anything nor to
+ * take anything; what is pushed is held. Or all goes on: what is there to be
+ * read or written then makes no event */
+void relay_stall(struct relay *r, bool stalled);
 
 #endif /* TRANSPORT_RELAY_H */

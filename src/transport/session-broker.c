@@ -45,11 +45,29 @@ void session_send_dial(struct session *s)
 
 /* ---- from the broker */
 
+static const char not_running[] = "the guest has no vsock driver running";
+
+/* That a program wants to connect. */
+static void ask_guest(struct session *s)
+{
+	struct sessions *ss = s->ss;
+	const char *why = "no memory";
+	uint32_t reason;
+
+	s->unasked = false;
+	if (!ss->running) {
+		session_refuse(s, HVS_REASON_PARTITION_OFF, not_running);
+		return;
+	}
+	reason = ss->ops->open(ss->ctx, s, &s->service, &s->source, &s->conn,
+			       &why);
+	if (reason != HVS_REASON_NONE)
+		session_refuse(s, reason, why);
+}
+
 static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 {
 	struct sessions *ss = ctx;
-	const char *why = "no memory";
-	uint32_t reason;
 	struct session *s;
 
 	if (m->type != SOCK_STREAM) {
@@ -59,7 +77,7 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 	}
 	if (!ss->running) {
 		link_reply(ss->link, serial, HVS_REASON_PARTITION_OFF,
-			   "the guest has no vsock driver running");
+			   not_running);
 		return;
 	}
 	if (closer_busy()) {
@@ -82,12 +100,12 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 	s->service = m->service;
 	s->source = m->source;
 	session_set_token(s, m->token);
-	reason = ss->ops->open(ss->ctx, s, &m->service, &m->source, &s->conn,
-			       &why);
-	if (reason == HVS_REASON_NONE && session_limit(s, m->timeout_ms) < 0)
-		reason = HVS_REASON_BROKER_FAILED;
-	if (reason != HVS_REASON_NONE)
-		session_refuse(s, reason, why);
+	if (session_limit(s, m->timeout_ms) < 0)
+		session_refuse(s, HVS_REASON_BROKER_FAILED, "no memory");
+	else if (ss->stalled)
+		s->unasked = true;
+	else
+		ask_guest(s);
 }
 
 static void on_arrived(void *ctx, int fd, const struct connector_name *n)
@@ -124,17 +142,20 @@ static void on_parked(void *ctx, uint64_t token, uint64_t filler)
 static void on_close(void *ctx, uint64_t token, uint32_t reason)
 {
 	struct session *s = session_find(ctx, token);
+	bool reset = reason == HVS_REASON_GUEST_RESET;
 
-	(void)reason;
 	if (!s)
 		return;
 	if (s->state == S_OPENING || (s->state == S_ARRIVING && s->parked)) {
-		session_refuse(s, HVS_REASON_NO_LONGER_ALLOWED,
-			       "the broker gave it up");
+		session_refuse(s, reset ? HVS_REASON_GUEST_RESET :
+					  HVS_REASON_NO_LONGER_ALLOWED,
+			       reset ? "the guest was reset" :
+				       "the broker gave it up");
 		return;
 	}
-	/* at once and in both directions */
-	if (s->relay.fd >= 0)
+	/* at once and in both directions; a reset leaves what was not read
+	 * unread, which is how the program learns of it */
+	if (s->relay.fd >= 0 && !reset)
 		(void)shutdown(s->relay.fd, SHUT_RDWR);
 	session_abort_guest(s);
 	session_notice_closed(s);
@@ -231,6 +252,49 @@ static void on_lost(void *ctx)
 			session_unpark(s);
 		}
 	}
+	sessions_stall(ss, false);
+}
+
+/* What has been put off: asked, or looked at again. */
+static void go_on(struct session *s)
+{
+	int fd = s->relay.fd;
+
+	relay_stall(&s->relay, false);
+	if (s->state == S_OPENING && s->unasked) {
+		ask_guest(s);
+	} else if (s->state == S_DIALLING && !s->serial) {
+		session_send_dial(s);
+	} else if (s->state == S_LIVE && fd >= 0) {
+		/* what is the matter with it is told anew */
+		ev_io_stop(&s->io);
+		if (session_watch(s, fd) == 0)
+			return;
+		session_abort_guest(s);
+		session_notice_closed(s);
+		session_finish(s);
+	}
+}
+
+void sessions_stall(struct sessions *ss, bool stalled)
+{
+	struct session *s, *next;
+
+	if (ss->stalled == stalled)
+		return;
+	ss->stalled = stalled;
+	for (s = LIST_FIRST(&ss->all); s; s = next) {
+		next = LIST_NEXT(s, all);
+		if (stalled)
+			relay_stall(&s->relay, true);
+		else
+			go_on(s);
+	}
+}
+
+static void on_stall(void *ctx, bool stalled)
+{
+	sessions_stall(ctx, stalled);
 }
 
 static const struct link_ops link_ops = {
@@ -240,6 +304,7 @@ static const struct link_ops link_ops = {
 	.parked = on_parked,
 	.close = on_close,
 	.counters = on_counters,
+	.stall = on_stall,
 	.dialled = on_dialled,
 	.arrived = on_arrived,
 };

@@ -35,6 +35,7 @@ struct session {
 	bool parked, has_filler;
 	uint64_t filler;
 	int waiting; /* the parked socket; -1 */
+	bool unasked; /* of an OPEN the guest knows nothing yet */
 
 	struct relay relay;
 	struct ev_io io;
@@ -50,6 +51,7 @@ struct sessions {
 	const struct session_guest_ops *ops;
 	void *ctx;
 	bool running;
+	bool stalled; /* by the broker; a session's relay says it too */
 	unsigned int dials; /* not answered, also of guests that gave up */
 	struct session_list all;
 	struct session_list buckets[BUCKETS];
@@ -69,6 +71,9 @@ void session_abort_guest(struct session *s);
 void session_refuse(struct session *s, uint32_t reason, const char *why);
 /* The time limit of whatever state it is in then. 0 or -ENOMEM */
 int session_limit(struct session *s, uint64_t ms);
+
+/* Nothing moves, nothing is asked; or all goes on. */
+void sessions_stall(struct sessions *ss, bool stalled);
 
 /* Wait for what happens to @fd. 0 or -errno */
 int session_watch(struct session *s, int fd);

@@ -40,6 +40,7 @@ struct session *session_new(struct sessions *ss, enum session_state state)
 	s->waiting = -1;
 	s->uid = NAME_UID_NONE;
 	relay_init(&s->relay);
+	relay_stall(&s->relay, ss->stalled);
 	LIST_INSERT_HEAD(&ss->all, s, all);
 	return s;
 }
@@ -122,6 +123,8 @@ static void on_socket(struct ev_io *io, uint32_t events)
 		return;
 	}
 	relay_event(&s->relay, events);
+	if (s->ss->stalled)
+		return; /* seen again when all goes on */
 	if (ops->unread_late)
 		relay_watch(&s->relay, io, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
@@ -268,7 +271,8 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 	s->conn = conn;
 	s->service = *service;
 	s->source = *source;
-	session_send_dial(s);
+	if (!ss->stalled)
+		session_send_dial(s);
 	*ret = s;
 	return 0;
 }

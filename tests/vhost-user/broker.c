@@ -73,6 +73,7 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 	must(msg_attach_decode(p, len, &a) == 0);
 	must(a.kind == b->kind);
 	must(a.types == ATTACH_STREAM);
+	must(a.flags == ATTACH_STALLS);
 	must(m->nfds == 1);
 	b->vmid = a.vmid;
 	if (b->refuse[0]) {
@@ -329,8 +330,20 @@ void fb_parked(struct fb *b, uint64_t token, uint64_t filler)
 
 void fb_close(struct fb *b, uint64_t token)
 {
+	fb_close_for(b, token, HVS_REASON_NO_LONGER_ALLOWED);
+}
+
+void fb_close_for(struct fb *b, uint64_t token, uint32_t reason)
+{
 	notice(b, MSG_CLOSE, token);
-	msg_put_u32(&out, HVS_REASON_NO_LONGER_ALLOWED);
+	msg_put_u32(&out, reason);
+	send_out(b, NULL, 0);
+}
+
+void fb_stall(struct fb *b, bool stalled)
+{
+	msg_begin(&out, MSG_STALL, ++b->serial);
+	msg_put_u32(&out, stalled);
 	send_out(b, NULL, 0);
 }
 

@@ -77,6 +77,9 @@ int fb_meet(struct fb *b, uint64_t token);
 uint64_t fb_fill(int fd);
 void fb_parked(struct fb *b, uint64_t token, uint64_t filler);
 void fb_close(struct fb *b, uint64_t token);
+void fb_close_for(struct fb *b, uint64_t token, uint32_t reason);
+/** fb_stall() - hold all back, or go on */
+void fb_stall(struct fb *b, bool stalled);
 void fb_counters(struct fb *b);
 
 #endif /* TEST_VHOST_USER_BROKER_H */
