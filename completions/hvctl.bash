@@ -32,7 +32,7 @@ _hvctl() {
 	fi
 	local verb=${words[1]} sub=${words[2]} opts=
 	local top="service partition vm container listeners connections status nc
-		forward attach wait as explain reload help version"
+		forward attach wait as explain simulate reload help version"
 	local service="add list show enable disable revert remove import export"
 	local partition="add list id show set remove"
 
@@ -73,6 +73,7 @@ _hvctl() {
 	"wait") opts="--raw --timeout" ;;
 	"as") opts="--private --partition --profile" ;;
 	"explain") opts="--from --uid --bind --raw --passthru --profile --json" ;;
+	"simulate") opts="--json" ;;
 	"reload") opts="--json" ;;
 	esac
 	case $prev in
@@ -95,6 +96,11 @@ _hvctl() {
 		COMPREPLY=($(compgen -f -- "$cur")) ;;
 	"partition id" | "partition show" | "partition set" | "partition remove" | "as")
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	simulate)
+		case $cword in
+		2) COMPREPLY=($(compgen -W "host $(_hvctl_names partition name)" -- "$cur")) ;;
+		3) COMPREPLY=($(compgen -W "pause save reset migrate host-sleep resume" -- "$cur")) ;;
+		esac ;;
 	attach)
 		((cword == 2)) && COMPREPLY=($(compgen -W "vhost-user vmbus" -- "$cur")) ;;
 	nc | wait | explain | forward)

@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 #include "broker/transport.h"
 
-static bool may_attach(const struct client *c, const struct partition *p)
+bool may_attach(const struct client *c, const struct partition *p)
 {
 	return client_may_change(c) || (p->has_user && p->user == c->uid);
 }
@@ -186,6 +186,7 @@ void request_attach(struct client *c, struct frame *f)
 	t->client = c;
 	t->kind = m.kind;
 	t->types = m.types;
+	t->stalls = m.flags & ATTACH_STALLS;
 	t->made_partition = made;
 	c->transport = t;
 	HASH_ADD(hh, b->transports, partition, sizeof(t->partition), t);

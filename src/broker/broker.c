@@ -57,7 +57,9 @@ static enum attached world_attached(const void *arg, const GUID *partition)
 	const struct door *d;
 
 	if (t)
-		return t->running ? ATTACHED_TRANSPORT : ATTACHED_TRANSPORT_OFF;
+		return t->running && t->simulated != SIMULATED_SAVED ?
+			       ATTACHED_TRANSPORT :
+			       ATTACHED_TRANSPORT_OFF;
 	d = door_find(b, partition);
 	return d && (d->clients || d->listeners) ? ATTACHED_LOCAL :
 						   ATTACHED_NOBODY;

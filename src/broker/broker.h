@@ -306,6 +306,7 @@ void request_result(struct client *c, struct frame *f);
 struct outcome *outcome_find(const struct broker *b, uint64_t token);
 void request_resolve(struct client *c, struct frame *f);
 void request_names(struct client *c, struct frame *f);
+void request_keep(struct client *c, struct frame *f);
 void request_call(struct client *c, struct frame *f);
 /** held_end() - remove the registrations leased by this connection */
 void held_end(struct client *c);

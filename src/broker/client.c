@@ -170,6 +170,7 @@ static const struct {
 	[MSG_CALL] = { request_call, 0, 0 },
 	[MSG_RESOLVE] = { request_resolve, 0, 0 },
 	[MSG_NAMES] = { request_names, 0, 0 },
+	[MSG_KEEP] = { request_keep, 0, 0 },
 	[MSG_ATTACH] = { request_attach, 1, 2 },
 };
 

@@ -57,6 +57,7 @@ static struct relayed relayed_of(const struct attempt *a, bool opening)
 		.from = a->partition,
 		.dest = a->dest.VmId,
 		.passthru = a->flags & CONNECT_PASSTHRU,
+		.suspend = a->flags & CONNECT_SUSPEND,
 		.uid = a->uid,
 		.service = a->dest.ServiceId,
 		.source = a->source,

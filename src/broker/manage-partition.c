@@ -11,6 +11,10 @@
 
 static const char *state_of(const struct broker *b, const struct partition *p)
 {
+	const struct transport *t = transport_find(b, &p->vmid);
+
+	if (t && t->simulated != SIMULATED_NOTHING)
+		return simulated_name(t->simulated);
 	switch (b->world.attached(b->world.arg, &p->vmid)) {
 	case ATTACHED_LOCAL:
 	case ATTACHED_TRANSPORT:

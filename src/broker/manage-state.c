@@ -261,34 +261,66 @@ static json_t *connection_json(const struct broker *b, uint64_t token,
 	return o;
 }
 
-/* Who the connector is, by what its listener sees. */
-static const char *connector_partition(const struct broker *b,
-				       const struct connector_name *n,
-				       const struct listener_name *l)
+/* Who the connector is, by what its listener sees. False: not known */
+static bool connector_partition(const struct broker *b,
+				const struct connector_name *n,
+				const struct listener_name *l, GUID *ret)
 {
 	const struct partition *p = registry_partition(b->registry,
 						       &l->partition);
 
+	*ret = n->peer;
 	if (guid_equal(&n->peer, &guid_loopback))
-		return p ? p->name : "?";
-	if (guid_equal(&n->peer, &guid_parent))
-		return p ? partition_name(b, &p->parent) : "?";
-	return partition_name(b, &n->peer);
+		*ret = l->partition;
+	else if (guid_equal(&n->peer, &guid_parent) && p)
+		*ret = p->parent;
+	return p || !guid_equal(&n->peer, &guid_parent);
 }
 
 static int add_direct(const struct connector_name *n,
 		      const struct listener_name *l, void *arg)
 {
 	struct connections *c = arg;
+	GUID from;
+	bool known = connector_partition(c->b, n, l, &from);
 
 	if (n->flags & CONNECTOR_GUEST)
 		return 0; /* told by its transport */
 	return json_array_append_new(
 		c->array, connection_json(c->b, n->token,
-					  connector_partition(c->b, n, l),
+					  known ? partition_name(c->b, &from) :
+						  "?",
 					  partition_name(c->b, &l->partition),
 					  &l->service, n->type, "connected",
 					  "direct", n->uid));
+}
+
+struct direct {
+	const struct broker *b;
+	const GUID *vmid;
+	int n;
+};
+
+static int count_direct(const struct connector_name *n,
+			const struct listener_name *l, void *arg)
+{
+	struct direct *d = arg;
+	GUID from;
+
+	if (!(n->flags & CONNECTOR_GUEST) &&
+	    (guid_equal(&l->partition, d->vmid) ||
+	     (connector_partition(d->b, n, l, &from) &&
+	      guid_equal(&from, d->vmid))))
+		d->n++;
+	return 0;
+}
+
+int connections_direct(const struct broker *b, const GUID *vmid)
+{
+	struct direct d = { .b = b, .vmid = vmid };
+	int r = diag_connections(b->mark, count_direct, &d);
+
+	return r < 0 ? r : d.n;
 }
 
 static void add_relayed(struct connections *c, const struct transport *t)

@@ -46,6 +46,7 @@ static const struct {
 	{ "listeners", manage_listeners, HOST },
 	{ "connections", manage_connections, HOST },
 	{ "reload", manage_reload, CHANGER },
+	{ "simulate", manage_simulate, HOST },
 };
 
 /* ---- Helpers -------------------------------------------------------------*/

@@ -40,6 +40,7 @@ json_t *manage_explain(struct call *c);
 json_t *manage_wait(struct call *c);
 json_t *manage_names(struct call *c);
 json_t *manage_reload(struct call *c);
+json_t *manage_simulate(struct call *c);
 
 /** unpack() - json_unpack_ex() with every member named; refuses what is left
  * over or of the wrong type. Return: false: refused */
@@ -57,6 +58,10 @@ const char *partition_name(const struct broker *b, const GUID *vmid);
 /* "PARTITION:SERVICE" as seen from @from. False: refused */
 bool parse_address(struct call *c, const GUID *from, const char *text,
 		   SOCKADDR_HV *ret);
+
+/** connections_direct() - of partition @vmid with others, from program to
+ * program. Return: how many, or -errno where the kernel does not tell */
+int connections_direct(const struct broker *b, const GUID *vmid);
 
 /** lease_watch() - look at leases when this process ends */
 void lease_watch(struct broker *b, int32_t pid);

@@ -11,6 +11,7 @@
 
 #include "base/guid.h"
 #include "base/utf8.h"
+#include "broker/rules.h"
 
 const char *transport_kind_name(uint16_t kind)
 {
@@ -192,6 +193,15 @@ void transport_close(struct transport *t, uint64_t token, uint32_t reason)
 	client_send(t->client, &m, NULL, 0);
 }
 
+void transport_stall(struct transport *t, bool stalled)
+{
+	MSG_BUF(m, 16);
+
+	msg_begin(&m, MSG_STALL, ++t->serial);
+	msg_put_u32(&m, stalled);
+	client_send(t->client, &m, NULL, 0);
+}
+
 void transport_ask_counters(struct broker *b, const struct transport *t)
 {
 	struct transport *own = transport_find(b, &t->partition);
@@ -322,6 +332,37 @@ static void on_closed(struct transport *t, struct frame *f)
 
 	if (msg_closed_decode(f->p, f->len, &m) == 0)
 		transport_forget(t, m.token);
+}
+
+/* Is one end of it in this client's hands? */
+static bool is_theirs(const struct client *c, const struct transport *t,
+		      const struct relayed *r)
+{
+	const struct world *w = &c->b->world;
+	const GUID *door = &c->door->partition;
+	const struct partition *me = registry_partition(w->registry, door);
+	const struct partition *p =
+		registry_partition(w->registry, &t->partition);
+
+	if (r->direction)
+		return guid_equal(&r->from, door) &&
+		       (r->uid == c->uid || c->uid == 0);
+	return me && p && is_below(w, p, me);
+}
+
+void request_keep(struct client *c, struct frame *f)
+{
+	struct msg_close m; /* laid out as that */
+	struct transport *t;
+
+	if (msg_close_decode(f->p, f->len, &m) < 0 || m.reason > 1)
+		return;
+	for (t = c->b->transports; t; t = t->hh.next) {
+		struct relayed *r = relayed_find(t, m.token);
+
+		if (r && is_theirs(c, t, r))
+			r->suspend = m.reason;
+	}
 }
 
 static void on_state(struct client *c, struct frame *f)

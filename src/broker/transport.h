@@ -22,10 +22,14 @@ struct relayed {
 	GUID from; /* direction 1: the connector's partition */
 	GUID dest; /* VmId dialled */
 	bool passthru;
+	bool suspend; /* HVSOCKET_CONNECTED_SUSPEND */
 	uint32_t uid; /* of the connector, or NAME_UID_NONE */
 	GUID service, source;
 	uint64_t to_guest, from_guest; /* as last told */
 };
+
+/* What the partition's guest is made to look like (simulate.c). */
+enum simulated { SIMULATED_NOTHING, SIMULATED_PAUSED, SIMULATED_SAVED };
 
 struct transport {
 	GUID partition;
@@ -34,12 +38,17 @@ struct transport {
 	uint16_t kind, types;
 	bool running;
 	bool made_partition; /* the partition ends with it */
+	bool stalls; /* it understands STALL */
+	enum simulated simulated;
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;
 };
 
 const char *transport_kind_name(uint16_t kind);
+
+/** may_attach() - may this user attach, and manage, the partition? */
+bool may_attach(const struct client *c, const struct partition *p);
 
 struct transport *transport_find(const struct broker *b, const GUID *partition);
 
@@ -59,6 +68,9 @@ void transport_parked(struct transport *t, uint64_t token, uint64_t filler);
 /** transport_close() - tell it to end a connection, or to give an OPEN up */
 void transport_close(struct transport *t, uint64_t token, uint32_t reason);
 
+/** transport_stall() - nothing is to move, or all goes on */
+void transport_stall(struct transport *t, bool stalled);
+
 /** transport_relays() - note a connection. Return: 0, or -ENOBUFS: it must not
  * come to be */
 int transport_relays(struct transport *t, const struct relayed *r);
@@ -73,6 +85,11 @@ void transport_forget(struct transport *t, uint64_t token);
 
 /** transport_ask_counters() - the answer updates what is known of bytes */
 void transport_ask_counters(struct broker *b, const struct transport *t);
+
+/* simulate.c */
+
+/** simulated_name() - "running", "paused", "saved" */
+const char *simulated_name(enum simulated s);
 
 /* recheck.c */
 

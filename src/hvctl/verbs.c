@@ -202,6 +202,12 @@ const struct verb verbs[] = {
 	{ NULL, "explain", cmd_explain, "[OPTION]... ADDRESS",
 	  "would this be allowed, and why?", opts_explain, 1, 1,
 	  ARGS_REST_NONE, "The exit code is 0 for yes and 1 for no." },
+	{ NULL, "simulate", cmd_simulate, "PARTITION EVENT [--json]",
+	  "do to its connections what Windows does at an event", opts_json, 2,
+	  2, ARGS_REST_NONE,
+	  "EVENT is pause, save, reset, migrate, host-sleep, or resume, which "
+	  "ends a pause or\na save. The guest itself is left alone. "
+	  "PARTITION is host for host-sleep of all." },
 	{ NULL, "reload", cmd_reload, "[--json]",
 	  "have the broker read all files again", opts_json, 0, 0,
 	  ARGS_REST_NONE, NULL },

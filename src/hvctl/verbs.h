@@ -52,6 +52,7 @@ int cmd_listeners(struct ctl *c, const struct args *a);
 int cmd_connections(struct ctl *c, const struct args *a);
 int cmd_status(struct ctl *c, const struct args *a);
 int cmd_reload(struct ctl *c, const struct args *a);
+int cmd_simulate(struct ctl *c, const struct args *a);
 
 /* cmd-explain.c */
 int cmd_explain(struct ctl *c, const struct args *a);

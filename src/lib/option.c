@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/call.h"
 #include "lib/parked.h"
 #include "lib/profile.h"
 #include "lib/reason.h"
 #include "lib/state.h"
 #include "lib/sys.h"
+#include "proto/name.h"
 
 struct set {
 	int name;
@@ -80,6 +82,33 @@ static void apply(struct sock_state *s, void *arg)
 	}
 }
 
+/* Of a connection that there is already, the broker does not know. */
+static void tell_suspend(int fd, uint32_t value)
+{
+	uint8_t raw[CALL_FRAME_SIZE];
+	struct sockaddr_un sa;
+	socklen_t len = sizeof(sa);
+	int saved = errno;
+	struct call c;
+	struct name n;
+
+	if (sys_getpeername(fd, &sa, &len) < 0) {
+		errno = saved; /* CONNECT will say it */
+		return;
+	}
+	name_decode(&sa, len, &n);
+	len = sizeof(sa);
+	if (n.kind != NAME_CONNECTOR && sys_getsockname(fd, &sa, &len) == 0)
+		name_decode(&sa, len, &n);
+	errno = saved;
+	if (n.kind != NAME_CONNECTOR)
+		return;
+	call_begin(&c, MSG_KEEP, raw, sizeof(raw));
+	msg_put_u64(&c.frame, n.connector.token);
+	msg_put_u32(&c.frame, value);
+	call_notice(&c);
+}
+
 int hvs_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct set set = { .name = name };
@@ -107,6 +136,8 @@ int hvs_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 		errno = -r;
 		return hvs__fail_errno();
 	}
+	if (name == HVSOCKET_CONNECTED_SUSPEND)
+		tell_suspend(fd, set.value);
 	return 0;
 }
 

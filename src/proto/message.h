@@ -32,6 +32,7 @@ enum msg_type {
 	MSG_CALL = 6,
 	MSG_RESOLVE = 7,
 	MSG_NAMES = 8,
+	MSG_KEEP = 10,
 	MSG_ATTACH = 16,
 	MSG_STATE = 17,
 	MSG_DIAL = 18,

@@ -51,7 +51,7 @@ def test_headers(b):
                 c.raw(struct.pack("<HHI", BIND, 0, 7)[:n])
                 same(recv_fds(c.s)[0], b"", "a frame of %d bytes" % n)
         with b.client() as c:
-            for kind in list(range(9, 16)) + list(range(17, 40)) + [0, 0x7fff]:
+            for kind in [9] + list(range(11, 16)) + list(range(17, 40)) + [0, 0x7fff]:
                 r = c.ask(kind, bytes(20))
                 same((r.errno, r.reason), (errno.EINVAL, BAD_REQUEST),
                      "type %d" % kind)

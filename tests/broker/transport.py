@@ -33,10 +33,11 @@ class Conn:
 
 class Transport(threading.Thread):
     def __init__(self, broker, name, answer=lambda conn: None, types=1,
-                 vmid=ZERO, running=1):
+                 vmid=ZERO, running=1, flags=0):
         super().__init__(daemon=True)
         self.broker, self.name_, self.answer = broker, name, answer
         self.types, self.vmid, self.running = types, vmid, running
+        self.flags, self.stalls = flags, []
         self.rendezvous = [socket.socket(socket.AF_UNIX, kind)
                            for bit, kind in ((1, socket.SOCK_STREAM),
                                              (2, socket.SOCK_SEQPACKET))
@@ -53,7 +54,8 @@ class Transport(threading.Thread):
     def attach(self):
         c = self.broker.client()
         r = c.ask(ATTACH, self.vmid.bytes_le +
-                  struct.pack("<HHI", 1, self.types, 0) + self.name_.encode(),
+                  struct.pack("<HHI", 1, self.types, self.flags) +
+                  self.name_.encode(),
                   self.rendezvous).check()
         self.vmid = guid(r.payload[:16])
         for s in self.rendezvous:
@@ -186,6 +188,8 @@ class Transport(threading.Thread):
                 if conn.sock:
                     conn.sock.close()
                     conn.sock = None
+        elif kind == STALL:
+            self.stalls.append(struct.unpack("<I", body)[0])
         elif kind == COUNTERS:
             self.c.raw(struct.pack("<HHIII", COUNTERS | REPLY, 0, serial, 0, 0))
 

@@ -320,6 +320,57 @@ START_TEST(test_replaced)
 }
 END_TEST
 
+static void simulate(const char *event)
+{
+	const char *hvctl = getenv("HVCTL");
+	char command[300];
+
+	ck_assert_msg(hvctl != NULL, "HVCTL is not set");
+	snprintf(command, sizeof(command), "%s simulate test %s >/dev/null",
+		 hvctl, event);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void keep(const struct flow *f)
+{
+	const uint32_t on = 1;
+
+	must(hvs_setsockopt(f->fd, SOL_HVSOCKET, HVSOCKET_CONNECTED_SUSPEND,
+			    &on, sizeof(on)) == 0);
+}
+
+/* By hvctl: a pause that connections with the option outlive, and a reset. */
+START_TEST(test_simulated)
+{
+	struct vmm *v = start();
+	int listener = serve();
+	struct flow *f = from_guest(v, listener), *g = to_guest(v),
+		    *h = from_guest(v, listener);
+
+	keep(f);
+	keep(g);
+	simulate("pause");
+	vmm_wait(v, flow_host_over, h, "the end of the one without");
+	vmm_wait(v, flow_guest_over, h, "its end in the guest");
+	ck_assert(!f->host_eof && !g->host_eof);
+	flow_send(f, 1000000, 1000000, false);
+	flow_send(g, 1000000, 1000000, false);
+	simulate("resume");
+	vmm_wait(v, flow_arrived, f, "what was held back");
+	vmm_wait(v, flow_arrived, g, "what was held back");
+	simulate("reset");
+	vmm_wait(v, flow_host_over, f, "its end");
+	vmm_wait(v, flow_host_over, g, "its end");
+	/* the machine is there again */
+	h = from_guest(v, listener);
+	flow_send(h, 1000, 1000, true);
+	vmm_wait(v, flow_finished, h, "its bytes");
+	close(listener);
+	vmm_end(v);
+	broker_kill(SIGTERM);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("broker");
@@ -329,5 +380,6 @@ int main(void)
 	tcase_add_loop_test(t, test_refused, 0, 2);
 	tcase_add_test(t, test_broker_dies);
 	tcase_add_test(t, test_replaced);
+	tcase_add_test(t, test_simulated);
 	return vmm_main("vmbus-user broker", t);
 }
