@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/settings.h"
 #include "broker/paths.h"
 #include "config.h"
 
@@ -80,7 +81,7 @@ static struct {
 	const char *runtime_dir;
 	struct registry_dir dirs[DIRS_MAX];
 	size_t ndirs;
-	enum profile profile;
+	struct broker_file file; /* what it would say */
 	int ready_fd;
 	struct limits limits;
 } arg = { .ready_fd = -1 };
@@ -145,12 +146,14 @@ static void parse(int argc, char **argv)
 			break;
 		case OPT_PROFILE:
 			if (!optarg[0] || profile_parse(optarg, strlen(optarg),
-							&arg.profile) < 0) {
+							&arg.file.profile) <
+					   0) {
 				fprintf(stderr,
 					"hvsocketd: --profile: \"%s\" is not known: default, windows\n",
 					optarg);
 				exit(2);
 			}
+			arg.file.has_profile = true;
 			break;
 		case OPT_READY_FD:
 			arg.ready_fd = (int)number(name, optarg, 1 << 20);
@@ -329,7 +332,10 @@ int main(int argc, char **argv)
 	o.runtime_dir = runtime_dir;
 	o.dirs = arg.ndirs ? arg.dirs : paths.dirs;
 	o.ndirs = arg.ndirs ? arg.ndirs : paths.ndirs;
-	o.profile = arg.profile;
+	/* options win */
+	if (!arg.file.has_profile && settings_read(o.dirs, o.ndirs, &arg.file))
+		return 1;
+	o.profile = arg.file.profile;
 	o.limits = arg.limits;
 	/* A user's broker is for that user; run by root it is for all. */
 	o.everybody = arg.system || geteuid() == 0;

@@ -82,6 +82,35 @@ def test_what_is_no_option(b):
         check(r.stderr, "a message")
 
 
+@in_a_broker()
+def test_broker_conf(b):
+    def profile():
+        with b.client() as c:
+            return c.call("status")["profile"]
+
+    same(profile(), "default", "without a file")
+    b.stop()
+    b.put("broker.conf", "[Broker]\nProfile=windows\n")
+    b.start()
+    same(profile(), "windows", "by the file")
+    b.stop()
+    b.options += ["--profile", "default"]
+    b.start()
+    same(profile(), "default", "the option wins")
+    b.stop()
+    del b.options[-2:]
+    for text, why in (("[Broker]\nProfile=x\n",
+                       "broker.conf:2: Profile=\"x\": there are"),
+                      ("Profile=windows\n", "broker.conf:1: ")):
+        b.put("broker.conf", text)
+        r = subprocess.run(b.command(), stderr=subprocess.PIPE,
+                           stdin=subprocess.DEVNULL, text=True, timeout=20)
+        same(r.returncode, 1, text)
+        check(why in r.stderr, r.stderr)
+    b.drop("broker.conf")
+    b.start()
+
+
 class Place:
     def __init__(self, work):
         pass
