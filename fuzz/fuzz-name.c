@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		n = rendezvous_name_encode(&name.rendezvous, &again);
 		break;
 	case NAME_CONNECTOR:
+	case NAME_DATAGRAM:
 		n = connector_name_encode(&name.connector, &again);
 		break;
 	case NAME_NONE:

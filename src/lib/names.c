@@ -59,6 +59,10 @@ int hvs_getsockname(int fd, SOCKADDR_HV *addr, socklen_t *len)
 		a.VmId = n.listener.vmid;
 		a.ServiceId = n.listener.service;
 		break;
+	case NAME_DATAGRAM:
+		a.VmId = n.connector.peer;
+		a.ServiceId = n.connector.peer_service;
+		break;
 	case NAME_CONNECTOR:
 		a.ServiceId = n.connector.peer_service;
 		break;

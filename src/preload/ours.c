@@ -85,6 +85,7 @@ bool ours(int fd)
 	case NAME_CONNECTOR:
 		return true;
 	case NAME_FOREIGN:
+	case NAME_DATAGRAM: /* has calls of its own */
 	case NAME_RENDEZVOUS: /* a transport's own: not a program's */
 		break;
 	}

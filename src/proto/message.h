@@ -32,6 +32,7 @@ enum msg_type {
 	MSG_CALL = 6,
 	MSG_RESOLVE = 7,
 	MSG_NAMES = 8,
+	MSG_REACH = 9,
 	MSG_KEEP = 10,
 	MSG_ATTACH = 16,
 	MSG_STATE = 17,
@@ -43,6 +44,14 @@ enum msg_type {
 	MSG_LIVE = 23,
 	MSG_COUNTERS = 24,
 	MSG_STALL = 25,
+	MSG_RELAY = 32,
+	MSG_SOCKET = 33,
+	MSG_KNOWN = 34,
+	MSG_ROUTE = 35,
+	MSG_FLUSH = 36,
+	MSG_GONE = 37,
+	MSG_DROPS = 38,
+	MSG_PROBE = 39,
 };
 
 struct msg_header {
@@ -70,6 +79,7 @@ struct msg_bind {
 	uint32_t flags;
 };
 
+#define BIND_DATAGRAM 1u
 #define BIND_REPLY_DISABLED 1u
 
 struct msg_connect {

@@ -124,7 +124,7 @@ static int connector_decode(const char *text, size_t len,
 	const uint8_t *p = (const uint8_t *)text;
 
 	if (len != CONNECTOR_SIZE || memcmp(p, connector_magic, 4) != 0 ||
-	    !type_ok(p[4]))
+	    (!type_ok(p[4]) && p[4] != SOCK_DGRAM))
 		return -EINVAL;
 	*ret = (struct connector_name){
 		.type = p[4],
@@ -159,7 +159,9 @@ void name_decode(const struct sockaddr_un *sa, socklen_t len, struct name *ret)
 		n = sizeof(sa->sun_path);
 	if (path[0] == '\0') {
 		if (connector_decode(path + 1, n - 1, &ret->connector) == 0)
-			ret->kind = NAME_CONNECTOR;
+			ret->kind = ret->connector.type == SOCK_DGRAM ?
+					    NAME_DATAGRAM :
+					    NAME_CONNECTOR;
 		return;
 	}
 	n = strnlen(path, n);

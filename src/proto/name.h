@@ -16,6 +16,8 @@
 
 #define NAME_LISTENER_DIR "listeners/"
 #define NAME_RENDEZVOUS_DIR "rendezvous/"
+/* where the broker connects datagram sockets */
+#define NAME_DATAGRAMS NAME_RENDEZVOUS_DIR "datagrams"
 
 /* uid of a connecting end that is no process of this host */
 #define NAME_UID_NONE UINT32_MAX
@@ -52,6 +54,7 @@ enum name_kind {
 	NAME_LISTENER,
 	NAME_RENDEZVOUS,
 	NAME_CONNECTOR,
+	NAME_DATAGRAM, /* .connector: peer, peer_service: as bound */
 };
 
 struct name {

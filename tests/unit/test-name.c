@@ -35,6 +35,7 @@ static enum name_kind kind_of(const struct sockaddr_un *sa, socklen_t len)
 
 START_TEST(round_trips)
 {
+	struct connector_name datagram;
 	struct sockaddr_un sa;
 	struct name n;
 	socklen_t len;
@@ -56,6 +57,15 @@ START_TEST(round_trips)
 	name_decode(&sa, len, &n);
 	ck_assert_int_eq(n.kind, NAME_RENDEZVOUS);
 	ck_assert(guid_equal(&n.rendezvous.partition, &rendezvous.partition));
+
+	datagram = connector;
+	datagram.type = SOCK_DGRAM;
+	len = connector_name_encode(&datagram, &sa);
+	name_decode(&sa, len, &n);
+	ck_assert_int_eq(n.kind, NAME_DATAGRAM);
+	ck_assert_int_eq(n.connector.type, SOCK_DGRAM);
+	ck_assert(guid_equal(&n.connector.peer, &connector.peer));
+	ck_assert_uint_eq(n.connector.token, connector.token);
 
 	len = connector_name_encode(&connector, &sa);
 	ck_assert_uint_eq(len, offsetof(struct sockaddr_un, sun_path) + 83);
