@@ -61,6 +61,7 @@ static void start(void)
 		.runtime_dir = dir,
 		.limits = { .listeners = 32, .pending = 16, .volatiles = 8,
 			    .clients = 64 },
+		.dgram = "none",
 		.control_fd = -1,
 	};
 

@@ -15,7 +15,7 @@
 
 #include "base/guid.h"
 #include "broker/attempt.h"
-#include "broker/broker.h"
+#include "broker/dgram.h"
 
 #define SWEEP_MS 100
 
@@ -92,9 +92,8 @@ void bind_owner_gone(struct client *c)
 	}
 }
 
-/* A number that nobody in the partition listens on. */
-static GUID unused_service(struct broker *b, const GUID *partition,
-			   const GUID *vmid, uint8_t type)
+GUID bind_unused(struct broker *b, const GUID *partition, const GUID *vmid,
+		 uint8_t type)
 {
 	GUID g;
 
@@ -194,7 +193,7 @@ static int do_bind(struct client *c, int fd, const struct listener_name *name,
 	return 0;
 }
 
-static bool within_quota(const struct client *c, struct verdict *v)
+bool bind_within_quota(const struct client *c, struct verdict *v)
 {
 	const struct limits *limits = &c->b->limits;
 	const struct account *a = c->account, *p = c->door->account;
@@ -223,11 +222,16 @@ void request_bind(struct client *c, struct frame *f)
 	const char *why = "BIND is malformed";
 	int err = EINVAL, fd;
 
-	if (msg_bind_decode(f->p, f->len, &m) < 0 || m.flags ||
+	if (msg_bind_decode(f->p, f->len, &m) < 0 ||
+	    (m.flags & ~BIND_DATAGRAM) ||
 	    (err = address_check(&m.addr, &why)) ||
 	    (err = sock_inspect(f->fds[0], &info, &why))) {
 		client_refuse(c, MSG_BIND, f->h.serial, (uint32_t)err,
 			      HVS_REASON_BAD_REQUEST, why);
+		return;
+	}
+	if (m.flags & BIND_DATAGRAM) {
+		dgram_bind(c, f, &m.addr, &info);
 		return;
 	}
 	fd = frame_take_fd(f, 0);
@@ -253,8 +257,8 @@ void request_bind(struct client *c, struct frame *f)
 		else if (s)
 			name.service = s->id;
 	} else if (guid_is_zero(&name.service)) {
-		name.service = unused_service(b, &name.partition, &name.vmid,
-					      name.type);
+		name.service = bind_unused(b, &name.partition, &name.vmid,
+					   name.type);
 	}
 	m.addr.ServiceId = name.service;
 	if (info.name.kind == NAME_LISTENER &&
@@ -284,7 +288,7 @@ void request_bind(struct client *c, struct frame *f)
 		name.service = m.addr.ServiceId =
 			v.reason ? m.addr.ServiceId : v.service;
 		err = v.error;
-		if (!v.reason && within_quota(c, &v))
+		if (!v.reason && bind_within_quota(c, &v))
 			err = do_bind(c, fd, &name, &v);
 		else
 			err = v.error;

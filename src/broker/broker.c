@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/guid.h"
 #include "broker/attempt.h"
+#include "broker/dgram.h"
 #include "broker/offload.h"
 #include "broker/transport.h"
 #include "broker/users.h"
@@ -92,6 +93,7 @@ void broker_changed(struct broker *b)
 		b->changed = false;
 		doors_sync(b);
 		transports_recheck(b);
+		dgram_flush(b->dgrams);
 	} while (b->changed);
 	counters_prune(b);
 	attempts_wake(b);
@@ -310,6 +312,9 @@ static int start(struct broker *b, const struct broker_options *o)
 	r = guid_random(&b->epoch);
 	if (r < 0)
 		return r;
+	r = dgrams_new(b, o->dgram, &b->dgrams);
+	if (r < 0)
+		return r;
 	r = guard_init(&b->guard);
 	if (r < 0)
 		return r;
@@ -400,6 +405,7 @@ struct broker *broker_free(struct broker *b)
 	ev_io_stop(&b->registry_io);
 	ev_timer_stop(&b->expire);
 	doors_close(b);
+	b->dgrams = dgrams_free(b->dgrams);
 	ev_timer_stop(&b->sweep);
 	ev_timer_stop(&b->recheck);
 	ev_timer_stop(&b->wake);

@@ -110,6 +110,7 @@ struct client {
 	uint32_t files; /* as in account: of this connection */
 	struct held *held; /* registrations that end with it */
 	struct transport *transport; /* if it attached */
+	bool relay; /* it is hvsocket-dgram */
 	struct client *prev, *next; /* all of them */
 	struct client *half_prev, *half_next; /* those without HELLO */
 };
@@ -151,6 +152,7 @@ struct broker {
 	uint32_t half_open_n;
 	struct attempt *waiting; /* for a listener */
 	struct transport *transports; /* hash by partition */
+	struct dgrams *dgrams;
 	struct account *accounts;
 	struct outcome *outcomes;
 
@@ -174,6 +176,7 @@ struct broker_options {
 	enum profile profile;
 	struct limits limits; /* members that are 0: the defaults */
 	bool everybody; /* any user may connect to the host's door */
+	const char *dgram; /* program that carries datagrams, "none", or NULL */
 	int control_fd; /* a listening control socket handed over, or -1 */
 };
 
@@ -236,6 +239,11 @@ int door_adopt(struct broker *b, int fd);
 void client_new(struct door *d, int fd);
 /** client_drop() - end it; what it waited for is cancelled */
 void client_drop(struct client *c);
+
+/** client_drop_soon() - when the batch is over; nothing is sent to it now */
+void client_drop_soon(struct client *c);
+/** client_on_io() - what its io calls */
+void client_on_io(struct ev_io *io, uint32_t events);
 
 /** clients_resume() - read from this user again */
 void clients_resume(struct broker *b, const struct account *user);
@@ -315,6 +323,11 @@ void leases_free(struct broker *b);
 void request_attach(struct client *c, struct frame *f);
 void transport_frame(struct client *c, struct frame *f);
 
+/** bind_unused() - a number that nobody in the partition listens on */
+GUID bind_unused(struct broker *b, const GUID *partition, const GUID *vmid,
+		 uint8_t type);
+/** bind_within_quota() - may it have one more? Else refused in @v */
+bool bind_within_quota(const struct client *c, struct verdict *v);
 /** bind_forget() - the listener is gone */
 void bind_forget(struct broker *b, struct listener *l);
 /** bind_owner_gone() - its control connection ended: probe what it bound */

@@ -18,7 +18,7 @@
 #include "base/fdmsg.h"
 #include "base/guid.h"
 #include "broker/attempt.h"
-#include "broker/broker.h"
+#include "broker/dgram.h"
 #include "broker/offload.h"
 #include "broker/transport.h"
 
@@ -71,7 +71,7 @@ static void drop_broken(void *p)
 	client_drop(p);
 }
 
-static void drop_soon(struct client *c)
+void client_drop_soon(struct client *c)
 {
 	c->broken = true;
 	ev_later(c->b->ev, drop_broken, c);
@@ -89,7 +89,7 @@ void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		log_limited(&c->b->client_log, LOG_WARN_,
 			    "pid %d (uid %u) does not read its replies: dropped",
 			    c->pid, c->uid);
-	drop_soon(c);
+	client_drop_soon(c);
 }
 
 void client_refuse(struct client *c, uint16_t type, uint32_t serial,
@@ -170,14 +170,20 @@ static const struct {
 	[MSG_CALL] = { request_call, 0, 0 },
 	[MSG_RESOLVE] = { request_resolve, 0, 0 },
 	[MSG_NAMES] = { request_names, 0, 0 },
+	[MSG_REACH] = { request_reach, 0, 0 },
 	[MSG_KEEP] = { request_keep, 0, 0 },
 	[MSG_ATTACH] = { request_attach, 1, 2 },
+	[MSG_RELAY] = { request_relay, 0, 0 },
 };
 
 static void dispatch(struct client *c, struct frame *f)
 {
 	if (c->transport) {
 		transport_frame(c, f);
+		return;
+	}
+	if (c->relay) {
+		dgram_frame(c, f);
 		return;
 	}
 	if (f->h.reply || (!c->hello && f->h.type != MSG_HELLO)) {
@@ -252,10 +258,12 @@ static bool receive(struct client *c, uint32_t events)
 	return !c->dead;
 }
 
-static void on_client(struct ev_io *io, uint32_t events)
+void client_on_io(struct ev_io *io, uint32_t events)
 {
 	struct client *c = container_of(io, struct client, io);
 
+	if (c->relay && (events & EPOLLOUT))
+		dgram_send_more(c->b->dgrams);
 	if (strangers_too_many(c->account)) {
 		ev_io_stop(io); /* until clients_resume() */
 		return;
@@ -286,8 +294,10 @@ void clients_resume(struct broker *b, const struct account *user)
 
 	DL_FOREACH(b->clients, c) {
 		if (c->account == user && !c->io.ev &&
-		    ev_io_start(b->ev, &c->io, c->fd, EPOLLIN, on_client) < 0)
-			drop_soon(c);
+		    ev_io_start(b->ev, &c->io, c->fd,
+				c->relay ? EPOLLIN | EPOLLOUT : EPOLLIN,
+				client_on_io) < 0)
+			client_drop_soon(c);
 	}
 }
 
@@ -369,7 +379,7 @@ void client_new(struct door *d, int fd)
 	}
 	c->pair = account_of_pair(b, c->uid, &d->partition);
 	if (!c->pair || !within_quota(c) ||
-	    ev_io_start(b->ev, &c->io, fd, EPOLLIN, on_client) < 0) {
+	    ev_io_start(b->ev, &c->io, fd, EPOLLIN, client_on_io) < 0) {
 		account_unref(b, c->pair);
 		account_unref(b, c->account);
 		close(fd);
@@ -398,6 +408,9 @@ void client_drop(struct client *c)
 	}
 	DL_DELETE(b->clients, c);
 	attempts_cancel(c);
+	dgram_waits_cancel(c);
+	if (c->relay)
+		dgram_relay_gone(c->b->dgrams);
 	if (c->transport)
 		transport_gone(c);
 	c->door->clients--;

@@ -3,6 +3,7 @@
 #include "broker/decide.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "base/guid.h"
 #include "broker/listeners.h"
@@ -11,16 +12,22 @@
 #include "broker/windows.h"
 
 static bool bind_target(const struct world *w, const struct partition *me,
-			const SOCKADDR_HV *addr, const struct partition **ret,
-			struct verdict *v)
+			const SOCKADDR_HV *addr, uint8_t type,
+			const struct partition **ret, struct verdict *v)
 {
 	const struct partition *p;
 	char g[GUID_TEXT_SIZE];
 
 	*ret = NULL;
-	if (guid_equal(&addr->VmId, &guid_broadcast)) {
+	if (guid_equal(&addr->VmId, &guid_broadcast) && type != SOCK_DGRAM) {
 		refuse(v, HVS_REASON_NOT_A_DESTINATION,
-		       "BROADCAST is for datagrams, which are not carried");
+		       "BROADCAST is for datagrams");
+		return false;
+	}
+	if (guid_equal(&addr->VmId, &guid_broadcast) &&
+	    me->kind == PARTITION_HOST) {
+		refuse(v, HVS_REASON_NOT_A_DESTINATION,
+		       "BROADCAST: a physical host has no parent that sends to it");
 		return false;
 	}
 	if (guid_equal(&addr->VmId, &guid_parent) &&
@@ -92,7 +99,7 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 		       "the caller's partition has been removed");
 		return;
 	}
-	if (!bind_target(w, me, addr, &exact, v)) {
+	if (!bind_target(w, me, addr, type, &exact, v)) {
 		rule_is(v, "the address rules");
 		return;
 	}

@@ -17,7 +17,7 @@
 
 #include "base/guid.h"
 #include "base/cleanup.h"
-#include "broker/broker.h"
+#include "broker/dgram.h"
 
 struct door *door_find(const struct broker *b, const GUID *partition)
 {
@@ -234,6 +234,7 @@ void doors_sync(struct broker *b)
 		snprintf(path, sizeof(path), "partitions/%s/control",
 			 guid_format(&d->partition, g));
 		(void)unlink(path);
+		dgram_partition_gone(b->dgrams, &d->partition);
 		forget_listeners(b, &d->partition);
 		door_close(d);
 	}

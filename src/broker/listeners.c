@@ -122,8 +122,10 @@ void listeners_remove(struct listeners *t, struct listener *l)
 {
 	struct sockaddr_un sa;
 
-	listener_name_encode(&l->name, &sa);
-	(void)unlink(sa.sun_path);
+	if (l->name.type != SOCK_DGRAM) {
+		listener_name_encode(&l->name, &sa);
+		(void)unlink(sa.sun_path);
+	}
 	take_out(t, l);
 	free(l->groups);
 	free(l);
@@ -146,6 +148,8 @@ bool listener_alive(const struct listener *l)
 	struct sockaddr_un sa;
 	socklen_t len = listener_name_encode(&l->name, &sa);
 
+	if (l->name.type == SOCK_DGRAM)
+		return true; /* hvsocket-dgram tells */
 	fd = socket(AF_UNIX,
 		    (l->name.type == SOCK_STREAM ? SOCK_SEQPACKET :
 						   SOCK_STREAM) |

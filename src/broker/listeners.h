@@ -39,6 +39,7 @@ struct listener {
 	int32_t pid; /* of the binder; 0 after a restart of the broker */
 	uint32_t *groups; /* of the binder */
 	size_t ngroups;
+	uint64_t token; /* of type DGRAM: the socket's (dgram.h) */
 	struct account *accounts[2]; /* user, partition: charged */
 	uint8_t suspect; /* owner gone: probes still to come */
 	struct client *owner; /* whose control connection bound it, or NULL */
@@ -78,7 +79,7 @@ struct listener *listeners_add(struct listeners *t,
  * Return: 0 or -ENOMEM */
 int listener_groups(struct listener *l, const uint32_t *groups, size_t n);
 
-/** listeners_remove() - unlink the file, free it */
+/** listeners_remove() - unlink the file, if it has one; free it */
 void listeners_remove(struct listeners *t, struct listener *l);
 
 /** listener_alive() - ask the kernel */

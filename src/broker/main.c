@@ -40,6 +40,8 @@ static const char usage[] =
 	"  --max-pending N       connects being set up, likewise (1024)\n"
 	"  --max-volatile N      volatile registrations per user (1024)\n"
 	"  --max-clients N       control connections, likewise (16384)\n"
+	"  --dgram PROGRAM       carries datagrams; started when it is needed\n"
+	"                        (hvsocket-dgram); none: others start it\n"
 	"  -v, --verbose         say more\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         version\n";
@@ -54,6 +56,7 @@ enum {
 	OPT_MAX_PENDING,
 	OPT_MAX_VOLATILE,
 	OPT_MAX_CLIENTS,
+	OPT_DGRAM,
 	OPT_FOREGROUND,
 };
 
@@ -68,6 +71,7 @@ static const struct option options[] = {
 	{ "max-pending", required_argument, NULL, OPT_MAX_PENDING },
 	{ "max-volatile", required_argument, NULL, OPT_MAX_VOLATILE },
 	{ "max-clients", required_argument, NULL, OPT_MAX_CLIENTS },
+	{ "dgram", required_argument, NULL, OPT_DGRAM },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -84,6 +88,7 @@ static struct {
 	struct broker_file file; /* what it would say */
 	int ready_fd;
 	struct limits limits;
+	const char *dgram;
 } arg = { .ready_fd = -1 };
 
 static uint32_t number(const char *option, const char *text, uint32_t most)
@@ -169,6 +174,9 @@ static void parse(int argc, char **argv)
 			break;
 		case OPT_MAX_CLIENTS:
 			arg.limits.clients = number(name, optarg, 1 << 20);
+			break;
+		case OPT_DGRAM:
+			arg.dgram = optarg;
 			break;
 		case 'v':
 			log_set_level(LOG_DEBUG_);
@@ -305,7 +313,7 @@ int main(int argc, char **argv)
 	struct signals signals = { .ev = NULL };
 	struct broker_options o = { .control_fd = -1 };
 	struct paths paths = { .ndirs = 0 };
-	char *runtime_dir = NULL;
+	char *runtime_dir = NULL, *dgram = NULL;
 	struct broker *b = NULL;
 	int r;
 
@@ -337,6 +345,9 @@ int main(int argc, char **argv)
 		return 1;
 	o.profile = arg.file.profile;
 	o.limits = arg.limits;
+	if (arg.dgram && strcmp(arg.dgram, "none") != 0)
+		arg.dgram = dgram = absolute(arg.dgram);
+	o.dgram = arg.dgram;
 	/* A user's broker is for that user; run by root it is for all. */
 	o.everybody = arg.system || geteuid() == 0;
 	o.control_fd = inherited_socket();
@@ -365,6 +376,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < arg.ndirs; i++)
 		free(arg.dirs[i].path);
 	paths_free(&paths);
+	free(dgram);
 	free(runtime_dir);
 	return r < 0 ? 1 : 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/guid.h"
+#include "broker/dgram.h"
 #include "broker/listeners.h"
 #include "broker/manage.h"
 #include "broker/users.h"
@@ -123,7 +124,9 @@ json_t *manage_explain(struct call *c)
 		       "profile: default or windows");
 		return NULL;
 	}
-	t = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET : SOCK_STREAM;
+	t = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET :
+	    strcmp(type, "dgram") == 0 ? SOCK_DGRAM :
+					 SOCK_STREAM;
 	verdict_init(&v);
 	v.explain = true;
 	if (!parse_address(c, &caller.partition, to, &addr))
@@ -135,6 +138,8 @@ json_t *manage_explain(struct call *c)
 			       "it may bind, but listen is refused: the service is disabled");
 	} else {
 		decide_connect(&c->b->world, &caller, &addr, t, passthru, &v);
+		if (t == SOCK_DGRAM)
+			dgram_not_carried(&v);
 	}
 	say_yes(&v, strcmp(verb, "bind") == 0);
 	return verdict_json(&v);

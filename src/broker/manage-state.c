@@ -8,6 +8,7 @@
 
 #include "base/guid.h"
 #include "broker/attempt.h"
+#include "broker/dgram.h"
 #include "broker/diag.h"
 #include "broker/manage.h"
 #include "broker/resolve.h"
@@ -69,6 +70,22 @@ static size_t count_relayed(const struct broker *b)
 	return n;
 }
 
+static json_t *datagrams_json(const struct dgrams *d)
+{
+	json_t *dropped = json_object();
+
+	for (uint32_t i = 0; i < DROP_COUNT; i++)
+		if (d->drops.dropped[i])
+			json_object_set_new(
+				dropped, drop_name(i),
+				json_integer((json_int_t)d->drops.dropped[i]));
+	return json_pack("{s:o, s:I, s:I, s:I, s:o}", "relay",
+			 d->relay ? json_integer(d->relay->pid) : json_null(),
+			 "sockets", (json_int_t)HASH_COUNT(d->sockets), "sent",
+			 (json_int_t)d->drops.sent, "delivered",
+			 (json_int_t)d->drops.delivered, "dropped", dropped);
+}
+
 static void status_all(struct broker *b, json_t *o)
 {
 	json_t *dirs = json_array();
@@ -102,6 +119,7 @@ static void status_all(struct broker *b, json_t *o)
 			    counters_json(b, b->service_counters, true));
 	json_object_set_new(o, "partitions_counters",
 			    counters_json(b, b->partition_counters, false));
+	json_object_set_new(o, "datagrams", datagrams_json(b->dgrams));
 	json_object_set_new(o, "problems", problems_json(b));
 }
 
@@ -156,6 +174,18 @@ static int add_cover(const struct partition *p, void *arg)
 			  "text", v.text));
 }
 
+static const char *type_name(uint8_t type)
+{
+	switch (type) {
+	case SOCK_STREAM:
+		return "stream";
+	case SOCK_DGRAM:
+		return "dgram";
+	default:
+		return "raw";
+	}
+}
+
 static json_t *listener_json(struct broker *b, const struct listener *l,
 			     size_t *budget)
 {
@@ -176,8 +206,7 @@ static json_t *listener_json(struct broker *b, const struct listener *l,
 	json_object_set_new(o, "service_name",
 			    s ? json_string(s->name) : json_null());
 	json_object_set_new(o, "type",
-			    json_string(l->name.type == SOCK_STREAM ? "stream" :
-								      "raw"));
+			    json_string(type_name(l->name.type)));
 	json_object_set_new(o, "uid", json_integer(l->name.uid));
 	if (l->pid)
 		json_object_set_new(o, "pid", json_integer(l->pid));

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dgram-bind.c - BIND of datagram sockets
+ *
+ * A program's socket is named, connected to a listening socket of ours, and
+ * the end that we accept there is hvsocket-dgram's: what it reads from it that
+ * program has written, and nobody else.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/cleanup.h"
+#include "base/guid.h"
+#include "broker/dgram.h"
+
+#define WAIT_MS 5000
+#define BACKLOG 64
+
+/* A BIND that waits for hvsocket-dgram, or is being done. */
+struct dgram_wait {
+	struct client *client;
+	uint32_t serial;
+	int fd;
+	SOCKADDR_HV addr;
+	struct connector_name has; /* if it was named by an earlier broker */
+	bool named;
+	bool probed; /* whoever holds the address lives */
+	uint32_t probe; /* serial of the question, or 0 */
+	struct ev_timer timer;
+	struct dgram_wait *prev, *next;
+};
+
+static bool hand_over(struct dgrams *d, const struct msg_socket *s, int end)
+{
+	static uint8_t raw[SOCKET_SIZE + 4 * SOCKET_GROUPS_MAX];
+	struct msg_buf m = msg_buf(raw, sizeof(raw));
+
+	msg_begin(&m, MSG_SOCKET, ++d->serial);
+	msg_put_socket(&m, s);
+	dgram_send(d, &m, end);
+	return !d->relay->broken;
+}
+
+static int listen_here(struct dgrams *d)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX,
+				  .sun_path = NAME_DATAGRAMS };
+	cleanup_close_ int fd = -1;
+
+	if (d->listen_fd >= 0)
+		return 0;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)unlink(sa.sun_path);
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+	    listen(fd, BACKLOG) < 0)
+		return -errno;
+	d->listen_fd = fd_take(&fd);
+	return 0;
+}
+
+/* The other end of the socket of this name. */
+static int accept_end(struct dgrams *d, const struct sockaddr_un *name,
+		      socklen_t len)
+{
+	struct sockaddr_un sa;
+
+	for (;;) {
+		socklen_t n = sizeof(sa);
+		int fd = accept4(d->listen_fd, (struct sockaddr *)&sa, &n,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return -errno;
+		if (n == len && memcmp(&sa, name, len) == 0)
+			return fd;
+		sock_close(d->b, fd); /* of who can enter our directory */
+	}
+}
+
+/* Names the socket and connects it. Return: the other end, or -errno */
+static int connect_here(struct dgrams *d, const struct dgram_wait *w,
+			const struct connector_name *name)
+{
+	const struct sockaddr_un there = { .sun_family = AF_UNIX,
+					   .sun_path = NAME_DATAGRAMS };
+	struct sockaddr_un sa;
+	socklen_t len = connector_name_encode(name, &sa);
+	int r = listen_here(d);
+
+	if (r < 0)
+		return r;
+	guard_arm(&d->b->guard);
+	if (!w->named && bind(w->fd, (struct sockaddr *)&sa, len) < 0)
+		return -errno;
+	if (connect(w->fd, (const struct sockaddr *)&there, sizeof(there)) < 0)
+		return -errno;
+	return accept_end(d, &sa, len);
+}
+
+static void reply_bound(struct client *c, uint32_t serial,
+			const SOCKADDR_HV *addr)
+{
+	MSG_BUF(m, 64);
+
+	msg_begin_reply(&m, MSG_BIND, serial, 0, 0, 0);
+	msg_put_address(&m, addr);
+	msg_put_u32(&m, 0);
+	client_send(c, &m, NULL, 0);
+}
+
+/* What an earlier broker named has to be what this one would name. */
+static bool same_name(const struct dgram_wait *w, const SOCKADDR_HV *addr)
+{
+	return w->has.uid == w->client->uid &&
+	       guid_equal(&w->has.peer, &addr->VmId) &&
+	       guid_equal(&w->has.peer_service, &addr->ServiceId);
+}
+
+static void made(struct dgrams *d, const struct dgram_wait *w,
+		 const struct connector_name *name, bool answers_only,
+		 struct verdict *v)
+{
+	struct client *c = w->client;
+	cleanup_close_ int end = connect_here(d, w, name);
+	size_t ngroups = c->ngroups;
+	struct msg_socket s = {
+		.token = name->token,
+		.partition = c->door->partition,
+		.vmid = name->peer,
+		.service = name->peer_service,
+		.uid = c->uid,
+		.gid = c->gid,
+		.pid = (uint32_t)c->pid,
+		.flags = answers_only ? SOCKET_ANSWERS_ONLY : 0,
+	};
+
+	if (end < 0) {
+		refuse(v, HVS_REASON_BROKER_FAILED,
+		       "the socket cannot be connected to hvsocket-dgram: %s",
+		       strerror(-end));
+		v->error = -end;
+		return;
+	}
+	if (ngroups > SOCKET_GROUPS_MAX)
+		ngroups = SOCKET_GROUPS_MAX;
+	s.groups = (const uint8_t *)c->groups;
+	s.ngroups = ngroups;
+	if (dgram_add(d, &s) < 0)
+		refuse(v, HVS_REASON_BROKER_FAILED, "no memory");
+	else if (!hand_over(d, &s, end))
+		refuse(v, HVS_REASON_NO_BROKER, "hvsocket-dgram has ended");
+	else if (!answers_only)
+		dgram_flush(d);
+}
+
+/* Return: 0: it is done; or the token of a socket that holds the address and
+ * has to be asked for first */
+static uint64_t bind_now(struct dgrams *d, const struct dgram_wait *w)
+{
+	struct broker *b = d->b;
+	struct client *c = w->client;
+	struct caller caller = client_caller(c);
+	SOCKADDR_HV addr = w->addr;
+	bool answers_only, number = guid_is_zero(&addr.ServiceId);
+	struct connector_name name = { .type = SOCK_DGRAM, .uid = c->uid };
+	struct verdict v;
+
+	broker_refresh(b);
+	if (c->dead)
+		return 0;
+	answers_only = number && guid_is_zero(&addr.VmId);
+	if (number && w->named)
+		addr.ServiceId = w->has.peer_service;
+	else if (number)
+		addr.ServiceId = bind_unused(b, &caller.partition, &addr.VmId,
+					     SOCK_DGRAM);
+	verdict_init(&v);
+	v.service = addr.ServiceId;
+	if (!answers_only)
+		decide_bind(&b->world, &caller, &addr, SOCK_DGRAM, &v);
+	if (v.reason == HVS_REASON_ADDRESS_TAKEN && !w->probed)
+		return v.listener->token;
+	if (!v.reason)
+		addr.ServiceId = v.service;
+	if (!v.reason && v.disabled)
+		refuse(&v, HVS_REASON_DISABLED, "the service is disabled");
+	if (!v.reason && w->named && !same_name(w, &addr))
+		refuse(&v, HVS_REASON_BAD_REQUEST,
+		       "the socket is already bound");
+	if (!v.reason && bind_within_quota(c, &v)) {
+		name.peer = addr.VmId;
+		name.peer_service = addr.ServiceId;
+		name.token = w->named ? w->has.token : broker_token(b);
+		if (dgram_find(d, name.token))
+			refuse(&v, HVS_REASON_BAD_REQUEST,
+			       "the socket bears the name of another one");
+		else
+			made(d, w, &name, answers_only, &v);
+	}
+	if (v.reason) {
+		broker_count(b, &v.service, &caller.partition, NULL, v.reason);
+		client_refuse_verdict(c, MSG_BIND, w->serial, &v);
+	} else {
+		reply_bound(c, w->serial, &addr);
+	}
+	return 0;
+}
+
+static void wait_end(struct dgrams *d, struct dgram_wait *w)
+{
+	DL_DELETE(d->waits, w);
+	ev_timer_stop(&w->timer);
+	sock_close(d->b, w->fd);
+	ev_later(d->b->ev, free, w);
+}
+
+static void wait_refuse(struct dgrams *d, struct dgram_wait *w,
+			const char *why)
+{
+	client_refuse(w->client, MSG_BIND, w->serial, ENETDOWN,
+		      HVS_REASON_NO_BROKER, why);
+	wait_end(d, w);
+}
+
+static void on_wait(struct ev_timer *t)
+{
+	struct dgram_wait *w = container_of(t, struct dgram_wait, timer);
+
+	wait_refuse(w->client->b->dgrams, w,
+		    "hvsocket-dgram, which carries datagrams, does not answer");
+}
+
+void dgram_waits_cancel(struct client *c)
+{
+	struct dgram_wait *w, *next;
+
+	DL_FOREACH_SAFE(c->b->dgrams->waits, w, next)
+		if (w->client == c)
+			wait_end(c->b->dgrams, w);
+}
+
+void dgram_waits_refuse(struct dgrams *d, const char *why)
+{
+	while (d->waits)
+		wait_refuse(d, d->waits, why);
+}
+
+void dgram_waits_go_on(struct dgrams *d)
+{
+	while (d->waits && d->ready) {
+		struct dgram_wait *w = d->waits;
+
+		/* who holds an address now has just said so */
+		DL_DELETE(d->waits, w);
+		w->probed = true;
+		(void)bind_now(d, w);
+		ev_timer_stop(&w->timer);
+		sock_close(d->b, w->fd);
+		ev_later(d->b->ev, free, w);
+	}
+}
+
+void dgram_waits_lost(struct dgrams *d)
+{
+	const char *why;
+
+	if (d->waits && dgram_start(d, &why) < 0)
+		dgram_waits_refuse(d, why);
+}
+
+static void probe(struct dgrams *d, struct dgram_wait *w, uint64_t token)
+{
+	MSG_BUF(m, 16);
+
+	w->probe = ++d->serial;
+	msg_begin(&m, MSG_PROBE, w->probe);
+	msg_put_u64(&m, token);
+	dgram_send(d, &m, -1);
+}
+
+void dgram_probed(struct dgrams *d, uint32_t serial)
+{
+	struct dgram_wait *w;
+
+	DL_SEARCH_SCALAR(d->waits, w, probe, serial);
+	if (!w)
+		return;
+	DL_DELETE(d->waits, w);
+	w->probed = true;
+	(void)bind_now(d, w);
+	ev_timer_stop(&w->timer);
+	sock_close(d->b, w->fd);
+	ev_later(d->b->ev, free, w);
+}
+
+/* @token: the socket to be asked for; 0: there is nobody to ask yet */
+static void wait_start(struct dgrams *d, const struct dgram_wait *like,
+		       uint64_t token)
+{
+	struct dgram_wait *w = malloc(sizeof(*w));
+	const char *why = "no memory";
+	int r;
+
+	if (w) {
+		*w = *like;
+		DL_APPEND(d->waits, w);
+		r = ev_timer_start(d->b->ev, &w->timer, WAIT_MS, on_wait);
+		if (r == 0 && token)
+			probe(d, w, token);
+		else if (r == 0)
+			r = dgram_start(d, &why);
+		if (r < 0)
+			wait_refuse(d, w, why);
+		return;
+	}
+	client_refuse(like->client, MSG_BIND, like->serial, ENOMEM,
+		      HVS_REASON_BROKER_FAILED, why);
+	sock_close(d->b, like->fd);
+}
+
+void dgram_bind(struct client *c, struct frame *f, const SOCKADDR_HV *addr,
+		const struct sock_info *info)
+{
+	struct dgrams *d = c->b->dgrams;
+	struct dgram_wait w = {
+		.client = c,
+		.serial = f->h.serial,
+		.addr = *addr,
+		.named = info->name.kind == NAME_DATAGRAM,
+	};
+	const char *why = NULL;
+	uint64_t token = 0;
+	int err = EINVAL;
+
+	if (info->type != SOCK_SEQPACKET) {
+		why = "a socket for datagrams is SOCK_SEQPACKET";
+	} else if (sock_connected(f->fds[0])) {
+		why = "the socket is connected: only a fresh one can be bound";
+		err = EISCONN;
+	} else if (info->name.kind != NAME_NONE && !w.named) {
+		why = "the socket is already bound";
+	}
+	if (why) {
+		client_refuse(c, MSG_BIND, f->h.serial, (uint32_t)err,
+			      HVS_REASON_BAD_REQUEST, why);
+		return;
+	}
+	if (w.named)
+		w.has = info->name.connector;
+	w.fd = frame_take_fd(f, 0);
+	if (d->ready)
+		token = bind_now(d, &w);
+	if (!d->ready || token)
+		wait_start(d, &w, token);
+	else
+		sock_close(c->b, w.fd);
+}

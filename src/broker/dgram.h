@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dgram.h - datagram sockets (docs/protocol.md, section 9)
+ *
+ * The broker names and connects them, hands their other ends to hvsocket-dgram,
+ * and tells it who reaches whom. What it keeps about them hvsocket-dgram tells
+ * the next broker (KNOWN). One that is bound to a service stands in the table
+ * of listeners too, as type DGRAM: that is how decisions see it.
+ */
+#ifndef BROKER_DGRAM_H
+#define BROKER_DGRAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/broker.h"
+#include "proto/dgram.h"
+
+#define DGRAM_PEERS_MAX 256 /* who may answer a socket: so many sent to last */
+
+/* Whom a socket has sent to, and by which address. */
+struct dgram_peer {
+	uint64_t token;
+	SOCKADDR_HV dest;
+};
+
+struct dgram_socket {
+	uint64_t token;
+	UT_hash_handle hh;
+	struct {
+		GUID partition, service;
+	} key;
+	UT_hash_handle hh_key; /* only of the first with this address */
+	struct dgram_socket *same;
+	GUID vmid; /* bound */
+	uint32_t uid, gid, pid;
+	uint32_t *groups;
+	size_t ngroups;
+	struct listener *listener; /* NULL: it hears answers only, */
+	struct account *accounts[2]; /* and is charged here */
+	struct dgram_peer *peers; /* a ring */
+	unsigned int npeers, next_peer;
+};
+
+struct dgram_wait;
+struct dgram_out;
+
+struct dgrams {
+	struct broker *b;
+	const char *program; /* to start; "none"; NULL: ours */
+	struct client *relay; /* hvsocket-dgram, or NULL */
+	bool ready; /* it has told what it holds */
+	bool flushed; /* it keeps nothing that ROUTE said */
+	uint32_t serial;
+	struct dgram_out *out, **out_end; /* frames it has no room for yet */
+	unsigned int out_n;
+	int listen_fd; /* where sockets are connected to, or -1 */
+	struct dgram_socket *sockets; /* hash by token */
+	struct dgram_socket *by_key;
+	struct dgram_wait *waits; /* BINDs that wait for it */
+	struct msg_drops drops;
+	/* the one that was started */
+	int32_t pid;
+	int pidfd;
+	bool served; /* it has been here */
+	struct ev_io child;
+};
+
+/** dgrams_new() - @program is borrowed. Return: 0 or -ENOMEM */
+int dgrams_new(struct broker *b, const char *program, struct dgrams **ret);
+/** dgrams_free() - hvsocket-dgram goes on */
+struct dgrams *dgrams_free(struct dgrams *d);
+
+/* dgram-bind.c */
+
+/** dgram_bind() - BIND with BIND_DATAGRAM; takes the descriptor */
+void dgram_bind(struct client *c, struct frame *f, const SOCKADDR_HV *addr,
+		const struct sock_info *info);
+/** dgram_waits_cancel() - @c ends */
+void dgram_waits_cancel(struct client *c);
+/** dgram_waits_refuse() - nobody is there to wait for */
+void dgram_waits_refuse(struct dgrams *d, const char *why);
+/** dgram_probed() - the answer to a PROBE */
+void dgram_probed(struct dgrams *d, uint32_t serial);
+/** dgram_waits_lost() - who was asked has gone: start another one */
+void dgram_waits_lost(struct dgrams *d);
+/** dgram_waits_go_on() - somebody is there */
+void dgram_waits_go_on(struct dgrams *d);
+
+/* dgram.c */
+
+void request_relay(struct client *c, struct frame *f);
+void request_reach(struct client *c, struct frame *f);
+/** dgram_frame() - from hvsocket-dgram */
+void dgram_frame(struct client *c, struct frame *f);
+/** dgram_relay_gone() - its connection is being dropped */
+void dgram_relay_gone(struct dgrams *d);
+
+/** dgram_partition_gone() - end its sockets */
+void dgram_partition_gone(struct dgrams *d, const GUID *partition);
+
+/** dgram_flush() - decisions may have changed: hvsocket-dgram has to ask */
+void dgram_flush(struct dgrams *d);
+
+/* dgram-socket.c */
+
+struct dgram_socket *dgram_find(const struct dgrams *d, uint64_t token);
+/** dgram_find_key() - the first with this address; next: ->same */
+struct dgram_socket *dgram_find_key(const struct dgrams *d,
+				    const GUID *partition, const GUID *service);
+/** dgram_add() - @m's groups are copied; the client's pid and account are
+ * @m's. Return: 0 or -ENOMEM */
+int dgram_add(struct dgrams *d, const struct msg_socket *m);
+void dgram_forget(struct dgrams *d, struct dgram_socket *s);
+void dgram_forget_all(struct dgrams *d);
+/** dgram_caller() - who sends by it */
+struct caller dgram_caller(const struct dgram_socket *s);
+
+/* dgram-route.c */
+
+struct dgram_route {
+	size_t n;
+	struct msg_receiver to[ROUTE_MAX];
+};
+
+/**
+ * dgram_route() - who is reached?
+ * @c:		who sends
+ * @s:		by which socket; NULL: answers are not looked for
+ * @v:		the refusal, if @ret->n is 0 and it was not to BROADCAST
+ */
+void dgram_route(struct dgrams *d, const struct caller *c,
+		 struct dgram_socket *s, const SOCKADDR_HV *dest,
+		 struct dgram_route *ret, struct verdict *v);
+
+/** dgram_not_carried() - where a stream would be relayed, or be served by a
+ * daemon, there are no datagrams: refused */
+void dgram_not_carried(struct verdict *v);
+
+/* dgram-out.c */
+
+/** dgram_send() - one frame to hvsocket-dgram, with a descriptor of the
+ * caller's or -1; it waits here while there is no room */
+void dgram_send(struct dgrams *d, const struct msg_buf *m, int fd);
+/** dgram_send_more() - there is room */
+void dgram_send_more(struct dgrams *d);
+/** dgram_out_drop() - nobody is there to be sent it to */
+void dgram_out_drop(struct dgrams *d);
+
+/* dgram-start.c */
+
+/** dgram_start() - unless one runs. Return: 0 (it runs, is about to, or is
+ * somebody else's to start), or -errno and @ret_why */
+int dgram_start(struct dgrams *d, const char **ret_why);
+/** dgram_child_forget() - stop looking after it */
+void dgram_child_forget(struct dgrams *d);
+
+#endif /* BROKER_DGRAM_H */
