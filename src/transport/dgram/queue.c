@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* queue.c - see queue.h */
+#include "transport/dgram/queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct load *load_new(const void *bytes, size_t len)
+{
+	struct load *l = malloc(sizeof(*l) + len);
+
+	if (!l)
+		return NULL;
+	l->refs = 1;
+	l->len = (uint32_t)len;
+	if (len)
+		memcpy(l->bytes, bytes, len);
+	return l;
+}
+
+struct load *load_unref(struct load *l)
+{
+	if (l && --l->refs == 0)
+		free(l);
+	return NULL;
+}
+
+/* What an empty datagram takes, too. */
+static size_t cost(const struct load *l)
+{
+	return l->len + sizeof(struct item);
+}
+
+static struct flow *find(const struct queue *q, uint64_t sender)
+{
+	struct flow *f = q->turn;
+
+	if (!f)
+		return NULL;
+	do {
+		if (f->sender == sender)
+			return f;
+		f = f->next;
+	} while (f != q->turn);
+	return NULL;
+}
+
+static struct flow *largest(const struct queue *q)
+{
+	struct flow *f = q->turn, *most = f;
+
+	do {
+		if (f->bytes > most->bytes)
+			most = f;
+		f = f->next;
+	} while (f != q->turn);
+	return most;
+}
+
+/* New ones come last in turn. */
+static struct flow *flow_add(struct queue *q, uint64_t sender)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->sender = sender;
+	if (q->turn) {
+		f->next = q->turn->next;
+		q->turn->next = f;
+	} else {
+		f->next = f;
+	}
+	q->turn = f;
+	return f;
+}
+
+static void flow_remove(struct queue *q, struct flow *f)
+{
+	struct flow *before = f;
+
+	while (before->next != f)
+		before = before->next;
+	before->next = f->next;
+	if (q->turn == f)
+		q->turn = before == f ? NULL : before;
+	free(f);
+}
+
+static void item_free(struct queue *q, struct flow *f, struct item *i)
+{
+	f->bytes -= cost(i->load);
+	q->bytes -= cost(i->load);
+	q->messages--;
+	load_unref(i->load);
+	free(i);
+}
+
+static void drop_newest(struct queue *q, struct flow *f)
+{
+	struct item **at = &f->first, *before = NULL;
+
+	while (*at != f->last) {
+		before = *at;
+		at = &before->next;
+	}
+	item_free(q, f, f->last);
+	*at = NULL;
+	f->last = before;
+	if (!before)
+		flow_remove(q, f);
+}
+
+static void drop_oldest(struct queue *q, struct flow *f)
+{
+	struct item *i = f->first;
+
+	f->first = i->next;
+	item_free(q, f, i);
+	if (!f->first)
+		flow_remove(q, f);
+}
+
+static int append(struct queue *q, uint64_t sender, struct item *i)
+{
+	struct flow *f = find(q, sender);
+
+	if (!f)
+		f = flow_add(q, sender);
+	if (!f)
+		return -ENOMEM;
+	if (f->first)
+		f->last->next = i;
+	else
+		f->first = i;
+	f->last = i;
+	f->bytes += cost(i->load);
+	q->bytes += cost(i->load);
+	q->messages++;
+	return 0;
+}
+
+static int has_room(const struct queue *q, const struct load *l)
+{
+	return q->messages < QUEUE_MESSAGES &&
+	       q->bytes + cost(l) <= QUEUE_BYTES;
+}
+
+/* Room for @l: from senders that would have more than this one. */
+static int make_room(struct queue *q, uint64_t sender, const struct load *l,
+		     unsigned int *ret_dropped)
+{
+	while (!has_room(q, l)) {
+		const struct flow *own = find(q, sender);
+		struct flow *f = largest(q);
+
+		if (f == own || (own ? own->bytes : 0) + cost(l) > f->bytes)
+			return -ENOBUFS;
+		drop_newest(q, f);
+		++*ret_dropped;
+	}
+	return 0;
+}
+
+int queue_push(struct queue *q, uint64_t sender, struct load *l,
+	       const uint8_t *header, unsigned int *ret_dropped)
+{
+	struct item *i = malloc(sizeof(*i));
+
+	*ret_dropped = 0;
+	if (!i)
+		return -ENOMEM;
+	if (make_room(q, sender, l, ret_dropped) < 0) {
+		free(i);
+		return -ENOBUFS;
+	}
+	i->next = NULL;
+	i->load = l;
+	memcpy(i->header, header, sizeof(i->header));
+	if (append(q, sender, i) < 0) {
+		free(i);
+		return -ENOMEM;
+	}
+	l->refs++;
+	return 0;
+}
+
+const struct item *queue_head(const struct queue *q)
+{
+	return q->turn ? q->turn->next->first : NULL;
+}
+
+void queue_pop(struct queue *q)
+{
+	struct flow *f = q->turn->next;
+
+	q->turn = f;
+	drop_oldest(q, f);
+}
+
+void queue_free(struct queue *q)
+{
+	while (q->turn)
+		drop_oldest(q, q->turn);
+}
