@@ -34,6 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "hvsocket addresses are little-endian: no big-endian hosts"
@@ -137,12 +138,13 @@ HVS_PUBLIC extern const GUID HV_GUID_VSOCK_TEMPLATE;
  * @af:		AF_HYPERV
  * @type:	SOCK_STREAM, a byte stream; or SOCK_RAW, also spelled
  *		SOCK_SEQPACKET, a connection that keeps the bounds of messages
- *		of 1 byte to 64 KiB; or'ed with SOCK_NONBLOCK and SOCK_CLOEXEC
+ *		of 1 byte to 64 KiB; or SOCK_DGRAM, datagrams of up to 64 KiB
+ *		(hvs_sendto()); or'ed with SOCK_NONBLOCK and SOCK_CLOEXEC
  * @protocol:	HV_PROTOCOL_RAW
  *
  * Return: a new descriptor, owned by the caller, closed with close(2); or -1.
- * Errors: EAFNOSUPPORT (@af), EPROTONOSUPPORT (@protocol; or SOCK_DGRAM, which
- * is not carried yet), EINVAL (other types and flags), and socket(2)'s.
+ * Errors: EAFNOSUPPORT (@af), EPROTONOSUPPORT (@protocol), EINVAL (other types
+ * and flags), and socket(2)'s.
  */
 HVS_PUBLIC int hvs_socket(int af, int type, int protocol);
 
@@ -202,6 +204,10 @@ HVS_PUBLIC int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags);
  * ECONNABORTED, once the error itself has been read. While the call lasts a
  * blocking @fd has O_NONBLOCK, for everyone who shares it.
  *
+ * A socket of type SOCK_DGRAM gets a destination for hvs_sendto() without an
+ * address, in this process and children forked later, again and again; Family
+ * AF_UNSPEC takes it away. That nobody is there yet is no error.
+ *
  * Return: 0 or -1. Errors: EINPROGRESS; EALREADY (one is in progress);
  * EISCONN; EINVAL (@len, Reserved, the socket is bound to a service, or the
  * service is disabled); EAFNOSUPPORT; EACCES (not registered, connect denied,
@@ -213,6 +219,70 @@ HVS_PUBLIC int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags);
  * signal came; the connect is abandoned and may be tried again).
  */
 HVS_PUBLIC int hvs_connect(int fd, const SOCKADDR_HV *addr, socklen_t len);
+
+/* ---- Datagrams -----------------------------------------------------------*/
+
+/**
+ * hvs_sendto() - send one datagram
+ * hvs_sendmsg() - the same, from several buffers
+ * @fd:		a socket of type SOCK_DGRAM
+ * @buf, @len:	0 to 65,536 bytes
+ * @flags:	MSG_DONTWAIT, MSG_NOSIGNAL (always on), MSG_EOR, MSG_CONFIRM
+ *		(no effect)
+ * @addr:	VmId: a partition, or BROADCAST: every child with a socket on
+ *		the service; ServiceId: the service. NULL: as hvs_connect() set
+ * @addr_len:	sizeof(SOCKADDR_HV)
+ * @msg:	as of sendmsg(2), msg_name a SOCKADDR_HV; no ancillary data
+ *
+ * A socket that is not bound is bound to zero/zero: it has a number, and hears
+ * answers only. Whether the destination can be reached is asked of the broker,
+ * at most once a second; what happens to a datagram after that nobody is told:
+ * it may be dropped (a receiver that does not read), and `hvctl status` counts
+ * it. Blocks while this sender's queue is full, unless O_NONBLOCK or
+ * MSG_DONTWAIT.
+ *
+ * Such a socket is SOCK_SEQPACKET to getsockopt(SO_TYPE), and read(2), write(2)
+ * and the kernel's send(2) and recv(2) see the header of each datagram: use
+ * these calls. shutdown(2) of either direction ends the socket. poll(2), epoll
+ * and SO_SNDTIMEO, SO_RCVTIMEO are the kernel's, once the socket is bound. A
+ * program that got the descriptor by exec or SCM_RIGHTS can use it if it was
+ * bound before. On sockets of the other types these calls are send(2),
+ * sendmsg(2), recv(2) and recvmsg(2).
+ *
+ * Return: bytes sent, or -1. Errors: EDESTADDRREQ (no @addr, and none set),
+ * EMSGSIZE, EAGAIN, EINTR, EOPNOTSUPP (@flags, ancillary data), EISCONN (@addr
+ * for a socket of another type), hvs_connect()'s refusals, ENETDOWN (no broker,
+ * or hvsocket-dgram has ended: the socket is of no more use), ENOTSOCK, EBADF.
+ */
+HVS_PUBLIC ssize_t hvs_sendto(int fd, const void *buf, size_t len, int flags,
+			      const SOCKADDR_HV *addr, socklen_t addr_len);
+HVS_PUBLIC ssize_t hvs_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+/**
+ * hvs_recvfrom() - take one datagram
+ * hvs_recvmsg() - the same, into several buffers
+ * @fd:		a socket of type SOCK_DGRAM that is bound, or has sent
+ * @buf, @len:	what does not fit is lost
+ * @flags:	MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC (the result is the datagram's
+ *		length, whatever @len); MSG_WAITALL, MSG_NOSIGNAL,
+ *		MSG_CMSG_CLOEXEC (no effect)
+ * @addr:	the sender as this partition sees it: an answer goes there; or
+ *		NULL
+ * @addr_len:	in: room at @addr; out: 36
+ * @msg:	as of recvmsg(2); msg_flags has MSG_TRUNC where it was cut
+ *
+ * Blocks until there is one, unless O_NONBLOCK or MSG_DONTWAIT. A socket with a
+ * destination of hvs_connect() hears everybody still.
+ *
+ * Return: bytes, 0 for an empty datagram, or -1. Errors: EAGAIN, EINTR,
+ * ENOTCONN (neither bound nor sent), EOPNOTSUPP (@flags), EFAULT, EINVAL,
+ * EPROTO, ENETDOWN (hvsocket-dgram has ended), ENOTSOCK, EBADF.
+ */
+HVS_PUBLIC ssize_t hvs_recvfrom(int fd, void *buf, size_t len, int flags,
+				SOCKADDR_HV *addr, socklen_t *addr_len);
+HVS_PUBLIC ssize_t hvs_recvmsg(int fd, struct msghdr *msg, int flags);
+
+/* ---- Of all types --------------------------------------------------------*/
 
 /**
  * hvs_getsockname() - the local address

@@ -12,6 +12,7 @@
 #include "base/guid.h"
 #include "lib/address.h"
 #include "lib/call.h"
+#include "lib/dgram.h"
 #include "lib/reason.h"
 #include "lib/state.h"
 #include "lib/sys.h"
@@ -136,11 +137,18 @@ int hvs_bind(int fd, const SOCKADDR_HV *addr, socklen_t len)
 {
 	struct sock_state s;
 	SOCKADDR_HV a;
+	struct dgram_own own;
 	bool pending;
 	int r;
 
 	if (address_check(fd, addr, len, &a) < 0)
 		return -1;
+	if (dgram_is(fd, &own) && !own.bound) {
+		r = dgram_bind(fd, &a);
+		if (r == 0)
+			state_clear_reason(fd);
+		return r;
+	}
 	pending = guid_is_zero(&a.VmId) && guid_is_zero(&a.ServiceId);
 	if (check_unbound(fd, pending) < 0)
 		return -1;
@@ -193,6 +201,7 @@ int hvs_listen(int fd, int backlog)
 	SOCKADDR_HV none = address_none();
 	uint8_t raw[CALL_FRAME_SIZE];
 	bool pending = false;
+	struct dgram_own own;
 	struct sock_state s;
 	struct call c;
 
@@ -205,11 +214,12 @@ int hvs_listen(int fd, int backlog)
 	if (s.ask_listen && may_listen(fd) < 0)
 		return -1;
 	if (sys_listen(fd, backlog) < 0) {
-		if (errno == EINVAL)
-			return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST,
-					 NULL, "the socket is not bound, or "
-					 "it is connected");
-		return hvs__fail_errno();
+		if (errno != EINVAL)
+			return hvs__fail_errno();
+		if (dgram_is(fd, &own))
+			return dgram_refuse(fd, "listen");
+		return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
+				 "the socket is not bound, or it is connected");
 	}
 	state_clear_reason(fd);
 	/* for those who wait for a listener; nothing depends on it here */

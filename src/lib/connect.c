@@ -13,6 +13,7 @@
 
 #include "lib/address.h"
 #include "lib/call.h"
+#include "lib/dgram.h"
 #include "lib/parked.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
@@ -142,11 +143,17 @@ int hvs_connect(int fd, const SOCKADDR_HV *addr, socklen_t len)
 {
 	struct sock_state s;
 	SOCKADDR_HV dest;
+	struct dgram_own own;
 	bool known;
 	int flags, saved, r;
 
+	if (dgram_is(fd, &own) && addr && len >= sizeof(addr->Family) &&
+	    addr->Family == AF_UNSPEC)
+		return dgram_connect(fd, &own, NULL);
 	if (address_check(fd, addr, len, &dest) < 0)
 		return -1;
+	if (dgram_is(fd, &own))
+		return dgram_connect(fd, &own, &dest);
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0)
 		return hvs__fail_errno();

@@ -10,6 +10,7 @@
 
 #include "lib/address.h"
 #include "lib/call.h"
+#include "lib/dgram.h"
 #include "lib/parked.h"
 #include "lib/pool.h"
 #include "lib/reason.h"
@@ -104,6 +105,9 @@ int hvs_getpeername(int fd, SOCKADDR_HV *addr, socklen_t *len)
 	}
 	if (own_name(fd, &n) < 0)
 		return hvs__fail_errno();
+	if (n.kind == NAME_DATAGRAM)
+		return dgram_peer(fd, &a) < 0 ? -1 :
+						address_give(&a, addr, len);
 	if (n.kind != NAME_CONNECTOR)
 		return foreign(fd);
 	a.VmId = n.connector.dest;

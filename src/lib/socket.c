@@ -2,12 +2,15 @@
 /*
  * socket.c - hvs_socket(), hvs_accept()
  *
- * A Hyper-V socket is an AF_UNIX socket: a byte stream is SOCK_STREAM, RAW is
- * SOCK_SEQPACKET. Nothing is remembered about it here.
+ * A Hyper-V socket is an AF_UNIX socket: a byte stream is SOCK_STREAM, RAW and
+ * datagrams are SOCK_SEQPACKET. Only of the last something is remembered.
  */
 #include <errno.h>
+#include <stdbool.h>
+#include <unistd.h>
 
 #include "lib/address.h"
+#include "lib/dgram.h"
 #include "lib/profile.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
@@ -16,17 +19,15 @@
 int hvs_socket(int af, int type, int protocol)
 {
 	int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
-	int fd;
+	bool datagram;
+	int fd, r;
 
 	type &= ~flags;
 	if (af != AF_HYPERV)
 		return hvs__fail(-1, EAFNOSUPPORT, HVS_REASON_BAD_REQUEST, NULL,
 				 "address family %d is not AF_HYPERV (34)", af);
-	if (type == SOCK_DGRAM)
-		return hvs__fail(-1, EPROTONOSUPPORT, HVS_REASON_TYPE, NULL,
-				 "SOCK_DGRAM is not carried: use SOCK_STREAM "
-				 "or SOCK_RAW");
-	if (type == SOCK_RAW)
+	datagram = type == SOCK_DGRAM;
+	if (type == SOCK_RAW || datagram)
 		type = SOCK_SEQPACKET;
 	if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
 		return hvs__fail(-1, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
@@ -41,7 +42,26 @@ int hvs_socket(int af, int type, int protocol)
 				 NULL, "protocol %d is not HV_PROTOCOL_RAW (1)",
 				 protocol);
 	fd = sys_socket(AF_UNIX, type | flags, 0);
-	return fd < 0 ? hvs__fail_errno() : fd;
+	if (fd < 0)
+		return hvs__fail_errno();
+	r = datagram ? dgram_note(fd) : 0;
+	if (r < 0) {
+		close(fd);
+		errno = -r;
+		return hvs__fail_errno();
+	}
+	return fd;
+}
+
+static int accept_failed(int fd)
+{
+	int saved = errno;
+	struct dgram_own own;
+
+	if (saved == EINVAL && dgram_is(fd, &own))
+		return dgram_refuse(fd, "accept");
+	errno = saved;
+	return hvs__fail_errno();
 }
 
 int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
@@ -58,11 +78,11 @@ int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
 	}
 	if (!addr) {
 		r = sys_accept4(fd, NULL, NULL, flags);
-		return r < 0 ? hvs__fail_errno() : r;
+		return r < 0 ? accept_failed(fd) : r;
 	}
 	r = sys_accept4(fd, &sa, &sa_len, flags);
 	if (r < 0)
-		return hvs__fail_errno();
+		return accept_failed(fd);
 	/* who came in past the broker (it cannot be helped for a listener
 	 * whose path somebody was given) is nobody: zero/zero */
 	name_decode(&sa, sa_len, &n);

@@ -34,6 +34,9 @@ struct options {
 struct sock_state {
 	struct options opt;
 	bool pending_bind; /* bound to zero/zero: undecided */
+	bool datagram; /* made for datagrams */
+	bool has_dest; /* .dest is where they go without an address */
+	SOCKADDR_HV dest;
 	bool ask_listen; /* the service was disabled when it was bound */
 	enum parked parked;
 	int error;

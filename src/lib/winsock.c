@@ -88,6 +88,10 @@ SOCKET hvs_ws_socket_ex(int af, int type, int protocol, const void *info,
 		return ws_fail_wsa(WSAEINVAL);
 	if (flags & WSA_FLAG_NO_HANDLE_INHERIT)
 		type |= SOCK_CLOEXEC;
+	/* Windows has never carried them, and its calls for them are missing */
+	if (af == AF_HYPERV &&
+	    (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_DGRAM)
+		return ws_fail_wsa(WSAEPROTONOSUPPORT);
 	fd = af == AF_HYPERV ? hvs_socket(af, type, protocol) :
 			       socket(af, type, protocol);
 	return fd < 0 ? ws_fail(errno) : fd;

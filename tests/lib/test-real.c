@@ -446,7 +446,7 @@ static void some_of_everything(void)
 	ck_assert_int_eq(hvs_reason(-1, &why), 0);
 	ck_assert_int_eq(hvs_serve("wildcard:no such service", 1, 0), -1);
 	ck_assert_int_eq(hvs_address_format(&a, text, sizeof(text), 0), 0);
-	ck_assert_int_eq(hvs_socket(AF_HYPERV, SOCK_DGRAM, 1), -1);
+	ck_assert_int_eq(hvs_socket(AF_HYPERV, SOCK_RDM, 1), -1);
 	ck_assert_int_eq(hvs_partition(NULL, text, sizeof(text)), 0);
 	ck_assert_int_eq(setenv("HVSOCKET_RUNTIME_DIR", "/nowhere", 1), 0);
 	ck_assert_int_eq(hvs_partition(NULL, text, sizeof(text)), -1);
