@@ -68,11 +68,11 @@ _hvctl() {
 	"listeners") opts="--verbose --json" ;;
 	"connections") opts="--json" ;;
 	"status") opts="--json" ;;
-	"nc") opts="--listen --raw --wait --timeout --verbose" ;;
+	"nc") opts="--listen --raw --dgram --wait --timeout --verbose" ;;
 	"forward") opts="--verbose" ;;
 	"wait") opts="--raw --timeout" ;;
 	"as") opts="--private --partition --profile" ;;
-	"explain") opts="--from --uid --bind --raw --passthru --profile --json" ;;
+	"explain") opts="--from --uid --bind --raw --dgram --passthru --profile --json" ;;
 	"simulate") opts="--json" ;;
 	"reload") opts="--json" ;;
 	esac

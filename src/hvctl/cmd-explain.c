@@ -27,7 +27,9 @@ static json_t *explain_request(const struct args *a, uint32_t uid)
 	q = json_pack("{s:s, s:s, s:s, s:s}", "method", "explain", "to",
 		      a->pos[0], "verb",
 		      args_has(a, "bind") ? "bind" : "connect", "type",
-		      args_has(a, "raw") ? "raw" : "stream");
+		      args_has(a, "dgram") ? "dgram" :
+		      args_has(a, "raw")   ? "raw" :
+					     "stream");
 	r = q ? 0 : -1;
 	if (!r && from)
 		r = json_object_set_new(q, "from", json_string(from));

@@ -227,6 +227,12 @@ int cmd_nc(struct ctl *c, const struct args *a)
 			     "300", show(timeout));
 	if (address_form(address))
 		return usage("nc: %s: not PARTITION:SERVICE", show(address));
+	if (args_has(a, "dgram")) {
+		if (raw || args_has(a, "wait"))
+			return usage("nc: --dgram goes with neither --raw nor "
+				     "--wait");
+		return nc_datagrams(c, a, timeout, ms);
+	}
 	if (args_has(a, "listen") && (timeout || args_has(a, "wait")))
 		return usage("nc: --listen goes with neither --timeout nor "
 			     "--wait");

@@ -183,6 +183,19 @@ static void print_broker(const json_t *reply)
 						   : "");
 }
 
+static void print_datagrams(const json_t *d)
+{
+	char text[400];
+
+	if (!json_number(d, "sockets") && !json_number(d, "sent"))
+		return;
+	counts_text(json_object_get(d, "dropped"), text, sizeof(text));
+	printf("%-14s%" PRIu64 " sockets, %" PRIu64 " sent, %" PRIu64
+	       " delivered\n%-14s%s\n",
+	       "datagrams", json_number(d, "sockets"), json_number(d, "sent"),
+	       json_number(d, "delivered"), "dropped", text);
+}
+
 int cmd_status(struct ctl *c, const struct args *a)
 {
 	static const char *const counts[] = { "partitions", "services",
@@ -212,6 +225,7 @@ int cmd_status(struct ctl *c, const struct args *a)
 	counts_text(json_object_get(counters, "refused"), text, sizeof(text));
 	printf("%-14s%" PRIu64 "\n%-14s%s\n", "opened",
 	       json_number(counters, "opened"), "refused", text);
+	print_datagrams(json_object_get(reply, "datagrams"));
 	r = print_counters("SERVICE",
 			   json_object_get(reply, "services_counters"));
 	if (!r)

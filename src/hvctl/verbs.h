@@ -64,6 +64,12 @@ int cmd_forward(struct ctl *c, const struct args *a);
 int cmd_attach(struct ctl *c, const struct args *a);
 int cmd_as(struct ctl *c, const struct args *a);
 
+/* cmd-nc-dgram.c */
+
+/** nc_datagrams() - nc --dgram; @linger: --timeout, @ms, was given. Return: the
+ * exit status */
+int nc_datagrams(struct ctl *c, const struct args *a, bool linger, uint32_t ms);
+
 /* help.c */
 int cmd_help(struct ctl *c, const struct args *a);
 int cmd_version(struct ctl *c, const struct args *a);
