@@ -166,13 +166,27 @@ def test_directory_stays():
         assert d["RuntimeDirectory"] == "hvsocket"
 
 
+def test_datagrams_have_a_unit():
+    """Of the broker's user; and the broker starts no second one."""
+    for user in (False, True):
+        d = unit(unit_file("hvsocketd.service", user))
+        r = unit(unit_file("hvsocket-dgram.service", user))
+        assert d["Unit"]["Wants"] == "hvsocket-dgram.service"
+        assert d["Service"]["ExecStart"].endswith(" --dgram none")
+        assert r["Service"]["ExecStart"].endswith("/hvsocket-dgram")
+        assert r["Service"].get("User") == d["Service"].get("User")
+        assert r["Service"]["Environment"] == "HVSOCKET_RUNTIME_DIR=" + (
+            "%t/hvsocket" if user else "/run/hvsocket")
+
+
 def test_systemd_analyze():
     """As they would be installed, with a program that is there."""
     assert shutil.which("systemd-analyze"), "systemd-analyze is not installed"
     for user in (False, True):
         work = tempfile.mkdtemp(prefix="hvs-test-")
         try:
-            for name in ("hvsocketd.socket", "hvsocketd.service"):
+            for name in ("hvsocketd.socket", "hvsocketd.service",
+                         "hvsocket-dgram.service"):
                 with open(unit_file(name, user)) as f:
                     lines = f.read().split("\n")
                 lines = [("ExecStart=" + HVSOCKETD if
@@ -183,12 +197,13 @@ def test_systemd_analyze():
                     f.write("\n".join(lines))
             r = subprocess.run(
                 ["systemd-analyze", "--user" if user else "--system",
-                 "verify", "hvsocketd.service", "hvsocketd.socket"],
+                 "verify", "hvsocketd.service", "hvsocketd.socket",
+                 "hvsocket-dgram.service"],
                 cwd=work, text=True, stdout=subprocess.PIPE,
                 env=dict(os.environ, SYSTEMD_UNIT_PATH=work + ":",
                          XDG_RUNTIME_DIR=work), stderr=subprocess.STDOUT)
             ours = [line for line in r.stdout.split("\n")
-                    if "hvsocketd" in line]
+                    if "hvsocket" in line]
             assert r.returncode == 0 and not ours, r.stdout
         finally:
             shutil.rmtree(work)
