@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* test-queue.c - the queue of one receiver: bounds, turns, who loses what */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "transport/dgram/queue.h"
+
+static const uint8_t header[DGRAM_HEADER] = { 1, 1 };
+
+static int push(struct queue *q, uint64_t sender, size_t len, uint8_t mark,
+		unsigned int *ret_dropped)
+{
+	uint8_t bytes[DGRAM_MAX];
+	struct load *l;
+	int r;
+
+	memset(bytes, mark, len);
+	l = load_new(bytes, len);
+	ck_assert_ptr_nonnull(l);
+	r = queue_push(q, sender, l, header, ret_dropped);
+	load_unref(l);
+	return r;
+}
+
+static void must_push(struct queue *q, uint64_t sender, size_t len,
+		      uint8_t mark)
+{
+	unsigned int dropped;
+
+	ck_assert_int_eq(push(q, sender, len, mark, &dropped), 0);
+	ck_assert_uint_eq(dropped, 0);
+}
+
+/* What comes next. */
+static uint8_t pop(struct queue *q)
+{
+	const struct item *i = queue_head(q);
+	uint8_t mark;
+
+	ck_assert_ptr_nonnull(i);
+	ck_assert_mem_eq(i->header, header, sizeof(header));
+	mark = i->load->bytes[0];
+	queue_pop(q);
+	return mark;
+}
+
+START_TEST(one_sender_in_order)
+{
+	struct queue q = { .turn = NULL };
+
+	ck_assert_ptr_null(queue_head(&q));
+	for (uint8_t i = 0; i < 200; i++)
+		must_push(&q, 7, 1, i);
+	for (uint8_t i = 0; i < 200; i++)
+		ck_assert_uint_eq(pop(&q), i);
+	ck_assert_ptr_null(queue_head(&q));
+	ck_assert_uint_eq(q.bytes, 0);
+	ck_assert_uint_eq(q.messages, 0);
+}
+END_TEST
+
+START_TEST(senders_in_turn)
+{
+	static const uint8_t want[] = { 10, 20, 30, 11, 21, 12, 13 };
+	struct queue q = { .turn = NULL };
+
+	for (uint8_t i = 10; i < 14; i++)
+		must_push(&q, 1, 1, i);
+	must_push(&q, 2, 1, 20);
+	must_push(&q, 2, 1, 21);
+	must_push(&q, 3, 1, 30);
+	for (size_t i = 0; i < sizeof(want); i++)
+		ck_assert_uint_eq(pop(&q), want[i]);
+	ck_assert_ptr_null(queue_head(&q));
+}
+END_TEST
+
+START_TEST(flood_costs_itself)
+{
+	struct queue q = { .turn = NULL };
+	unsigned int dropped;
+
+	while (push(&q, 1, 1, 1, &dropped) == 0)
+		ck_assert_uint_eq(dropped, 0);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	ck_assert_uint_eq(dropped, 0);
+	/* somebody else's gets in, and out second */
+	ck_assert_int_eq(push(&q, 2, 1, 2, &dropped), 0);
+	ck_assert_uint_eq(dropped, 1);
+	ck_assert_int_eq(push(&q, 1, 1, 3, &dropped), -ENOBUFS);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	ck_assert_uint_eq(pop(&q), 1);
+	ck_assert_uint_eq(pop(&q), 2);
+	queue_free(&q);
+	ck_assert_uint_eq(q.bytes, 0);
+}
+END_TEST
+
+START_TEST(bounded_in_bytes)
+{
+	struct queue q = { .turn = NULL };
+	unsigned int dropped, all = 0;
+
+	while (push(&q, 1, DGRAM_MAX, 1, &dropped) == 0)
+		;
+	ck_assert_uint_le(q.bytes, QUEUE_BYTES);
+	/* until both have half */
+	for (int i = 0; i < 32; i++) {
+		(void)push(&q, 2, DGRAM_MAX, 2, &dropped);
+		all += dropped;
+		ck_assert_uint_le(q.bytes, QUEUE_BYTES);
+	}
+	ck_assert_uint_eq(all, 8); /* of 15 */
+	for (size_t i = 0; i < 14; i++)
+		ck_assert_uint_eq(pop(&q), i % 2 ? 2 : 1);
+	queue_free(&q);
+}
+END_TEST
+
+START_TEST(shared_by_queues)
+{
+	struct queue a = { .turn = NULL }, b = { .turn = NULL };
+	struct load *l = load_new("x", 1);
+	unsigned int dropped;
+
+	ck_assert_int_eq(queue_push(&a, 1, l, header, &dropped), 0);
+	ck_assert_int_eq(queue_push(&b, 1, l, header, &dropped), 0);
+	ck_assert_uint_eq(l->refs, 3);
+	queue_free(&a);
+	load_unref(l);
+	ck_assert_uint_eq(pop(&b), 'x');
+}
+END_TEST
+
+/* Any order of pushes and pops keeps the sums right. */
+START_TEST(at_random)
+{
+	struct queue q = { .turn = NULL };
+	unsigned int dropped;
+	size_t in = 0, out = 0;
+
+	srand((unsigned int)_i);
+	for (int i = 0; i < 20000; i++) {
+		if (rand() % 3) {
+			if (push(&q, (uint64_t)(rand() % 5),
+				 (size_t)(rand() % 3 ? rand() % 100 :
+						       rand() % DGRAM_MAX),
+				 1, &dropped) == 0)
+				in++;
+			out += dropped;
+		} else if (queue_head(&q)) {
+			queue_pop(&q);
+			out++;
+		}
+		ck_assert_uint_le(q.bytes, QUEUE_BYTES);
+		ck_assert_uint_le(q.messages, QUEUE_MESSAGES);
+		ck_assert_uint_eq(q.messages, in - out);
+	}
+	queue_free(&q);
+	ck_assert_uint_eq(q.bytes, 0);
+	ck_assert_uint_eq(q.messages, 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("dgram-queue");
+	TCase *t = tcase_create("queue");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_test(t, one_sender_in_order);
+	tcase_add_test(t, senders_in_turn);
+	tcase_add_test(t, flood_costs_itself);
+	tcase_add_test(t, bounded_in_bytes);
+	tcase_add_test(t, shared_by_queues);
+	tcase_add_loop_test(t, at_random, 0, 4);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}
