@@ -9,11 +9,9 @@
  *
  * A client that says nothing sensible within HANDSHAKE_MS is closed, and keeps
  * nobody else waiting. What it says behind its line belongs to the connection:
- * the line is read byte by byte, so that none of it is taken.
+ * no more than the line is taken.
  */
-#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -23,12 +21,12 @@
 
 #include "base/guid.h"
 #include "transport/closer.h"
+#include "transport/handshake.h"
 #include "transport/relay.h"
 #include "transport/vmbus/host.h"
 
 #define HANDSHAKE_MS 5000u
 #define OPEN_MS 2000u
-#define LINE_MAX_ 64u
 #define ENDS_MAX 4096u
 #define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
@@ -54,10 +52,8 @@ struct end {
 	struct ev_timer timer;
 	void *conn; /* NULL: none yet, or gone */
 	int fd;	    /* while talking; -1 */
-	char line[LINE_MAX_];
-	size_t len;
+	struct hybrid_parser said;
 	GUID service;
-	bool by_guid; /* CONNECT said a GUID */
 };
 
 static struct uds *of(struct host *h)
@@ -148,9 +144,9 @@ static int connect_to(const struct uds *u, const char *suffix)
 	size_t len = strlen(sa.sun_path);
 	int fd;
 
-	if (len + strlen(suffix) + 2 > sizeof(sa.sun_path))
+	if (len + strlen(suffix) >= sizeof(sa.sun_path))
 		return -ENAMETOOLONG;
-	snprintf(sa.sun_path + len, sizeof(sa.sun_path) - len, "_%s", suffix);
+	strcpy(sa.sun_path + len, suffix);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -166,16 +162,13 @@ static int connect_to(const struct uds *u, const char *suffix)
 static void on_dialled(struct ev_timer *t)
 {
 	struct end *e = container_of(t, struct end, timer);
-	char text[GUID_TEXT_SIZE];
-	uint32_t port;
-	int fd = -ENOENT;
+	char suffix[HYBRID_SUFFIX_SIZE];
+	int fd;
 
-	if (guid_is_port(&e->service, &port)) {
-		snprintf(text, sizeof(text), "%u", port);
-		fd = connect_to(e->u, text);
-	}
-	if (fd < 0 && (fd == -ENOENT || fd == -ECONNREFUSED))
-		fd = connect_to(e->u, guid_format(&e->service, text));
+	fd = connect_to(e->u, hybrid_suffix(&e->service, false, suffix));
+	/* a port may stand there as a GUID, too */
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		fd = connect_to(e->u, hybrid_suffix(&e->service, true, suffix));
 	if (fd < 0) {
 		end_abort(e);
 		return;
@@ -220,41 +213,12 @@ static void on_late(struct ev_timer *t)
 		end_finish(e);
 }
 
-/* "CONNECT N": the word in any case, a port or a GUID, nothing else. */
-static bool parse(const char *line, GUID *ret, bool *ret_by_guid)
-{
-	static const char word[] = "connect ";
-	unsigned long long port = 0;
-
-	for (size_t i = 0; i < sizeof(word) - 1; i++)
-		if (tolower((unsigned char)line[i]) != word[i])
-			return false;
-	line += sizeof(word) - 1;
-	*ret_by_guid = guid_parse(line, ret) == 0;
-	if (*ret_by_guid)
-		return true;
-	if (!*line || strlen(line) > 10)
-		return false;
-	for (; *line; line++) {
-		if (!isdigit((unsigned char)*line))
-			return false;
-		port = port * 10 + (unsigned int)(*line - '0');
-	}
-	if (port > UINT32_MAX)
-		return false;
-	*ret = guid_from_port((uint32_t)port);
-	return true;
-}
-
 static void on_line(struct end *e)
 {
 	const char *why;
 	uint32_t r;
 
-	if (!parse(e->line, &e->service, &e->by_guid)) {
-		end_finish(e);
-		return;
-	}
+	e->service = e->said.service;
 	e->state = E_OPENING;
 	ev_io_stop(&e->io);
 	r = ev_timer_start(e->u->ev, &e->timer, OPEN_MS, on_late) < 0
@@ -270,23 +234,13 @@ static void on_line(struct end *e)
 static void on_talk(struct ev_io *io, uint32_t events)
 {
 	struct end *e = container_of(io, struct end, io);
-	ssize_t n;
-	char c;
+	int r = handshake_read(e->fd, &e->said);
 
 	(void)events;
-	while ((n = recv(e->fd, &c, 1, MSG_DONTWAIT)) == 1) {
-		if (c == '\n') {
-			e->line[e->len] = '\0';
-			on_line(e);
-			return;
-		}
-		if (!c || e->len + 1 == sizeof(e->line))
-			break;
-		e->line[e->len++] = c;
-	}
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	end_finish(e);
+	if (r == 0)
+		on_line(e);
+	else if (r != -EAGAIN)
+		end_finish(e);
 }
 
 static void on_listen(struct ev_io *io, uint32_t events)
@@ -305,6 +259,7 @@ static void on_listen(struct ev_io *io, uint32_t events)
 		return;
 	}
 	e->fd = fd;
+	hybrid_parser_init(&e->said, HYBRID_CONNECT);
 	if (ev_io_start(u->ev, &e->io, fd, EPOLLIN, on_talk) < 0 ||
 	    ev_timer_start(u->ev, &e->timer, HANDSHAKE_MS, on_late) < 0)
 		end_finish(e);
@@ -314,20 +269,23 @@ static void on_listen(struct ev_io *io, uint32_t events)
 static void u_answered(void *end, const GUID *peer)
 {
 	struct end *e = end;
-	char text[GUID_TEXT_SIZE], reply[GUID_TEXT_SIZE + 8];
-	int n, fd = e->fd;
+	char reply[HYBRID_LINE_SIZE];
+	int fd = e->fd;
+	GUID number;
+	size_t n;
 
 	if (!peer) {
 		end_finish(e);
 		return;
 	}
-	n = e->by_guid ? snprintf(reply, sizeof(reply), "OK %s\n",
-				  guid_format(peer, text))
-		       : snprintf(reply, sizeof(reply), "OK %u\n",
-				  (unsigned int)peer->Data1);
+	/* a number as it is, whatever else is in the GUID */
+	number = guid_from_port(peer->Data1);
+	n = hybrid_format(HYBRID_OK, e->said.by_guid ? peer : &number,
+			  e->said.by_guid, reply);
 	e->fd = -1;
 	if (end_live(e, fd) < 0 ||
-	    send(fd, reply, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
+	    send(fd, reply, n, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+		    (ssize_t)n)
 		end_abort(e);
 	else if (e->conn)
 		e->u->ops->readable(e->u->ctx, e->conn);
