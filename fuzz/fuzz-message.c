@@ -67,6 +67,7 @@ static void texts(const uint8_t *p, size_t n)
 {
 	struct msg_hello_reply hello;
 	struct msg_result_reply result;
+	struct msg_services services;
 	struct msg_attach attach;
 	struct msg_reply reply;
 	const char *a, *b;
@@ -84,6 +85,8 @@ static void texts(const uint8_t *p, size_t n)
 		touch(result.text, result.text_len, p, n);
 	if (msg_attach_decode(p, n, &attach) == 0)
 		touch(attach.name, attach.name_len, p, n);
+	if (msg_services_decode(p, n, &services) == 0)
+		touch(services.ids, services.n * 16, p, n);
 	if (msg_attach_reply_decode(p, n, &g, &a, &len) == 0)
 		touch(a, len, p, n);
 	for (int r = 0; r < 2; r++) {

@@ -140,7 +140,7 @@ void request_attach(struct client *c, struct frame *f)
 
 	verdict_init(&v);
 	if (msg_attach_decode(f->p, f->len, &m) < 0 ||
-	    (m.flags & ~ATTACH_STALLS) ||
+	    (m.flags & ~(ATTACH_STALLS | ATTACH_SERVICES)) ||
 	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
 	    !m.types || (m.types & ~(ATTACH_STREAM | ATTACH_RAW)) ||
 	    f->nfds != __builtin_popcount(m.types)) {
@@ -188,6 +188,7 @@ void request_attach(struct client *c, struct frame *f)
 	t->types = m.types;
 	t->stalls = m.flags & ATTACH_STALLS;
 	t->made_partition = made;
+	t->wants_services = m.flags & ATTACH_SERVICES;
 	c->transport = t;
 	HASH_ADD(hh, b->transports, partition, sizeof(t->partition), t);
 	log_info("partition \"%s\" attached (%s, pid %d)", p->name,
@@ -196,4 +197,5 @@ void request_attach(struct client *c, struct frame *f)
 	msg_put_guid(&reply, &p->vmid);
 	msg_put_bytes(&reply, p->name, strnlen(p->name, 255));
 	client_send(c, &reply, NULL, 0);
+	transport_tell_services(b, t);
 }

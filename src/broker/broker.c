@@ -95,6 +95,7 @@ void broker_changed(struct broker *b)
 		transports_recheck(b);
 		dgram_flush(b->dgrams);
 	} while (b->changed);
+	transports_tell_services(b);
 	counters_prune(b);
 	attempts_wake(b);
 }

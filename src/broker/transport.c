@@ -80,6 +80,7 @@ void transport_gone(struct client *c)
 		 c->pid);
 	if (t->made_partition)
 		transport_unmake_partition(b, &t->partition);
+	free(t->services);
 	free(t);
 }
 
@@ -412,6 +413,8 @@ void transport_frame(struct client *c, struct frame *f)
 			on_open_reply(t, f);
 		else if (f->h.type == MSG_COUNTERS)
 			on_counters(t, f);
+		else if (f->h.type == MSG_SERVICES)
+			transport_services_taken(c->b, t, f->h.serial);
 		return;
 	}
 	switch (f->h.type) {

@@ -40,9 +40,14 @@ struct transport {
 	bool made_partition; /* the partition ends with it */
 	bool stalls; /* it understands STALL */
 	enum simulated simulated;
+	bool wants_services;
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;
+	/* the list it has been told, or is being told */
+	GUID *services; /* NULL: none yet */
+	size_t services_n, services_sent;
+	uint32_t services_serial; /* not answered; 0: none */
 };
 
 const char *transport_kind_name(uint16_t kind);
@@ -90,6 +95,16 @@ void transport_ask_counters(struct broker *b, const struct transport *t);
 
 /** simulated_name() - "running", "paused", "saved" */
 const char *simulated_name(enum simulated s);
+/* services.c */
+
+/** transport_tell_services() - the list, if it wants it and it is not what it
+ * was told last */
+void transport_tell_services(struct broker *b, struct transport *t);
+/** transports_tell_services() - the registry has changed */
+void transports_tell_services(struct broker *b);
+/** transport_services_taken() - it answered SERVICES: what comes next? */
+void transport_services_taken(struct broker *b, struct transport *t,
+			      uint32_t serial);
 
 /* recheck.c */
 

@@ -375,6 +375,22 @@ int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret)
 	FINISH(&c, ret, m);
 }
 
+int msg_services_decode(const uint8_t *p, size_t len, struct msg_services *ret)
+{
+	struct cursor c = cursor_at(p, len, MSG_HEADER);
+	struct msg_services m;
+	const char *ids = NULL;
+	size_t bytes;
+
+	m.flags = take32(&c);
+	bytes = take_rest(&c, &ids);
+	m.ids = (const uint8_t *)ids;
+	m.n = bytes / 16;
+	if (bytes % 16 || m.flags & ~(SERVICES_FIRST | SERVICES_LAST))
+		return -EINVAL;
+	FINISH(&c, ret, m);
+}
+
 void msg_put_bytes(struct msg_buf *b, const void *p, size_t len)
 {
 	if (len > b->size - b->len) {

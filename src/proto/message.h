@@ -44,6 +44,7 @@ enum msg_type {
 	MSG_LIVE = 23,
 	MSG_COUNTERS = 24,
 	MSG_STALL = 25,
+	MSG_SERVICES = 28,
 	MSG_RELAY = 32,
 	MSG_SOCKET = 33,
 	MSG_KNOWN = 34,
@@ -125,6 +126,7 @@ enum result_state {
 };
 
 #define ATTACH_STALLS 1u /* flag: it understands STALL */
+#define ATTACH_SERVICES 2u /* flag: SERVICES is wanted */
 
 struct msg_attach {
 	GUID vmid;
@@ -182,6 +184,17 @@ struct msg_live {
 	GUID service, source;
 };
 
+struct msg_services {
+	uint32_t flags;
+	const uint8_t *ids; /* in the frame, 16 bytes each */
+	size_t n;
+};
+
+#define SERVICES_FIRST 1u
+#define SERVICES_LAST 2u
+/* ServiceIds in one frame */
+#define SERVICES_MAX ((MSG_MAX - MSG_HEADER - 4) / 16)
+
 struct msg_reply { /* the common head of a reply */
 	uint32_t error, reason;
 	const uint8_t *payload; /* or the sentence if error is not 0 */
@@ -221,6 +234,7 @@ int msg_token_u64_decode(const uint8_t *p, size_t len,
 			 struct msg_token_u64 *ret);
 int msg_close_decode(const uint8_t *p, size_t len, struct msg_close *ret);
 int msg_closed_decode(const uint8_t *p, size_t len, struct msg_closed *ret);
+int msg_services_decode(const uint8_t *p, size_t len, struct msg_services *ret);
 int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret);
 
 /*

@@ -314,7 +314,9 @@ void link_start(struct link *l)
 	msg_put_guid(&l->out, &l->vmid);
 	msg_put_u16(&l->out, l->config.kind);
 	msg_put_u16(&l->out, ATTACH_STREAM);
-	msg_put_u32(&l->out, l->ops->stall ? ATTACH_STALLS : 0);
+	msg_put_u32(&l->out, (l->ops->stall ? ATTACH_STALLS : 0) |
+				     (l->config.services ? ATTACH_SERVICES
+							 : 0));
 	msg_put_bytes(&l->out, l->config.partition,
 		      strlen(l->config.partition));
 	send_fds(l, &l->rendezvous.fd, 1);
@@ -397,6 +399,7 @@ static int on_reply(struct link *l, const struct msg_header *h, size_t len,
 static int on_request(struct link *l, const struct msg_header *h, size_t len)
 {
 	struct msg_token_u64 token;
+	struct msg_services services;
 	struct msg_close close_;
 	struct msg_open open_;
 	uint32_t stalled;
@@ -433,6 +436,14 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 		    msg_u32_decode(l->in, len, &stalled) < 0 || stalled > 1)
 			return -EPROTO;
 		l->ops->stall(l->ctx, stalled);
+		return 0;
+	case MSG_SERVICES:
+		if (!l->config.services ||
+		    msg_services_decode(l->in, len, &services) < 0)
+			return -EPROTO;
+		l->ops->services(l->ctx, &services);
+		msg_begin_reply(&l->out, MSG_SERVICES, h->serial, 0, 0, 0);
+		link_send(l);
 		return 0;
 	default:
 		return -EPROTO;

@@ -30,6 +30,9 @@ struct link_ops {
 	void (*counters)(void *ctx, uint32_t serial);
 	/* nothing is to move from now on; or all goes on. NULL: it cannot */
 	void (*stall)(void *ctx, bool stalled);
+	/* if config.services: part of the list of what is registered (@m points
+	 * into the frame) */
+	void (*services)(void *ctx, const struct msg_services *m);
 	/* the answer to link_dial(); @fd is the callee's, -1 if @error */
 	void (*dialled)(void *ctx, uint32_t serial, uint32_t error,
 			uint32_t reason, uint64_t token, int fd);
@@ -41,6 +44,7 @@ struct link_config {
 	const char *partition; /* borrowed */
 	uint16_t kind;	       /* enum transport_kind */
 	GUID vmid;	       /* zero: the broker's choice */
+	bool services;	       /* tell what is registered */
 };
 
 enum link_state {

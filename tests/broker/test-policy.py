@@ -185,7 +185,7 @@ def test_attach(b):
                 (c, (ZERO, 0, 1, 0, b"x"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 6, 1, 0, b"x"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 4, 0, b"x"), errno.EINVAL, BAD_REQUEST),
-                (c, (ZERO, 1, 1, 2, b"x"), errno.EINVAL, BAD_REQUEST),
+                (c, (ZERO, 1, 1, 4, b"x"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 1, 0, b""), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 1, 0, b"a\nb"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 1, 0, b"a\0b"), errno.EINVAL, BAD_REQUEST),
