@@ -43,28 +43,37 @@ int unix_connect(const char *path, int type, unsigned int limit_s)
 	return fd_take(&fd);
 }
 
-/*
- * A socket file without a listener is what an earlier process left. A datagram
- * socket's connect tells, and leaves nothing in the queue of a live one.
- */
-static int remove_stale(const struct sockaddr_un *sa)
+/* A datagram socket's connect tells, and leaves nothing in the queue of a live
+ * listener. */
+int unix_alive(const char *path)
 {
 	cleanup_close_ int fd = -1;
+	struct sockaddr_un sa;
 	struct stat st;
+	int r = unix_address(path, &sa);
 
-	if (lstat(sa->sun_path, &st) < 0)
+	if (r < 0)
+		return r;
+	if (lstat(path, &st) < 0)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 ||
+	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0 ||
 	    errno == EPROTOTYPE)
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(sa->sun_path) < 0 ? -errno : 0;
+		return 1;
+	return errno == ECONNREFUSED ? 0 : -errno;
+}
+
+int unix_remove_stale(const char *path)
+{
+	int r = unix_alive(path);
+
+	if (r)
+		return r < 0 ? r : -EADDRINUSE;
+	return unlink(path) < 0 ? -errno : 0;
 }
 
 static int bind_at(int fd, const struct sockaddr_un *sa)
@@ -89,7 +98,7 @@ int unix_listen(const char *path, int type, int backlog, bool mine)
 		mask = umask(0177);
 	r = bind_at(fd, &sa);
 	if (r == -EADDRINUSE) {
-		r = remove_stale(&sa);
+		r = unix_remove_stale(path);
 		if (r == 0)
 			r = bind_at(fd, &sa);
 	}

@@ -12,6 +12,13 @@ int unix_address(const char *path, struct sockaddr_un *ret);
  * listener's queue, at most @limit_s seconds (0: for ever): a program that
  * hangs makes none. Return: the descriptor, close-on-exec; -errno */
 int unix_connect(const char *path, int type, unsigned int limit_s);
+/** unix_alive() - does somebody listen at @path? Return: 1; 0: not any more, a
+ * process that ended has left it; -EEXIST: it is no socket; -errno */
+int unix_alive(const char *path);
+/** unix_remove_stale() - remove what such a process left. Return: 0;
+ * -EADDRINUSE (somebody listens), -EEXIST (it is no socket), -errno: nothing
+ * was removed */
+int unix_remove_stale(const char *path);
 /**
  * unix_listen() - at @path, where a socket that a process left when it ended is
  * replaced; one that somebody listens at (-EADDRINUSE) and anything else

@@ -122,6 +122,23 @@ START_TEST(test_what_is_no_socket_stays)
 }
 END_TEST
 
+START_TEST(test_alive_or_left)
+{
+	int fd = unix_listen(path, SOCK_STREAM, 1, true);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(unix_alive(path), 1);
+	ck_assert_int_eq(unix_remove_stale(path), -EADDRINUSE);
+	close(fd);
+	ck_assert_int_eq(unix_alive(path), 0);
+	ck_assert_int_eq(unix_remove_stale(path), 0);
+	ck_assert_int_eq(unix_alive(path), -ENOENT);
+	ck_assert_int_eq(unix_remove_stale(path), -ENOENT);
+	ck_assert_int_eq(unix_alive(dir), -EEXIST);
+	ck_assert_int_eq(unix_remove_stale(dir), -EEXIST);
+}
+END_TEST
+
 static void fill(TCase *t)
 {
 	tcase_add_checked_fixture(t, begin, end);
@@ -130,6 +147,7 @@ static void fill(TCase *t)
 	tcase_add_test(t, test_a_live_one_stays);
 	tcase_add_test(t, test_a_full_queue);
 	tcase_add_test(t, test_what_is_no_socket_stays);
+	tcase_add_test(t, test_alive_or_left);
 }
 
 int main(void)
