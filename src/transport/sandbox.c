@@ -76,14 +76,42 @@ static const struct {
 	{ SCMP_SYS(newfstatat), 3, UINT32_MAX, AT_EMPTY_PATH },
 };
 
-static int add_rules(scmp_filter_ctx ctx, const int *more, int may_remove)
+static const int remove_calls[] = {
+	SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
+	-1,
+};
+static const int make_calls[] = {
+	SCMP_SYS(bind),
+	SCMP_SYS(lstat),
+	SCMP_SYS(newfstatat),
+	-1,
+};
+
+static int add_calls(scmp_filter_ctx ctx, const int *calls)
+{
+	int r = 0;
+
+	for (; calls && *calls != -1 && r == 0; calls++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, *calls, 0);
+	return r;
+}
+
+/* What may be done to files of one directory. */
+enum in_directory { IN_NOTHING, IN_REMOVE, IN_MAKE };
+
+static int add_rules(scmp_filter_ctx ctx, const int *more, enum in_directory in)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(plain) && r == 0; i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, plain[i], 0);
-	for (; more && *more != -1 && r == 0; more++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, *more, 0);
+	if (r == 0)
+		r = add_calls(ctx, more);
+	if (r == 0 && in >= IN_REMOVE)
+		r = add_calls(ctx, remove_calls);
+	if (r == 0 && in == IN_MAKE)
+		r = add_calls(ctx, make_calls);
 	for (size_t i = 0; i < ARRAY_LEN(with_argument) && r == 0; i++) {
 		const struct scmp_arg_cmp cmp = {
 			.arg = with_argument[i].arg,
@@ -95,15 +123,10 @@ static int add_rules(scmp_filter_ctx ctx, const int *more, int may_remove)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW,
 					   with_argument[i].call, 1, &cmp);
 	}
-	if (may_remove && r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(unlink), 0);
-	if (may_remove && r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(unlinkat),
-				     0);
 	return r;
 }
 
-static int filter(const int *more, int may_remove)
+static int filter(const int *more, enum in_directory in)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
@@ -112,7 +135,7 @@ static int filter(const int *more, int may_remove)
 		return -ENOMEM;
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
-		r = add_rules(ctx, more, may_remove);
+		r = add_rules(ctx, more, in);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
@@ -122,15 +145,15 @@ static int filter(const int *more, int may_remove)
 /* All of the first version: what a kernel does not know is not needed. */
 #define FS_ALL (LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1)
 
-/* No file may be touched, but for removing one in @remove_in. Only for this
- * thread and what it starts: the other one closes descriptors. */
-static int landlock(const char *remove_in)
+/* No file may be touched, but for @access in @in. Only for this thread and what
+ * it starts: the other one closes descriptors. */
+static int landlock(const char *in, uint64_t access)
 {
 	const struct landlock_ruleset_attr attr = {
 		.handled_access_fs = FS_ALL,
 	};
 	struct landlock_path_beneath_attr beneath = {
-		.allowed_access = LANDLOCK_ACCESS_FS_REMOVE_FILE,
+		.allowed_access = access,
 		.parent_fd = -1,
 	};
 	cleanup_close_ int ruleset = -1;
@@ -140,8 +163,8 @@ static int landlock(const char *remove_in)
 			       0);
 	if (ruleset < 0)
 		return -errno;
-	if (remove_in) {
-		dir = open(remove_in, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (in) {
+		dir = open(in, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
 		beneath.parent_fd = dir;
@@ -154,18 +177,37 @@ static int landlock(const char *remove_in)
 	return 0;
 }
 
-int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove)
+static int drop_privileges(void)
 {
 	const struct rlimit none = { 0, 0 };
-	int locked;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
+	return 0;
+}
+
+int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove)
+{
+	int locked, r = drop_privileges();
+
+	if (r < 0)
+		return r;
 	/* an older kernel has no Landlock: seccomp alone is enough, as long as
 	 * nothing may be removed */
-	locked = landlock(remove_in) == 0;
+	locked = landlock(remove_in, LANDLOCK_ACCESS_FS_REMOVE_FILE) == 0;
 	*ret_may_remove = remove_in && locked;
-	return filter(more, *ret_may_remove);
+	return filter(more, *ret_may_remove ? IN_REMOVE : IN_NOTHING);
+}
+
+int sandbox_enter_making(const char *dir, const int *more)
+{
+	int r = drop_privileges();
+
+	if (r < 0)
+		return r;
+	(void)landlock(dir, LANDLOCK_ACCESS_FS_REMOVE_FILE |
+				    LANDLOCK_ACCESS_FS_MAKE_SOCK);
+	return filter(more, IN_MAKE);
 }

@@ -20,4 +20,13 @@
  */
 int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove);
 
+/**
+ * sandbox_enter_making() - the same for one that makes sockets as it goes
+ * @dir:	directory in which sockets may be made and files removed;
+ *		without Landlock in others, too
+ *
+ * Return: 0 or -errno
+ */
+int sandbox_enter_making(const char *dir, const int *more);
+
 #endif /* TRANSPORT_SANDBOX_H */
