@@ -3,7 +3,7 @@
  * cmd-forward.c - hvctl forward LISTEN TARGET
  *
  * One thread, one event loop. For each connection that is accepted the target
- * is connected without blocking, and then a relay (relay.h) has both. A
+ * is connected without blocking, and then a relay (splicer.h) has both. A
  * target that cannot be reached is told on stderr, and the connection ended;
  * the forward goes on. SIGTERM and SIGINT end it with exit code 0, and take
  * its socket file away.
@@ -27,7 +27,7 @@
 #include "hvctl/covers.h"
 #include "hvctl/endpoint.h"
 #include "hvctl/out.h"
-#include "hvctl/relay.h"
+#include "base/splicer.h"
 #include "hvctl/verbs.h"
 
 #define RETRY_MS 20 /* a Unix socket whose backlog is full */
@@ -50,7 +50,7 @@ struct link {
 	struct ev_timer timer;
 	struct forward *f;
 	struct link *prev, *next;
-	struct relay *relay;
+	struct splicer *relay;
 	int from, to;
 	uint64_t number, deadline_ns;
 };
@@ -61,7 +61,7 @@ static void link_free(struct link *l)
 
 	ev_io_stop(&l->io);
 	ev_timer_stop(&l->timer);
-	relay_free(l->relay);
+	splicer_free(l->relay);
 	cleanup_close(&l->from);
 	cleanup_close(&l->to);
 	if (l->prev)
@@ -107,7 +107,7 @@ static void link_connected(struct link *l)
 
 	ev_io_stop(&l->io);
 	ev_timer_stop(&l->timer);
-	r = relay_new(f->ev, l->from, l->to, on_relay_end, l, &l->relay);
+	r = splicer_new(f->ev, l->from, l->to, on_relay_end, l, &l->relay);
 	if (r) {
 		complain("forward: connection %" PRIu64 ": %s", l->number,
 		     strerror(-r));
@@ -246,7 +246,7 @@ static int start(struct forward *f, int listener, int signals)
 {
 	int r;
 
-	relay_guard(listener);
+	splicer_guard(listener);
 	r = ev_io_start(f->ev, &f->accept, listener, EPOLLIN, on_accept);
 	if (!r)
 		r = ev_io_start(f->ev, &f->signal, signals, EPOLLIN,

@@ -26,7 +26,7 @@
 #include "hvctl/covers.h"
 #include "hvctl/endpoint.h"
 #include "hvctl/out.h"
-#include "hvctl/relay.h"
+#include "base/splicer.h"
 #include "hvctl/verbs.h"
 
 #define CHUNK 65536 /* the largest message of type RAW, too */
@@ -160,13 +160,13 @@ static int converse(int sock, const char *about)
 	pthread_t t;
 	int r;
 
-	relay_guard(sock);
+	splicer_guard(sock);
 	r = pthread_create(&t, NULL, input_thread, &nc);
 	if (r)
 		return complain("nc: %s", strerror(r));
 	r = output(&nc, &out_failed);
 	if (out_failed)
-		relay_discard(sock);
+		splicer_discard(sock);
 	else if (r)
 		shutdown(sock, SHUT_RDWR); /* ends the thread as well */
 	end_stdio(STDOUT_FILENO);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* relay.c - see relay.h */
-#include "hvctl/relay.h"
+/* splicer.c - see splicer.h */
+#include "base/splicer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 
 struct side {
 	struct ev_io io; /* first: see on_event() */
-	struct relay *relay;
+	struct splicer *splicer;
 	int fd;
 	bool copy; /* may bring descriptors: no splice from here */
 	bool hup; /* closed in both directions */
@@ -38,15 +38,15 @@ struct pump {
 	bool eof, done;
 };
 
-struct relay {
+struct splicer {
 	struct ev *ev;
 	struct side a, b;
 	struct pump ab, ba;
-	relay_end_fn end;
+	splicer_end_fn end;
 	void *arg;
 };
 
-int relay_guard(int fd)
+int splicer_guard(int fd)
 {
 	socklen_t len = sizeof(int);
 	const int zero = 0, one = 1;
@@ -69,6 +69,13 @@ static bool is_unix(int fd)
 	       domain == AF_UNIX;
 }
 
+static void (*closer)(const int *fds, int n);
+
+void splicer_close_with(void (*fn)(const int *fds, int n))
+{
+	closer = fn;
+}
+
 static void *close_all(void *p)
 {
 	struct fdmsg *m = p;
@@ -82,9 +89,14 @@ static void *close_all(void *p)
 /* A thread's death is not waited for: its close() may take seconds. */
 static void close_elsewhere(const struct fdmsg *m)
 {
-	struct fdmsg *copy = malloc(sizeof(*copy));
+	struct fdmsg *copy;
 	pthread_t t;
 
+	if (closer) {
+		closer(m->fds, m->nfds);
+		return;
+	}
+	copy = malloc(sizeof(*copy));
 	if (!copy)
 		return; /* they end with the process */
 	*copy = *m;
@@ -142,7 +154,7 @@ static ssize_t pump_drain(struct pump *p)
 	return n < 0 ? -errno : n;
 }
 
-void relay_discard(int fd)
+void splicer_discard(int fd)
 {
 	char buf[4096];
 	struct fdmsg m;
@@ -162,7 +174,7 @@ void relay_discard(int fd)
 /* What is under way has nowhere to go; who feeds it shall know. */
 static void pump_give_up(struct pump *p)
 {
-	relay_discard(p->from->fd);
+	splicer_discard(p->from->fd);
 	p->pending = 0;
 	p->done = true;
 }
@@ -229,10 +241,10 @@ static int side_watch(struct side *s, const struct pump *out,
 	}
 	if (s->io.ev && s->io.events == events)
 		return 0;
-	return ev_io_start(s->relay->ev, &s->io, s->fd, events, on_event);
+	return ev_io_start(s->splicer->ev, &s->io, s->fd, events, on_event);
 }
 
-static void relay_stop(struct relay *r)
+static void splicer_stop(struct splicer *r)
 {
 	ev_io_stop(&r->a.io);
 	ev_io_stop(&r->b.io);
@@ -241,9 +253,9 @@ static void relay_stop(struct relay *r)
 	r->a.fd = r->b.fd = -1;
 }
 
-static void relay_destroy(void *p)
+static void splicer_destroy(void *p)
 {
-	struct relay *r = p;
+	struct splicer *r = p;
 
 	for (int i = 0; i < 2; i++) {
 		cleanup_close(&r->ab.pipe[i]);
@@ -254,16 +266,16 @@ static void relay_destroy(void *p)
 	free(r);
 }
 
-struct relay *relay_free(struct relay *r)
+struct splicer *splicer_free(struct splicer *r)
 {
 	if (r) {
-		relay_stop(r);
-		ev_later(r->ev, relay_destroy, r);
+		splicer_stop(r);
+		ev_later(r->ev, splicer_destroy, r);
 	}
 	return NULL;
 }
 
-static int relay_step(struct relay *r)
+static int splicer_step(struct splicer *r)
 {
 	int e;
 
@@ -288,22 +300,22 @@ static int relay_step(struct relay *r)
 static void on_event(struct ev_io *io, uint32_t events)
 {
 	struct side *s = container_of(io, struct side, io);
-	struct relay *r = s->relay;
+	struct splicer *r = s->splicer;
 	int e;
 
 	if (events & (EPOLLHUP | EPOLLERR))
 		s->hup = true;
-	e = relay_step(r);
+	e = splicer_step(r);
 	if (!e && !(r->ab.done && r->ba.done))
 		return;
 	r->end(r->arg, -e, r->ab.bytes, r->ba.bytes);
-	relay_free(r);
+	splicer_free(r);
 }
 
-int relay_new(struct ev *ev, int a, int b, relay_end_fn end, void *arg,
-	      struct relay **ret)
+int splicer_new(struct ev *ev, int a, int b, splicer_end_fn end, void *arg,
+		struct splicer **ret)
 {
-	struct relay *r = calloc(1, sizeof(*r));
+	struct splicer *r = calloc(1, sizeof(*r));
 	int e;
 
 	if (!r)
@@ -311,10 +323,10 @@ int relay_new(struct ev *ev, int a, int b, relay_end_fn end, void *arg,
 	r->ev = ev;
 	r->end = end;
 	r->arg = arg;
-	r->a = (struct side){ .relay = r, .fd = a };
-	r->b = (struct side){ .relay = r, .fd = b };
-	r->a.copy = !relay_guard(a) && is_unix(a);
-	r->b.copy = !relay_guard(b) && is_unix(b);
+	r->a = (struct side){ .splicer = r, .fd = a };
+	r->b = (struct side){ .splicer = r, .fd = b };
+	r->a.copy = !splicer_guard(a) && is_unix(a);
+	r->b.copy = !splicer_guard(b) && is_unix(b);
 	r->ab = (struct pump){ .from = &r->a, .to = &r->b, .pipe = { -1, -1 } };
 	r->ba = (struct pump){ .from = &r->b, .to = &r->a, .pipe = { -1, -1 } };
 	e = side_watch(&r->a, &r->ab, &r->ba);
@@ -322,7 +334,7 @@ int relay_new(struct ev *ev, int a, int b, relay_end_fn end, void *arg,
 		e = side_watch(&r->b, &r->ba, &r->ab);
 	if (e) {
 		r->a.fd = r->b.fd = -1; /* they stay the caller's */
-		relay_free(r);
+		splicer_free(r);
 		return e;
 	}
 	*ret = r;
