@@ -297,6 +297,13 @@ static void on_stall(void *ctx, bool stalled)
 	sessions_stall(ctx, stalled);
 }
 
+static void on_services(void *ctx, const struct msg_services *m)
+{
+	struct sessions *ss = ctx;
+
+	ss->ops->services(ss->ctx, m);
+}
+
 static const struct link_ops link_ops = {
 	.attached = on_attached,
 	.lost = on_lost,
@@ -305,6 +312,7 @@ static const struct link_ops link_ops = {
 	.close = on_close,
 	.counters = on_counters,
 	.stall = on_stall,
+	.services = on_services,
 	.dialled = on_dialled,
 	.arrived = on_arrived,
 };

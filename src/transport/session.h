@@ -55,6 +55,9 @@ struct session_guest_ops {
 	/* That need not be told before the guest's next write, if the program
 	 * sends at the same time: one system call less for each event. */
 	bool unread_late;
+	/* A part of the list of what is registered, if the link asks for it
+	 * (struct link_config). */
+	void (*services)(void *ctx, const struct msg_services *m);
 };
 
 /** sessions_new() - starts no link: sessions_link_ops() are for link_new() with
