@@ -102,7 +102,7 @@ _hvctl() {
 		3) COMPREPLY=($(compgen -W "pause save reset migrate host-sleep resume" -- "$cur")) ;;
 		esac ;;
 	attach)
-		((cword == 2)) && COMPREPLY=($(compgen -W "vhost-user vmbus" -- "$cur")) ;;
+		((cword == 2)) && COMPREPLY=($(compgen -W "hybrid vhost-user vmbus" -- "$cur")) ;;
 	nc | wait | explain | forward)
 		local whole=$cur i=$cword
 		# the words around a colon, put together again

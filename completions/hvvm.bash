@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# bash completion for hvvm(1) and hvsocket-vmbus(8). Options are those that the
+# bash completion for hvvm(1), hvsocket-vmbus(8) and hvsocket-hybrid(8). Options are those that the
 # program's own help names, so that this cannot lag behind; a test compares the
 # names of messages with the program's.
 # shellcheck shell=bash disable=SC2207
@@ -111,5 +111,30 @@ _hvsocket_vmbus() {
 		"$(_hvvm_options "${COMP_WORDS[0]}")" -- "$cur"))
 }
 
+_hvsocket_hybrid() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+
+	COMPREPLY=()
+	case $prev in
+	--partition)
+		COMPREPLY=($(compgen -W "$(_hvvm_partitions)" -- "$cur"))
+		return
+		;;
+	--uds-path)
+		COMPREPLY=($(compgen -f -- "$cur"))
+		compopt -o filenames 2>/dev/null
+		return
+		;;
+	--sandbox)
+		COMPREPLY=($(compgen -W "seccomp none" -- "$cur"))
+		return
+		;;
+	--vm-id) return ;;
+	esac
+	COMPREPLY=($(compgen -W \
+		"$(_hvvm_options "${COMP_WORDS[0]}")" -- "$cur"))
+}
+
 complete -F _hvvm hvvm
 complete -F _hvsocket_vmbus hvsocket-vmbus
+complete -F _hvsocket_hybrid hvsocket-hybrid

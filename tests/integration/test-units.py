@@ -179,34 +179,51 @@ def test_datagrams_have_a_unit():
             "%t/hvsocket" if user else "/run/hvsocket")
 
 
-def test_systemd_analyze():
+def verify(user, program, instance, *names):
     """As they would be installed, with a program that is there."""
     assert shutil.which("systemd-analyze"), "systemd-analyze is not installed"
+    work = tempfile.mkdtemp(prefix="hvs-test-")
+    try:
+        for name in names:
+            with open(unit_file(name, user)) as f:
+                lines = f.read().split("\n")
+            lines = [("ExecStart=" + program if
+                      line.startswith("ExecStart=") else line)
+                     for line in lines
+                     if not line.startswith("Documentation=")]
+            with open(os.path.join(work, name), "w") as f:
+                f.write("\n".join(lines))
+        r = subprocess.run(
+            ["systemd-analyze", "--user" if user else "--system", "verify",
+             *(name.replace("@", "@" + instance) for name in names)],
+            cwd=work, text=True, stdout=subprocess.PIPE,
+            env=dict(os.environ, SYSTEMD_UNIT_PATH=work + ":",
+                     XDG_RUNTIME_DIR=work), stderr=subprocess.STDOUT)
+        ours = [line for line in r.stdout.split("\n")
+                if "hvsocket" in line]
+        assert r.returncode == 0 and not ours, r.stdout
+    finally:
+        shutil.rmtree(work)
+
+
+def test_systemd_analyze():
     for user in (False, True):
-        work = tempfile.mkdtemp(prefix="hvs-test-")
-        try:
-            for name in ("hvsocketd.socket", "hvsocketd.service",
-                         "hvsocket-dgram.service"):
-                with open(unit_file(name, user)) as f:
-                    lines = f.read().split("\n")
-                lines = [("ExecStart=" + HVSOCKETD if
-                          line.startswith("ExecStart=") else line)
-                         for line in lines
-                         if not line.startswith("Documentation=")]
-                with open(os.path.join(work, name), "w") as f:
-                    f.write("\n".join(lines))
-            r = subprocess.run(
-                ["systemd-analyze", "--user" if user else "--system",
-                 "verify", "hvsocketd.service", "hvsocketd.socket",
-                 "hvsocket-dgram.service"],
-                cwd=work, text=True, stdout=subprocess.PIPE,
-                env=dict(os.environ, SYSTEMD_UNIT_PATH=work + ":",
-                         XDG_RUNTIME_DIR=work), stderr=subprocess.STDOUT)
-            ours = [line for line in r.stdout.split("\n")
-                    if "hvsocket" in line]
-            assert r.returncode == 0 and not ours, r.stdout
-        finally:
-            shutil.rmtree(work)
+        verify(user, HVSOCKETD, "", "hvsocketd.service", "hvsocketd.socket",
+               "hvsocket-dgram.service")
+        verify(user, "/bin/true", "web1", "hvsocket-hybrid@.service",
+               "hvsocketd.socket", "hvsocketd.service",
+               "hvsocket-dgram.service")
+
+
+def test_a_directory_for_each_vm():
+    for user in (False, True):
+        d = unit(unit_file("hvsocket-hybrid@.service", user))["Service"]
+        assert d["RuntimeDirectory"] == "hvsocket-hybrid/%i"
+        assert d["RuntimeDirectoryMode"] == "0700"
+        # the VMM goes on when we are started again
+        assert d["RuntimeDirectoryPreserve"] == "yes"
+        assert d["ExecStart"].endswith(
+            " --uds-path %t/" + d["RuntimeDirectory"] + "/vm.sock")
 
 
 def main():

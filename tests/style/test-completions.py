@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""What bash offers after hvvm and hvsocket-vmbus.
+"""What bash offers after hvvm, hvsocket-vmbus and hvsocket-hybrid.
 
-    test-completions.py TOP HVVM HVSOCKET-VMBUS
+    test-completions.py TOP HVVM HVSOCKET-VMBUS HVSOCKET-HYBRID
 """
 import os
 import re
 import subprocess
 import sys
 
-TOP, HVVM, VMBUS = map(os.path.abspath, sys.argv[1:4])
+TOP, HVVM, VMBUS, HYBRID = map(os.path.abspath, sys.argv[1:5])
 FILE = os.path.join(TOP, "completions", "hvvm.bash")
 
 
@@ -41,6 +41,12 @@ def test_options_of_hvsocket_vmbus():
     assert "--uds-path" in found, found
 
 
+def test_options_of_hvsocket_hybrid():
+    found = offered("_hvsocket_hybrid", HYBRID, "--")
+    assert found == help_options(HYBRID), found
+    assert "--uds-path" in found and "--front" in found, found
+
+
 def test_first_word():
     found = offered("_hvvm", HVVM, "")
     assert found == {"run", "--help", "--version"}, found
@@ -69,8 +75,12 @@ def test_values():
     for word in "--kernel", "-k", "--add":
         found = offered("_hvvm", HVVM, "run", word, FILE[:-4])
         assert found == {FILE}, found
-    found = offered("_hvsocket_vmbus", VMBUS, "--sandbox", "")
-    assert found == {"seccomp", "none"}, found
+    for function, word in (("_hvsocket_vmbus", VMBUS),
+                           ("_hvsocket_hybrid", HYBRID)):
+        found = offered(function, word, "--sandbox", "")
+        assert found == {"seccomp", "none"}, found
+    found = offered("_hvsocket_hybrid", HYBRID, "--uds-path", FILE[:-4])
+    assert found == {FILE}, found
 
 
 def main():
