@@ -478,16 +478,19 @@ HVS_PUBLIC int hvs_address_format(const SOCKADDR_HV *addr, char *text,
 #define HVS_DIAL_RAW		1u	/* type RAW instead of STREAM */
 #define HVS_DIAL_NONBLOCK	2u	/* O_NONBLOCK afterwards */
 #define HVS_DIAL_WAIT		4u	/* wait for a listener */
+#define HVS_NATIVE		8u	/* the guest's own socket, if any */
 
 /**
  * hvs_dial() - a connected socket from an address as text
  * @address:	as for hvs_address_parse(): "web1:echo"
  * @timeout_ms:	1..300000; 0: the default
- * @flags:	HVS_DIAL_*
+ * @flags:	HVS_DIAL_*, HVS_NATIVE
  *
- * Blocks as hvs_connect() does. The descriptor is close-on-exec and the
- * caller's. Return: a descriptor or -1; errors of hvs_address_parse(),
- * hvs_socket(), hvs_connect(); EINVAL (@flags). hvs_reason(-1) tells more.
+ * Blocks as hvs_connect() does. With HVS_NATIVE the descriptor may be that of
+ * the guest's connection itself, with no process of ours in between: it has no
+ * Hyper-V address then. The descriptor is close-on-exec and the caller's.
+ * Return: a descriptor or -1; errors of hvs_address_parse(), hvs_socket(),
+ * hvs_connect(); EINVAL (@flags). hvs_reason(-1) tells more.
  */
 HVS_PUBLIC int hvs_dial(const char *address, uint32_t timeout_ms,
 			unsigned int flags);

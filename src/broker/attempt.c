@@ -36,6 +36,9 @@ void attempt_end(struct attempt *a, bool heap)
 	if (a->fd >= 0)
 		sock_close(b, a->fd);
 	a->fd = -1;
+	if (a->handed_over)
+		sock_close(b, a->native);
+	a->handed_over = false;
 	if (!heap)
 		return;
 	ev_timer_stop(&a->timer);
@@ -124,9 +127,10 @@ void attempt_succeed(struct attempt *a, bool heap,
 		client_send(a->client, &m, &a->fd, 1);
 	} else if (a->request == MSG_CONNECT) {
 		msg_begin_reply(&m, MSG_CONNECT, a->serial, 0, 0, 0);
-		msg_put_u32(&m, CONNECT_STATE_CONNECTED);
+		msg_put_u32(&m, a->handed_over ? CONNECT_STATE_NATIVE :
+						 CONNECT_STATE_CONNECTED);
 		msg_put_u64(&m, a->token);
-		client_send(a->client, &m, NULL, 0);
+		client_send(a->client, &m, &a->native, a->handed_over);
 	} else {
 		msg_begin_reply(&m, MSG_CALL, a->serial, 0, 0, 0);
 		msg_put_bytes(&m, "{}", 2);

@@ -37,6 +37,8 @@ struct attempt {
 	uint64_t token;
 	bool named; /* the socket has its name */
 	bool parked;
+	bool handed_over; /* native: */
+	int native; /* the guest's connection, from its transport */
 
 	enum attempt_state state;
 	uint32_t tries;

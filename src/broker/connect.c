@@ -227,6 +227,8 @@ static int connect_check(const struct msg_connect *m, const char **ret_why)
 		*ret_why = "CONNECT: unknown flags";
 	else if ((m->flags & CONNECT_NONBLOCK) && (m->flags & CONNECT_WAIT))
 		*ret_why = "CONNECT: a non-blocking connect cannot wait for a listener";
+	else if ((m->flags & CONNECT_NONBLOCK) && (m->flags & CONNECT_NATIVE))
+		*ret_why = "CONNECT: a non-blocking connect cannot be native";
 	else if (m->timeout_ms > HVSOCKET_CONNECT_TIMEOUT_MAX)
 		*ret_why = "CONNECT: the time limit is above 300000 ms";
 	else if (!guid_is_zero(&m->local.VmId))

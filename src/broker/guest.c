@@ -267,7 +267,9 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		attempt_refuse(a, true, (uint32_t)v.error, v.reason, v.text);
 		return;
 	}
-	if (a->fd >= 0) {
+	if (a->handed_over) {
+		; /* the program gets it with its reply */
+	} else if (a->fd >= 0) {
 		err = meet(a, false, &v, &why_reason, &why);
 		if (err) {
 			not_met(a, err, why_reason, why);

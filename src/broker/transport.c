@@ -165,7 +165,8 @@ int transport_open(struct transport *t, struct attempt *a)
 	msg_begin(&m, MSG_OPEN, a->open_serial);
 	msg_put_u64(&m, a->token);
 	msg_put_u16(&m, a->type);
-	msg_put_u16(&m, a->parked ? OPEN_PARKED : 0);
+	msg_put_u16(&m, (a->parked ? OPEN_PARKED : 0) |
+			(a->flags & CONNECT_NATIVE ? OPEN_NATIVE : 0));
 	msg_put_u32(&m, ms ? (uint32_t)ms : 1);
 	msg_put_guid(&m, &a->dest.ServiceId);
 	msg_put_guid(&m, &a->source);
@@ -214,6 +215,19 @@ void transport_ask_counters(struct broker *b, const struct transport *t)
 
 /* ---- From the transport --------------------------------------------------*/
 
+/* What a native OPEN brought, if it is what it should be. */
+static void take_native(struct attempt *a, struct frame *f)
+{
+	struct sock_info info;
+	const char *why;
+
+	if (f->nfds != 1 || sock_inspect(f->fds[0], &info, &why) ||
+	    info.type != a->type || !sock_connected(f->fds[0]))
+		return;
+	a->native = frame_take_fd(f, 0);
+	a->handed_over = true;
+}
+
 static void on_open_reply(struct transport *t, struct frame *f)
 {
 	struct msg_reply r;
@@ -236,6 +250,18 @@ static void on_open_reply(struct transport *t, struct frame *f)
 	/* the errno is ours to choose: a transport only says why */
 	if (r.error && (!r.reason || r.reason >= REASON_COUNT))
 		r.reason = HVS_REASON_NO_LISTENER;
+	if (f->nfds && !(a->flags & CONNECT_NATIVE)) {
+		client_drop(t->client);
+		return;
+	}
+	if (!r.error && f->nfds) {
+		take_native(a, f);
+		if (!a->handed_over) {
+			attempt_opened(a, EIO, HVS_REASON_BROKER_FAILED,
+				       "the transport handed over something else than the guest's connection");
+			return;
+		}
+	}
 	attempt_opened(a, r.error ? (uint32_t)reason_errno(r.reason) : 0,
 		       r.error ? r.reason : 0, text);
 }
@@ -404,7 +430,7 @@ void transport_frame(struct client *c, struct frame *f)
 {
 	struct transport *t = c->transport;
 
-	if (f->nfds) {
+	if (f->nfds && !(f->h.reply && f->h.type == MSG_OPEN)) {
 		client_drop(c);
 		return;
 	}

@@ -43,6 +43,8 @@ void call_begin(struct call *c, enum msg_type type, uint8_t *raw, size_t size)
 	c->timeout_ms = CALL_TIMEOUT_MS;
 	c->interruptible = false;
 	c->binds = false;
+	c->takes_fd = false;
+	c->got_fd = -1;
 	c->done = NULL;
 	c->reply_len = 0;
 	c->dir[0] = '\0';
@@ -164,6 +166,28 @@ static enum outcome refused_hello(struct call *c, struct conn *conn)
 	return FAILED;
 }
 
+/* As recv(); what comes along is kept where it is expected. */
+static ssize_t take(struct call *c, const struct conn *conn, int flags)
+{
+	struct fdmsg m;
+	int r;
+
+	if (!c->takes_fd)
+		return recv(conn->fd, c->reply, sizeof(c->reply), flags);
+	r = fdmsg_recv(conn->fd, c->reply, sizeof(c->reply), flags, &m);
+	if (r < 0) {
+		errno = -r;
+		return -1;
+	}
+	for (int i = 0; i < m.nfds; i++) {
+		if (c->got_fd < 0)
+			c->got_fd = m.fds[i];
+		else
+			close(m.fds[i]);
+	}
+	return (ssize_t)m.len;
+}
+
 /*
  * A broker that is awake answers within a few microseconds, and being put to
  * sleep and woken takes many times that (57 against 3 where it was measured):
@@ -176,7 +200,7 @@ static ssize_t look(struct call *c, struct conn *conn)
 	if (!yielder_try(&conn->yielder))
 		return -1;
 	do {
-		n = recv(conn->fd, c->reply, sizeof(c->reply), MSG_DONTWAIT);
+		n = take(c, conn, MSG_DONTWAIT);
 		if (n >= 0 || errno != EAGAIN)
 			break;
 		/* On one processor this lets the broker answer at once. */
@@ -208,7 +232,7 @@ static enum outcome receive(struct call *c, struct conn *conn,
 	}
 	/* an end or an error is seen again */
 	for (;;) {
-		n = recv(conn->fd, c->reply, sizeof(c->reply), 0);
+		n = take(c, conn, 0);
 		error = errno;
 		if (n > 0) {
 			c->reply_len = (size_t)n;
@@ -227,7 +251,7 @@ static enum outcome receive(struct call *c, struct conn *conn,
 	}
 	if (error == EINTR) {
 		/* it may have come together with the signal */
-		n = recv(conn->fd, c->reply, sizeof(c->reply), MSG_DONTWAIT);
+		n = take(c, conn, MSG_DONTWAIT);
 		if (n > 0) {
 			c->reply_len = (size_t)n;
 			return REPLY;

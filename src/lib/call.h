@@ -27,6 +27,7 @@ struct call {
 	int timeout_ms;
 	bool interruptible; /* a signal ends it (EINTR) */
 	bool binds; /* on success the connection owns a listener */
+	bool takes_fd; /* a descriptor may come with the reply */
 	/*
 	 * The broker is gone, the reply with it: has the kernel's object
 	 * already become what was asked for? NULL: no, ask again.
@@ -36,6 +37,7 @@ struct call {
 	/* the outcome */
 	uint8_t reply[CALL_REPLY_SIZE];
 	size_t reply_len;
+	int got_fd; /* the caller's; -1: none */
 	char dir[128]; /* runtime directory of the broker that answered */
 };
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "base/cleanup.h"
 #include "lib/address.h"
 #include "lib/call.h"
 #include "lib/dgram.h"
@@ -68,11 +69,13 @@ static uint32_t flags_of(const struct options *opt, bool nonblock)
 		f |= CONNECT_SUSPEND;
 	if (opt->high_vtl)
 		f |= CONNECT_HIGH_VTL;
+	if (opt->native)
+		f |= CONNECT_NATIVE;
 	return f;
 }
 
 int connect_run(int fd, const SOCKADDR_HV *dest, const struct options *opt,
-		bool nonblock)
+		bool nonblock, int *ret_native)
 {
 	struct msg_connect_reply reply;
 	SOCKADDR_HV local = address_none();
@@ -93,21 +96,30 @@ int connect_run(int fd, const SOCKADDR_HV *dest, const struct options *opt,
 	o.call.timeout_ms = (int)timeout + CALL_GRACE_MS;
 	o.call.interruptible = true;
 	o.call.done = is_connected;
+	o.call.takes_fd = opt->native;
 	o.nonblock = nonblock;
 	o.parked = false;
 	o.token = 0;
 
 	r = call_run(&o.call);
-	if (r < 0)
+	if (r < 0) {
+		cleanup_close(&o.call.got_fd);
 		return -1;
+	}
 	if (r > 0) {
 		if (msg_connect_reply_decode(o.call.reply, o.call.reply_len,
 					     &reply) < 0 ||
-		    reply.state > CONNECT_STATE_PARKED)
+		    reply.state > CONNECT_STATE_NATIVE ||
+		    (reply.state == CONNECT_STATE_NATIVE) !=
+			    (o.call.got_fd >= 0)) {
+			cleanup_close(&o.call.got_fd);
 			return call_bad_reply(&o.call);
+		}
 		o.parked = reply.state == CONNECT_STATE_PARKED;
 		o.token = reply.token;
 	}
+	if (ret_native)
+		*ret_native = o.call.got_fd;
 	if (o.parked)
 		return parked_start(fd, o.token);
 	return 0;
@@ -165,7 +177,7 @@ int hvs_connect(int fd, const SOCKADDR_HV *addr, socklen_t len)
 	}
 	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return hvs__fail_errno();
-	r = connect_run(fd, &dest, &s.opt, flags & O_NONBLOCK);
+	r = connect_run(fd, &dest, &s.opt, flags & O_NONBLOCK, NULL);
 	if (!(flags & O_NONBLOCK)) {
 		saved = errno;
 		(void)fcntl(fd, F_SETFL, flags);

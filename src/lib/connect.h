@@ -15,10 +15,12 @@
  * @dest:	checked by address_check()
  * @opt:	the options
  * @nonblock:	do not wait for a guest
+ * @ret_native:	if @opt has native: a socket to be used instead of @fd, the
+ *		caller's, or -1; else NULL
  *
  * Return: 0; or -1 with errno and reason set.
  */
 int connect_run(int fd, const SOCKADDR_HV *dest, const struct options *opt,
-		bool nonblock);
+		bool nonblock, int *ret_native);
 
 #endif /* LIB_CONNECT_H */

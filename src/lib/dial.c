@@ -21,11 +21,14 @@ static int type_of(unsigned int flags)
 int hvs_dial(const char *address, uint32_t timeout_ms, unsigned int flags)
 {
 	struct options opt = { .timeout_ms = timeout_ms,
-			       .wait = flags & HVS_DIAL_WAIT };
+			       .wait = flags & HVS_DIAL_WAIT,
+			       .native = flags & HVS_NATIVE };
 	cleanup_close_ int fd = -1;
+	cleanup_close_ int native = -1;
 	SOCKADDR_HV a;
 
-	if (flags & ~(HVS_DIAL_RAW | HVS_DIAL_NONBLOCK | HVS_DIAL_WAIT))
+	if (flags & ~(HVS_DIAL_RAW | HVS_DIAL_NONBLOCK | HVS_DIAL_WAIT |
+		      HVS_NATIVE))
 		return bad_flags(flags);
 	if (timeout_ms > HVSOCKET_CONNECT_TIMEOUT_MAX)
 		return hvs__fail(-1, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
@@ -35,8 +38,15 @@ int hvs_dial(const char *address, uint32_t timeout_ms, unsigned int flags)
 		return -1;
 	fd = hvs_socket(AF_HYPERV, type_of(flags) | SOCK_NONBLOCK,
 			HV_PROTOCOL_RAW);
-	if (fd < 0 || connect_run(fd, &a, &opt, false) < 0)
+	if (fd < 0 || connect_run(fd, &a, &opt, false, &native) < 0)
 		return -1;
+	if (native >= 0) {
+		close(fd);
+		fd = fd_take(&native);
+		/* its maker may have left it either way */
+		if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+			return hvs__fail_errno();
+	}
 	if (!(flags & HVS_DIAL_NONBLOCK) && fcntl(fd, F_SETFL, 0) < 0)
 		return hvs__fail_errno();
 	return fd_take(&fd);

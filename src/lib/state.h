@@ -28,7 +28,7 @@ enum parked {
 
 struct options {
 	uint32_t timeout_ms; /* 0: the default */
-	bool passthru, suspend, high_vtl, wait;
+	bool passthru, suspend, high_vtl, wait, native;
 };
 
 struct sock_state {

@@ -93,10 +93,12 @@ struct msg_connect {
 #define CONNECT_PASSTHRU 4u
 #define CONNECT_SUSPEND 8u
 #define CONNECT_HIGH_VTL 16u
-#define CONNECT_FLAGS 31u
+#define CONNECT_NATIVE 32u
+#define CONNECT_FLAGS 63u
 
 #define CONNECT_STATE_CONNECTED 0u
 #define CONNECT_STATE_PARKED 1u
+#define CONNECT_STATE_NATIVE 2u /* with a descriptor */
 
 struct msg_connect_reply {
 	uint32_t state;
@@ -163,6 +165,7 @@ struct msg_open {
 };
 
 #define OPEN_PARKED 1u
+#define OPEN_NATIVE 2u
 
 struct msg_token_u64 { /* PARKED: value = filler */
 	uint64_t token, value;

@@ -190,6 +190,17 @@ void link_reply(struct link *l, uint32_t serial, uint32_t reason,
 	link_send(l);
 }
 
+int link_reply_native(struct link *l, uint32_t serial, int fd)
+{
+	if (l->state != LINK_UP || l->queued)
+		return -EAGAIN;
+	msg_begin_reply(&l->out, MSG_OPEN, serial, 0, 0, 0);
+	return fdmsg_send(l->fd, l->out.data, l->out.len, &fd, 1,
+			  MSG_DONTWAIT) < 0
+		       ? -EAGAIN
+		       : 0;
+}
+
 void link_notice_state(struct link *l, bool running)
 {
 	msg_begin(&l->out, MSG_STATE, ++l->serial);

@@ -82,6 +82,9 @@ int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms,
 /** link_reply() - to OPEN; @text: the sentence of a refusal */
 void link_reply(struct link *l, uint32_t serial, uint32_t reason,
 		const char *text);
+/** link_reply_native() - yes, with the guest's connection itself, borrowed.
+ * Return: 0; -EAGAIN: the broker does not read just now, nothing was said */
+int link_reply_native(struct link *l, uint32_t serial, int fd);
 void link_notice_state(struct link *l, bool running);
 void link_notice_closed(struct link *l, uint64_t token, uint64_t to_guest,
 			uint64_t from_guest);

@@ -96,6 +96,7 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 	s->owes_reply = true;
 	s->from_host = true;
 	s->parked = m->flags & OPEN_PARKED;
+	s->native = m->flags & OPEN_NATIVE && !s->parked;
 	s->uid = m->uid;
 	s->service = m->service;
 	s->source = m->source;

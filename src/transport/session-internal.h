@@ -32,6 +32,7 @@ struct session {
 	GUID service, source;
 	uint64_t dial_deadline_ns;
 
+	bool native; /* the guest's connection itself is wanted */
 	bool parked, has_filler;
 	uint64_t filler;
 	int waiting; /* the parked socket; -1 */

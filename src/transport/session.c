@@ -299,6 +299,16 @@ void session_answered(struct session *s, bool accepted)
 		reply(s, HVS_REASON_NONE, "");
 }
 
+bool session_hand_over(struct session *s, int fd)
+{
+	if (!s->native || !s->owes_reply ||
+	    link_reply_native(s->ss->link, s->serial, fd) < 0)
+		return false;
+	s->owes_reply = false;
+	session_finish(s);
+	return true;
+}
+
 ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
 {
 	if (closer_busy()) {

@@ -80,6 +80,10 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 		 const GUID *source, struct session **ret);
 /** session_answered() - to open(); if not, the session is over */
 void session_answered(struct session *s, bool accepted);
+/** session_hand_over() - the same with the guest's connection itself, a socket,
+ * borrowed, where the program asked for that. Return: true: it is the program's
+ * now, and the session is over; false: session_answered() as ever */
+bool session_hand_over(struct session *s, int fd);
 ssize_t session_pull(struct session *s, const struct iovec *iov,
 		     unsigned int n);
 /** session_waiting() - bytes that are there to be pulled */

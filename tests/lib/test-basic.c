@@ -423,7 +423,7 @@ START_TEST(dial_and_serve)
 	ck_assert_int_eq(fcntl(c, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_eq(broker.shared->resolves, 1);
 
-	assert_fails(hvs_dial("loopback:7", 0, 8), EINVAL);
+	assert_fails(hvs_dial("loopback:7", 0, 16), EINVAL);
 	assert_fails(hvs_dial("loopback:7", 300001, 0), EINVAL);
 	assert_fails(hvs_dial("loopback:8", 0, 0), ECONNREFUSED);
 	assert_fails(hvs_dial("nobody:8", 0, 0), EHOSTUNREACH);
@@ -431,6 +431,7 @@ START_TEST(dial_and_serve)
 	assert_fails(hvs_dial(NULL, 0, 0), EINVAL);
 	assert_fails(hvs_serve("wildcard:7", 1, HVS_DIAL_RAW), EADDRINUSE);
 	assert_fails(hvs_serve("wildcard:9", 1, HVS_DIAL_WAIT), EINVAL);
+	assert_fails(hvs_serve("wildcard:9", 1, HVS_NATIVE), EINVAL);
 	/* a failed one leaves no descriptor */
 	s = dup(0);
 	close(s);

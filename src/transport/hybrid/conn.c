@@ -190,6 +190,11 @@ static void on_answer(struct conn *c)
 
 	if (r == -EAGAIN)
 		return;
+	if (r == 0 && session_hand_over(s, c->vmm.fd)) {
+		c->s = NULL;
+		conn_close(c);
+		return;
+	}
 	if (r == 0) {
 		c->state = C_ARRIVING;
 		session_answered(s, true);
