@@ -240,10 +240,10 @@ START_TEST(test_memory_cut_short)
 	struct flow *f = flow_guest(v, 0);
 	int status;
 
-	(void)f;
 	must(ftruncate(v->memory, 4096) == 0);
-	/* anything that makes it look at the rings: a program writes */
-	must(write(f->fd, "x", 1) == 1);
+	/* anything that makes it look at the rings: a program writes, if the
+	 * guest's last message has not ended it already */
+	(void)!write(f->fd, "x", 1);
 	status = vmm_reap(v);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
 		      "the program ended with status %x", status);
