@@ -3,8 +3,10 @@
 #include "broker/transport.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -154,6 +156,21 @@ void transport_forget(struct transport *t, uint64_t token)
 
 /* ---- To the transport ----------------------------------------------------*/
 
+/*
+ * Whoever holds a guest's connection itself talks to the VMM, with descriptors
+ * too, whose closing may take the VMM's thread as long as it likes. So only the
+ * VM's user and root, on the host; and one at a time, as a descriptor that
+ * nobody fetches is one of ours in flight.
+ */
+static bool may_be_native(const struct transport *t, const struct attempt *a)
+{
+	int unread = 0;
+
+	return guid_is_zero(&a->partition) && a->client &&
+	       (!a->uid || a->uid == t->client->uid) &&
+	       ioctl(a->client->fd, SIOCOUTQ, &unread) == 0 && !unread;
+}
+
 int transport_open(struct transport *t, struct attempt *a)
 {
 	uint64_t now = ev_now_ns();
@@ -161,6 +178,8 @@ int transport_open(struct transport *t, struct attempt *a)
 					     1;
 	MSG_BUF(m, 64);
 
+	if (!may_be_native(t, a))
+		a->flags &= ~CONNECT_NATIVE;
 	a->open_serial = ++t->serial;
 	msg_begin(&m, MSG_OPEN, a->open_serial);
 	msg_put_u64(&m, a->token);
@@ -252,6 +271,11 @@ static void on_open_reply(struct transport *t, struct frame *f)
 		r.reason = HVS_REASON_NO_LISTENER;
 	if (f->nfds && !(a->flags & CONNECT_NATIVE)) {
 		client_drop(t->client);
+		return;
+	}
+	if (!r.error && f->lost) {
+		attempt_opened(a, EMFILE, HVS_REASON_BROKER_FAILED,
+			       "the broker has no descriptor left");
 		return;
 	}
 	if (!r.error && f->nfds) {
