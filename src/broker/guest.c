@@ -247,6 +247,8 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 			     &a->via->partition, reason);
 		if (error)
 			transport_forget(a->via, a->token);
+		else
+			transport_opened(a->via, a->token);
 		attempt_end(a, true);
 		return;
 	}

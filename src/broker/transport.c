@@ -144,6 +144,14 @@ static struct relayed *relayed_find(struct transport *t, uint64_t token)
 	return r;
 }
 
+void transport_opened(struct transport *t, uint64_t token)
+{
+	struct relayed *r = relayed_find(t, token);
+
+	if (r)
+		r->opening = false;
+}
+
 void transport_forget(struct transport *t, uint64_t token)
 {
 	struct relayed *r = relayed_find(t, token);

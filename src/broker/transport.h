@@ -86,6 +86,9 @@ size_t transport_count_of(const struct broker *b, const GUID *service);
  * set up? */
 bool transport_token_known(const struct broker *b, uint64_t token);
 
+/** transport_opened() - the guest has said yes to a parked connect */
+void transport_opened(struct transport *t, uint64_t token);
+
 void transport_forget(struct transport *t, uint64_t token);
 
 /** transport_ask_counters() - the answer updates what is known of bytes */

@@ -18,6 +18,7 @@ from transport import Transport
 
 SERVICE = port(5000)
 GUEST = port(6000)
+PENDING = 1  # of RESULT
 ENDS_ALL = "reset", "migrate", "host-sleep"
 
 
@@ -131,6 +132,36 @@ def test_pause_and_save(place):
             same(peer[0].recv(16), b"goes on", "over it")
             g.dial(g.t.vmid).close()
             same(g.simulate("resume")[0], "running", "twice")
+
+
+def connect_at_once(g, flags=0):
+    """Without waiting for the guest's answer: the socket and its token."""
+    s = socket.socket(socket.AF_UNIX)
+    s.setblocking(False)
+    _, token = g.c.end_connect(g.c.start_connect(
+        s, g.t.vmid, GUEST, timeout=20000, flags=NONBLOCK | flags))
+    s.settimeout(20)
+    return s, token
+
+
+def result(c, token):
+    """State (1: pending), errno and reason of such a connect."""
+    return struct.unpack_from("<III", c.ask(
+        RESULT, struct.pack("<Q", token)).check().payload)
+
+
+def test_connected_without_waiting(place):
+    """It is a connection like others as soon as the guest has answered."""
+    for flags, kept in (0, 1), (SUSPEND, 2):
+        with Guests(place) as g:
+            s, token = connect_at_once(g, flags)
+            check(until(lambda: result(g.c, token)[0] != PENDING), "answered")
+            same([x["state"] for x in g.c.call("connections")["connections"]
+                  if x["via"] != "direct"], ["connected"] * 5, "connections")
+            same(g.simulate("pause")[1:], (4 - kept, kept), "pause")
+            if not flags:
+                check(g.over(s), "ended")
+            s.close()
 
 
 def test_reset_ends_a_pause(place):
