@@ -111,6 +111,8 @@ struct client {
 	struct held *held; /* registrations that end with it */
 	struct transport *transport; /* if it attached */
 	bool relay; /* it is hvsocket-dgram */
+	struct client_out *out, **out_end; /* frames that wait for room */
+	unsigned int out_n;
 	struct client *prev, *next; /* all of them */
 	struct client *half_prev, *half_next; /* those without HELLO */
 };
@@ -263,6 +265,18 @@ void client_refuse_verdict(struct client *c, uint16_t type, uint32_t serial,
 			   const struct verdict *v);
 /** client_reply_empty() - success without payload */
 void client_reply_empty(struct client *c, uint16_t type, uint32_t serial);
+
+/* ---- client-out.c --------------------------------------------------------*/
+
+/** client_out() - one frame: now, or, to whom frames may wait for, as soon as
+ * there is room; @fds are the caller's. Return: 0, or -errno: it is not to be
+ * sent to any more (-EAGAIN: it does not read) */
+int client_out(struct client *c, const struct msg_buf *m, const int *fds,
+	       int nfds);
+/** client_out_more() - there is room */
+void client_out_more(struct client *c);
+/** client_out_drop() - forget those that wait */
+void client_out_drop(struct client *c);
 
 /* A frame to be written, with its memory, as local variables. */
 #define MSG_BUF(name, bytes)                 \

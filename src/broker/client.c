@@ -80,12 +80,14 @@ void client_drop_soon(struct client *c)
 void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		 int nfds)
 {
+	int r;
+
 	if (c->dead || c->broken)
 		return;
-	if (!m->overflow &&
-	    fdmsg_send(c->fd, m->data, m->len, fds, nfds, MSG_DONTWAIT) == 0)
+	r = m->overflow ? -EMSGSIZE : client_out(c, m, fds, nfds);
+	if (r == 0)
 		return;
-	if (errno == EAGAIN)
+	if (r == -EAGAIN)
 		log_limited(&c->b->client_log, LOG_WARN_,
 			    "pid %d (uid %u) does not read its replies: dropped",
 			    c->pid, c->uid);
@@ -262,8 +264,8 @@ void client_on_io(struct ev_io *io, uint32_t events)
 {
 	struct client *c = container_of(io, struct client, io);
 
-	if (c->relay && (events & EPOLLOUT))
-		dgram_send_more(c->b->dgrams);
+	if (events & EPOLLOUT)
+		client_out_more(c);
 	if (strangers_too_many(c->account)) {
 		ev_io_stop(io); /* until clients_resume() */
 		return;
@@ -295,7 +297,7 @@ void clients_resume(struct broker *b, const struct account *user)
 	DL_FOREACH(b->clients, c) {
 		if (c->account == user && !c->io.ev &&
 		    ev_io_start(b->ev, &c->io, c->fd,
-				c->relay ? EPOLLIN | EPOLLOUT : EPOLLIN,
+				c->out ? EPOLLIN | EPOLLOUT : EPOLLIN,
 				client_on_io) < 0)
 			client_drop_soon(c);
 	}
@@ -372,6 +374,7 @@ void client_new(struct door *d, int fd)
 	c->b = b;
 	c->door = d;
 	c->fd = fd;
+	c->out_end = &c->out;
 	if (read_peer(c) < 0 || !(c->account = account_of_user(b, c->uid))) {
 		close(fd);
 		client_free(c);
@@ -418,6 +421,7 @@ void client_drop(struct client *c)
 	c->account->files -= c->files;
 	bind_owner_gone(c);
 	held_end(c);
+	client_out_drop(c);
 	c->pair = account_unref(b, c->pair);
 	c->account = account_unref(b, c->account);
 	/* There may be frames with descriptors in its queue. */

@@ -41,7 +41,7 @@ static bool hand_over(struct dgrams *d, const struct msg_socket *s, int end)
 
 	msg_begin(&m, MSG_SOCKET, ++d->serial);
 	msg_put_socket(&m, s);
-	dgram_send(d, &m, end);
+	client_send(d->relay, &m, &end, 1);
 	return !d->relay->broken;
 }
 
@@ -281,7 +281,7 @@ static void probe(struct dgrams *d, struct dgram_wait *w, uint64_t token)
 	w->probe = ++d->serial;
 	msg_begin(&m, MSG_PROBE, w->probe);
 	msg_put_u64(&m, token);
-	dgram_send(d, &m, -1);
+	client_send(d->relay, &m, NULL, 0);
 }
 
 void dgram_probed(struct dgrams *d, uint32_t serial)

@@ -20,7 +20,6 @@ int dgrams_new(struct broker *b, const char *program, struct dgrams **ret)
 	d->program = program;
 	d->listen_fd = -1;
 	d->pidfd = -1;
-	d->out_end = &d->out;
 	*ret = d;
 	return 0;
 }
@@ -31,7 +30,6 @@ struct dgrams *dgrams_free(struct dgrams *d)
 		return NULL;
 	dgram_child_forget(d);
 	dgram_forget_all(d);
-	dgram_out_drop(d);
 	if (d->listen_fd >= 0)
 		close(d->listen_fd);
 	free(d);
@@ -46,7 +44,7 @@ void dgram_flush(struct dgrams *d)
 		return;
 	d->flushed = true;
 	msg_begin(&m, MSG_FLUSH, ++d->serial);
-	dgram_send(d, &m, -1);
+	client_send(d->relay, &m, NULL, 0);
 }
 
 void dgram_partition_gone(struct dgrams *d, const GUID *partition)
@@ -61,7 +59,7 @@ void dgram_partition_gone(struct dgrams *d, const GUID *partition)
 		msg_put_u64(&m, s->token);
 		msg_put_u32(&m, HVS_REASON_PARTITION_UNKNOWN);
 		if (d->relay)
-			dgram_send(d, &m, -1);
+			client_send(d->relay, &m, NULL, 0);
 		dgram_forget(d, s);
 	}
 }
@@ -138,7 +136,6 @@ void dgram_relay_gone(struct dgrams *d)
 	d->relay = NULL;
 	d->ready = false;
 	dgram_forget_all(d);
-	dgram_out_drop(d);
 	dgram_waits_lost(d);
 }
 
@@ -195,7 +192,7 @@ static void on_route(struct client *c, const struct frame *f)
 		msg_put_u64(&m, route.to[i].token);
 		msg_put_guid(&m, &route.to[i].peer);
 	}
-	dgram_send(d, &m, -1);
+	client_send(d->relay, &m, NULL, 0);
 }
 
 static void on_gone(struct dgrams *d, const struct frame *f)

@@ -43,7 +43,6 @@ struct dgram_socket {
 };
 
 struct dgram_wait;
-struct dgram_out;
 
 struct dgrams {
 	struct broker *b;
@@ -52,8 +51,6 @@ struct dgrams {
 	bool ready; /* it has told what it holds */
 	bool flushed; /* it keeps nothing that ROUTE said */
 	uint32_t serial;
-	struct dgram_out *out, **out_end; /* frames it has no room for yet */
-	unsigned int out_n;
 	int listen_fd; /* where sockets are connected to, or -1 */
 	struct dgram_socket *sockets; /* hash by token */
 	struct dgram_socket *by_key;
@@ -136,16 +133,6 @@ void dgram_route(struct dgrams *d, const struct caller *c,
 /** dgram_not_carried() - where a stream would be relayed, or be served by a
  * daemon, there are no datagrams: refused */
 void dgram_not_carried(struct verdict *v);
-
-/* dgram-out.c */
-
-/** dgram_send() - one frame to hvsocket-dgram, with a descriptor of the
- * caller's or -1; it waits here while there is no room */
-void dgram_send(struct dgrams *d, const struct msg_buf *m, int fd);
-/** dgram_send_more() - there is room */
-void dgram_send_more(struct dgrams *d);
-/** dgram_out_drop() - nobody is there to be sent it to */
-void dgram_out_drop(struct dgrams *d);
 
 /* dgram-start.c */
 
