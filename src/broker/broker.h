@@ -112,7 +112,7 @@ struct client {
 	struct transport *transport; /* if it attached */
 	bool relay; /* it is hvsocket-dgram */
 	struct client_out *out, **out_end; /* frames that wait for room */
-	unsigned int out_n;
+	unsigned int out_n, out_files; /* of them with a descriptor */
 	struct client *prev, *next; /* all of them */
 	struct client *half_prev, *half_next; /* those without HELLO */
 };
@@ -259,6 +259,8 @@ bool client_may_change(const struct client *c);
  * not before the caller has returned to the loop */
 void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		 int nfds);
+/** client_send_kept() - one frame that a transport need not have room for */
+void client_send_kept(struct client *c, const struct msg_buf *m);
 void client_refuse(struct client *c, uint16_t type, uint32_t serial,
 		   uint32_t error, uint32_t reason, const char *text);
 void client_refuse_verdict(struct client *c, uint16_t type, uint32_t serial,
@@ -268,11 +270,11 @@ void client_reply_empty(struct client *c, uint16_t type, uint32_t serial);
 
 /* ---- client-out.c --------------------------------------------------------*/
 
-/** client_out() - one frame: now, or, to whom frames may wait for, as soon as
+/** client_out() - one frame: now, or, if it is to @wait or others do, when
  * there is room; @fds are the caller's. Return: 0, or -errno: it is not to be
  * sent to any more (-EAGAIN: it does not read) */
 int client_out(struct client *c, const struct msg_buf *m, const int *fds,
-	       int nfds);
+	       int nfds, bool wait);
 /** client_out_more() - there is room */
 void client_out_more(struct client *c);
 /** client_out_drop() - forget those that wait */

@@ -3,8 +3,10 @@
  * client-out.c - frames to clients, and those that wait
  *
  * hvsocket-dgram reads all the time, but programs may bind faster than it gets
- * to run, and a socket must not be lost for that: its frames wait here, in
- * their order. Who only gets replies has to read them.
+ * to run, and a socket must not be lost for that; a transport can have to be
+ * told the end of all its connections at once. Such frames wait here, and those
+ * after them, in their order, up to a limit: for a transport one for each
+ * connection, and a few. Everything else has to be read in time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +15,12 @@
 #include <sys/socket.h>
 
 #include "base/fdmsg.h"
-#include "broker/broker.h"
+#include "broker/transport.h"
 
 #define RELAY_OUT_MAX 16384
+/* beyond one for each of its connections */
+#define TRANSPORT_OUT_SPARE 1024
+#define TRANSPORT_OUT_FILES 64
 
 struct client_out {
 	struct client_out *next;
@@ -29,8 +34,12 @@ static bool no_room(int r)
 	return r == -EAGAIN || r == -ETOOMANYREFS || r == -ENOBUFS;
 }
 
-static bool may_wait(const struct client *c)
+static bool may_wait(const struct client *c, int nfds)
 {
+	if (c->transport)
+		return c->out_n < HASH_COUNT(c->transport->relayed) +
+					  TRANSPORT_OUT_SPARE &&
+		       (!nfds || c->out_files < TRANSPORT_OUT_FILES);
 	return c->relay && c->out_n < RELAY_OUT_MAX;
 }
 
@@ -52,6 +61,7 @@ static int enqueue(struct client *c, const struct msg_buf *m, int fd)
 	*c->out_end = o;
 	c->out_end = &o->next;
 	c->out_n++;
+	c->out_files += o->fd >= 0;
 	/* while it is not read from: clients_resume() will look */
 	return first && c->io.ev ? ev_io_start(c->b->ev, &c->io, c->fd,
 					       EPOLLIN | EPOLLOUT,
@@ -67,6 +77,7 @@ static void pop(struct client *c)
 	if (!c->out)
 		c->out_end = &c->out;
 	c->out_n--;
+	c->out_files -= o->fd >= 0;
 	if (o->fd >= 0)
 		sock_close(c->b, o->fd);
 	free(o);
@@ -79,14 +90,15 @@ void client_out_drop(struct client *c)
 }
 
 int client_out(struct client *c, const struct msg_buf *m, const int *fds,
-	       int nfds)
+	       int nfds, bool wait)
 {
 	int r = -EAGAIN;
 
+	wait = wait || c->out;
 	if (!c->out)
 		r = fdmsg_send(c->fd, m->data, m->len, fds, nfds,
 			       MSG_DONTWAIT);
-	if (no_room(r) && nfds <= 1 && may_wait(c))
+	if (no_room(r) && wait && nfds <= 1 && may_wait(c, nfds))
 		r = enqueue(c, m, nfds ? fds[0] : -1);
 	return r;
 }

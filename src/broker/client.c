@@ -77,14 +77,14 @@ void client_drop_soon(struct client *c)
 	ev_later(c->b->ev, drop_broken, c);
 }
 
-void client_send(struct client *c, const struct msg_buf *m, const int *fds,
-		 int nfds)
+static void send_frame(struct client *c, const struct msg_buf *m,
+		       const int *fds, int nfds, bool wait)
 {
 	int r;
 
 	if (c->dead || c->broken)
 		return;
-	r = m->overflow ? -EMSGSIZE : client_out(c, m, fds, nfds);
+	r = m->overflow ? -EMSGSIZE : client_out(c, m, fds, nfds, wait);
 	if (r == 0)
 		return;
 	if (r == -EAGAIN)
@@ -92,6 +92,17 @@ void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 			    "pid %d (uid %u) does not read its replies: dropped",
 			    c->pid, c->uid);
 	client_drop_soon(c);
+}
+
+void client_send(struct client *c, const struct msg_buf *m, const int *fds,
+		 int nfds)
+{
+	send_frame(c, m, fds, nfds, c->relay);
+}
+
+void client_send_kept(struct client *c, const struct msg_buf *m)
+{
+	send_frame(c, m, NULL, 0, true);
 }
 
 void client_refuse(struct client *c, uint16_t type, uint32_t serial,

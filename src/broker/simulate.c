@@ -77,7 +77,7 @@ static void end_connections(struct simulation *s, struct transport *t)
 	struct attempt *a;
 
 	HASH_ITER(hh, t->relayed, r, next) {
-		if (!concerns(s, t, &r->from, r->direction))
+		if (r->closing || !concerns(s, t, &r->from, r->direction))
 			continue;
 		if (e->ends ||
 		    (e->ends_unless_suspend && !r->suspend && !r->opening)) {

@@ -214,12 +214,20 @@ void transport_parked(struct transport *t, uint64_t token, uint64_t filler)
 
 void transport_close(struct transport *t, uint64_t token, uint32_t reason)
 {
+	struct relayed *r = relayed_find(t, token);
 	MSG_BUF(m, 32);
 
+	if (r && r->closing)
+		return;
+	if (r)
+		r->closing = true;
 	msg_begin(&m, MSG_CLOSE, ++t->serial);
 	msg_put_u64(&m, token);
 	msg_put_u32(&m, reason);
-	client_send(t->client, &m, NULL, 0);
+	if (r)
+		client_send_kept(t->client, &m);
+	else
+		client_send(t->client, &m, NULL, 0);
 }
 
 void transport_stall(struct transport *t, bool stalled)
@@ -228,7 +236,7 @@ void transport_stall(struct transport *t, bool stalled)
 
 	msg_begin(&m, MSG_STALL, ++t->serial);
 	msg_put_u32(&m, stalled);
-	client_send(t->client, &m, NULL, 0);
+	client_send_kept(t->client, &m);
 }
 
 void transport_ask_counters(struct broker *b, const struct transport *t)

@@ -19,6 +19,7 @@ struct relayed {
 	UT_hash_handle hh;
 	uint16_t type, direction; /* 0: the guest dialled, 1: the host */
 	bool opening; /* the guest has not answered yet */
+	bool closing; /* the transport has been told to end it */
 	GUID from; /* direction 1: the connector's partition */
 	GUID dest; /* VmId dialled */
 	bool passthru;
@@ -70,7 +71,8 @@ int transport_open(struct transport *t, struct attempt *a);
 /** transport_parked() - tell the filler of a parked connect */
 void transport_parked(struct transport *t, uint64_t token, uint64_t filler);
 
-/** transport_close() - tell it to end a connection, or to give an OPEN up */
+/** transport_close() - tell it, once, to end a connection, or to give an OPEN
+ * up */
 void transport_close(struct transport *t, uint64_t token, uint32_t reason);
 
 /** transport_stall() - nothing is to move, or all goes on */

@@ -14,7 +14,7 @@ import hvs
 import tap
 from hvb import *
 from tap import check, same
-from transport import Transport
+from transport import Conn, Transport
 
 SERVICE = port(5000)
 GUEST = port(6000)
@@ -195,6 +195,28 @@ def test_the_option_on_an_accepted_socket(place):
                     struct.pack("<QI", g.token + 1, 1)):
             g.c.send(KEEP, bad)
         same(g.simulate("pause")[2], 1, "kept")
+
+
+def test_transport_that_is_slow(place):
+    """Whose queue is shorter than what it is to be told."""
+    n = 1000
+    with Guests(place) as g:
+        with g.t.lock:  # it reads nothing
+            for token in range(1, n + 1):
+                g.t.conns[token] = Conn(token, 1, GUEST, GUEST, 0)
+                g.t.c.send(LIVE, struct.pack("<QHHI", token, 1, 1, 0) +
+                           GUEST.bytes_le + GUEST.bytes_le)
+            check(until(lambda: len(g.c.call("connections")[
+                "connections"]) >= n + 4), "known")
+            same(g.simulate("reset"), ("running", n + 3, 0), "all of them")
+            same(g.simulate("reset"), ("running", 0, 0), "once each")
+            same(g.simulate("pause"), ("paused", 0, 0), "behind them")
+        check(g.t.wait(lambda: g.t.stalls == [1]), "told")
+        same(g.closed(), [GUEST_RESET] * (n + 2), "told of each")
+        check(until(lambda: [x["from"] for x in g.c.call("connections")[
+            "connections"] if x["to"] == "vm1"] == []), "all have ended")
+        g.simulate("resume")
+        g.dial(g.t.vmid).close()
 
 
 def test_open_that_waits(place):
