@@ -22,14 +22,15 @@ static const struct event {
 	const char *name;
 	bool ends; /* all connections */
 	bool ends_unless_suspend; /* those without CONNECTED_SUSPEND */
+	bool refuses; /* connects under way: the partition is off */
 	bool sets; /* the state below; else it stays */
 	enum simulated state;
 	bool of_host; /* the host's: everybody's connections */
 } events[] = {
 	{ .name = "pause", .ends_unless_suspend = true, .sets = true,
 	  .state = SIMULATED_PAUSED },
-	{ .name = "save", .ends_unless_suspend = true, .sets = true,
-	  .state = SIMULATED_SAVED },
+	{ .name = "save", .ends_unless_suspend = true, .refuses = true,
+	  .sets = true, .state = SIMULATED_SAVED },
 	{ .name = "reset", .ends = true, .sets = true },
 	{ .name = "migrate", .ends = true, .sets = true },
 	{ .name = "host-sleep", .ends = true, .of_host = true },
@@ -70,11 +71,30 @@ static bool concerns(const struct simulation *s, const struct transport *t,
 	       (from_host && guid_equal(from, s->vmid));
 }
 
+/* What the guest has not answered yet; parked ones are among the relayed. */
+static void end_attempts(struct simulation *s, struct transport *t)
+{
+	static const char saved[] =
+		"the partition was simulated to be saved before the guest answered";
+	struct attempt *a, *next;
+
+	DL_FOREACH_SAFE2(t->opens, a, next, open_next) {
+		if (!concerns(s, t, &a->partition, true))
+			continue;
+		if (s->event->refuses) {
+			transport_close(t, a->token, HVS_REASON_PARTITION_OFF);
+			attempt_opened(a, EHOSTDOWN, HVS_REASON_PARTITION_OFF,
+				       saved);
+		} else if (s->event->ends && !a->parked) {
+			transport_close(t, a->token, HVS_REASON_GUEST_RESET);
+		}
+	}
+}
+
 static void end_connections(struct simulation *s, struct transport *t)
 {
 	const struct event *e = s->event;
 	struct relayed *r, *next;
-	struct attempt *a;
 
 	HASH_ITER(hh, t->relayed, r, next) {
 		if (r->closing || !concerns(s, t, &r->from, r->direction))
@@ -87,11 +107,6 @@ static void end_connections(struct simulation *s, struct transport *t)
 			s->kept++;
 		}
 	}
-	if (!e->ends)
-		return;
-	DL_FOREACH2(t->opens, a, open_next)
-		if (!a->parked && concerns(s, t, &a->partition, true))
-			transport_close(t, a->token, HVS_REASON_GUEST_RESET);
 }
 
 static void set_state(struct transport *t, enum simulated state)
@@ -165,8 +180,10 @@ json_t *manage_simulate(struct call *c)
 		return NULL;
 	if (p->kind != PARTITION_HOST)
 		s.vmid = &p->vmid;
-	HASH_ITER(hh, c->b->transports, other, next)
+	HASH_ITER(hh, c->b->transports, other, next) {
+		end_attempts(&s, other);
 		end_connections(&s, other);
+	}
 	if (t && s.event->sets)
 		set_state(t, s.event->state);
 	if (t && s.event->sets && s.event->state == SIMULATED_NOTHING)

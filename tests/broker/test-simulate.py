@@ -237,6 +237,37 @@ def test_open_that_waits(place):
         s.close()
 
 
+def test_save_refuses_those_under_way(place):
+    """Connects that the guest has not answered; one that waits goes on."""
+    with Guests(place) as g:
+        g.t.answer = lambda conn: "silence"
+        serials = []
+        for flags in 0, WAIT:
+            s = socket.socket(socket.AF_UNIX)
+            s.setblocking(False)
+            serials.append(g.c.start_connect(s, g.t.vmid, GUEST,
+                                             timeout=20000, flags=flags))
+            s.close()
+        check(g.t.wait(lambda: len(g.t.conns) == 4), "asked")
+        g.t.progress = lambda conn: None  # nor a parked one
+        parked, token = connect_at_once(g)
+        check(g.t.wait(lambda: [x for x in g.t.conns.values()
+                                if x.parked and x.sock]), "parked")
+        with place.b.client() as c:
+            got = c.call("simulate", partition="vm1", event="save")
+            same((got["ended"], got["kept"]), (2, 1), "connections")
+            e = refusal(g.c.end_connect, serials[0])
+            same((e.errno, e.reason), (errno.EHOSTDOWN, OFF), "blocking")
+            same(result(g.c, token)[1:], (errno.EHOSTDOWN, OFF), "parked")
+            check(g.over(parked), "its socket")
+            same([x for x in c.call("connections")["connections"]
+                  if x["state"] == "opening"], [], "forgotten")
+            g.t.answer = lambda conn: None
+            c.call("simulate", partition="vm1", event="resume")
+        g.c.end_connect(serials[1])
+        parked.close()
+
+
 def test_host_sleeps(place):
     with Guests(place) as g:
         same(g.simulate("host-sleep", "host")[1:], (4, 0), "everybody's")
