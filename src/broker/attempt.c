@@ -11,6 +11,7 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 #include "broker/transport.h"
+#include "broker/windows.h"
 
 #define WAKE_NS 62500
 
@@ -60,6 +61,17 @@ void attempt_end(struct attempt *a, bool heap)
 	ev_later(b->ev, attempt_free, a);
 }
 
+/* Decisions bring it along; guests, their transports, and time do not. */
+uint32_t attempt_error(const struct attempt *a, uint32_t error,
+		       uint32_t reason)
+{
+	struct caller caller = { .profile = a->profile };
+
+	if (!windows_in_force(&a->b->world, &caller))
+		return error;
+	return (uint32_t)windows_error((int)error, reason, false, a->up);
+}
+
 static void reply_refused(struct attempt *a, uint32_t error, uint32_t reason,
 			  const char *text)
 {
@@ -83,7 +95,7 @@ void attempt_refuse(struct attempt *a, bool heap, uint32_t error,
 		log_debug("refused: uid %u, service %s: %s", a->uid,
 			  guid_format(&a->dest.ServiceId, g), text);
 	}
-	reply_refused(a, error, reason, text);
+	reply_refused(a, attempt_error(a, error, reason), reason, text);
 	attempt_end(a, heap);
 }
 

@@ -30,6 +30,8 @@ struct attempt {
 	uint8_t type;
 	GUID partition; /* the caller's */
 	uint32_t uid;
+	enum profile profile; /* the caller's, which it may outlive */
+	bool up; /* it is below the guest that it asks */
 	SOCKADDR_HV dest;
 	GUID source; /* ServiceId of the connector's end */
 	uint32_t flags; /* CONNECT_* */
@@ -105,6 +107,9 @@ bool slow_marked(const struct account *pair);
 /* slow.c: let a worker connect */
 void attempt_slow(struct attempt *a, bool heap, const struct sockaddr_un *addr,
 		  socklen_t len);
+/* attempt.c: a refusal's error, as the profile has it */
+uint32_t attempt_error(const struct attempt *a, uint32_t error,
+		       uint32_t reason);
 /* attempt.c: the three ends */
 void attempt_succeed(struct attempt *a, bool heap, const struct verdict *v);
 void attempt_refuse(struct attempt *a, bool heap, uint32_t error,

@@ -265,6 +265,7 @@ void request_connect(struct client *c, struct frame *f)
 		.type = (uint8_t)info.type,
 		.partition = c->door->partition,
 		.uid = c->uid,
+		.profile = c->profile,
 		.dest = m.dest,
 		.source = m.local.ServiceId,
 		.flags = m.flags,

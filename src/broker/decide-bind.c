@@ -163,5 +163,5 @@ void decide_bind(const struct world *w, const struct caller *c,
 
 	bind_by_rules(w, c, addr, type, windows, v);
 	if (windows)
-		windows_error(v, true, false);
+		v->error = windows_error(v->error, v->reason, true, false);
 }

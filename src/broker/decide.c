@@ -461,7 +461,8 @@ void decide_connect(const struct world *w, const struct caller *c,
 	if (!windows || !v->reason)
 		return;
 	me = registry_partition(w->registry, &c->partition);
-	windows_error(v, false, me && v->target && is_below(w, me, v->target));
+	v->error = windows_error(v->error, v->reason, false,
+				 me && v->target && is_below(w, me, v->target));
 }
 
 /* decide_covers() looks at one listener only. */

@@ -17,6 +17,7 @@
 #include "base/guid.h"
 #include "broker/attempt.h"
 #include "broker/broker.h"
+#include "broker/rules.h"
 #include "broker/transport.h"
 
 void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
@@ -42,7 +43,7 @@ void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
 		HASH_ADD(hh, b->outcomes, token, sizeof(o->token), o);
 	}
 	o->state = state;
-	o->error = error;
+	o->error = attempt_error(a, error, reason);
 	o->reason = reason;
 	strncpy(o->text, text, sizeof(o->text) - 1);
 }
@@ -186,6 +187,14 @@ static void park(struct attempt *a, const struct verdict *v)
 	client_send(a->client, &m, NULL, 0);
 }
 
+static bool below(const struct broker *b, const GUID *vmid,
+		  const struct partition *up)
+{
+	const struct partition *p = registry_partition(b->registry, vmid);
+
+	return p && is_below(&b->world, p, up);
+}
+
 void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v)
 {
 	struct transport *t = transport_find(a->b, &v->target->vmid);
@@ -214,6 +223,7 @@ void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v)
 	if (!w)
 		return;
 	w->via = t;
+	w->up = below(w->b, &w->partition, v->target);
 	DL_APPEND2(t->opens, w, open_prev, open_next);
 	left = w->deadline_ns > now ? w->deadline_ns - now : 0;
 	w->parked = w->flags & CONNECT_NONBLOCK;

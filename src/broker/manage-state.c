@@ -451,6 +451,7 @@ json_t *manage_wait(struct call *c)
 		.type = strcmp(type, "raw") == 0 ? SOCK_SEQPACKET : SOCK_STREAM,
 		.partition = c->client->door->partition,
 		.uid = c->client->uid,
+		.profile = c->client->profile,
 		.flags = CONNECT_WAIT,
 		.deadline_ns = attempt_deadline((uint32_t)timeout_ms),
 		.token = broker_token(c->b),

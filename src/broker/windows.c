@@ -205,11 +205,12 @@ static const struct {
 	{ HVS_REASON_PARTITION_OFF, CONNECT, ANY, ENETUNREACH },
 };
 
-void windows_error(struct verdict *v, bool bind, bool up)
+int windows_error(int error, uint32_t reason, bool bind, bool up)
 {
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		if (v->reason && errors[i].reason == v->reason &&
+		if (errors[i].reason == reason &&
 		    errors[i].verbs & (bind ? BIND : CONNECT) &&
 		    (errors[i].who == ANY || (errors[i].who == BELOW) == up))
-			v->error = errors[i].error;
+			return errors[i].error;
+	return error;
 }

@@ -40,8 +40,9 @@ void windows_rules(struct effective *e);
 bool windows_allows(const struct windows_case *k, struct verdict *v);
 
 /** windows_error() - the error of a refusal as Windows gives it
- * @up:	the caller is below whom it asked for */
-void windows_error(struct verdict *v, bool bind, bool up);
+ * @error:	as it is otherwise
+ * @up:		the caller is below whom it asked for */
+int windows_error(int error, uint32_t reason, bool bind, bool up);
 
 /* A connect that waits for a listener, refused before it is decided. */
 extern const char windows_no_wait[];

@@ -16,6 +16,7 @@ from hvb import *
 from member import Member
 from rows import *
 from tap import check, same
+from transport import Transport
 
 IDS.update((n, uuid.UUID("%08x-2222-4222-8222-222222222222" % i))
            for i, n in enumerate(("own", "nested", "nestedbox"), 1))
@@ -272,6 +273,43 @@ def test_options_and_types_that_windows_lacks(three):
         e = refusal(c.connect, s, LOOPBACK, REGISTERED, flags=WAIT)
         check(e and e.errno == errno.EINVAL and "not on Windows" in e.text,
               "flag WAIT")
+
+
+def test_what_only_the_guest_knows(three):
+    """Its refusals, and its transport's end, are the profile's errors too."""
+    for place, profile, number in (
+            (three.default, b"", errno.EHOSTDOWN),
+            (three.default, b"windows", errno.ENETUNREACH),
+            (three.broker, b"", errno.ENETUNREACH)):
+        b = place.b
+        expected = (number, OFF)
+        t = Transport(b, "off", answer=lambda conn: OFF)
+        with b.client(hello=False) as c, b.client() as other:
+            c.ask(HELLO, struct.pack("<II", 1, 1) + profile).check()
+            e = refusal(c.dial, t.vmid, REGISTERED)
+            same((e.errno, e.reason), expected, "at once")
+            # the transport, held up, answers when the program has gone
+            with socket.socket(socket.AF_UNIX) as s:
+                s.setblocking(False)
+                with t.lock:
+                    _, token = c.end_connect(c.start_connect(
+                        s, t.vmid, REGISTERED, flags=NONBLOCK))
+                    c.close()
+                    other.call("status")
+                result = lambda: struct.unpack_from("<III", other.ask(
+                    RESULT, struct.pack("<Q", token)).check().payload)
+                check(until(lambda: result()[0] == 3), "it failed")
+                same(result()[1:], expected, "without its program")
+        with b.client(hello=False) as c, socket.socket(socket.AF_UNIX) as s:
+            c.ask(HELLO, struct.pack("<II", 1, 1) + profile).check()
+            t.answer = lambda conn: "silence"
+            s.setblocking(False)
+            serial = c.start_connect(s, t.vmid, REGISTERED)
+            check(t.wait(lambda: [x for x in t.conns.values() if x.serial]),
+                  "asked")
+            t.end()
+            e = refusal(c.end_connect, serial)
+            same((e.errno, e.reason), expected, "its transport's end")
 
 
 def test_a_profile_that_is_unknown(three):
