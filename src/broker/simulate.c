@@ -9,6 +9,7 @@
  * what Windows does.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -123,7 +124,8 @@ static void set_state(struct transport *t, enum simulated state)
 static bool check(struct call *c, const struct partition *p,
 		  const struct event *e, const struct transport *t)
 {
-	int direct;
+	char direct[32] = "number unknown";
+	int n;
 
 	if (p->kind == PARTITION_HOST ? !client_may_change(c->client) :
 					!may_attach(c->client, p)) {
@@ -140,10 +142,12 @@ static bool check(struct call *c, const struct partition *p,
 		return false;
 	}
 	if (!t) {
-		direct = connections_direct(c->b, &p->vmid);
+		n = connections_direct(c->b, &p->vmid);
+		if (n >= 0)
+			snprintf(direct, sizeof(direct), "%d now", n);
 		refuse(c->v, HVS_REASON_BAD_REQUEST,
-		       "partition \"%s\" has no transport: its connections (%d now) go from program to program, and nothing that could end them or hold them back is in between",
-		       p->name, direct < 0 ? 0 : direct);
+		       "partition \"%s\" has no transport: its connections (%s) go from program to program, and nothing that could end them or hold them back is in between",
+		       p->name, direct);
 		c->v->error = EOPNOTSUPP;
 		return false;
 	}

@@ -47,8 +47,12 @@ int cmd_simulate(struct ctl *c, const struct args *a)
 		       show(json_text(reply, "partition")),
 		       show(json_text(reply, "state")),
 		       json_number(reply, "ended"), json_number(reply, "kept"));
+	if (!json_is_integer(json_object_get(reply, "direct")))
+		return complain("simulate %s: whether connections go from "
+				"program to program, where they are not reached, "
+				"is not known here", show(name));
 	direct = json_number(reply, "direct");
-	if (!direct || !strcmp(name, "host"))
+	if (!direct)
 		return 0;
 	return complain("simulate %s: %" PRIu64 " of its connections go from "
 			"program to program and were not reached", show(name),

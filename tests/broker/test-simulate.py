@@ -9,6 +9,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 
 import hvs
 import tap
@@ -349,14 +350,48 @@ def test_who_may(place):
             os.close(w)
 
 
-def test_hvctl(place):
-    env = dict(os.environ, HVSOCKET_RUNTIME_DIR=place.b.run)
+def run_hvctl(run, *words):
+    env = dict(os.environ, HVSOCKET_RUNTIME_DIR=run)
     env.pop("LD_PRELOAD", None)
+    r = subprocess.run([os.environ["HVCTL"], "simulate", *words], env=env,
+                       capture_output=True, text=True)
+    return r.returncode, r.stdout, r.stderr
 
+
+def answer_hvctl(listener, reply):
+    """As a broker would, to one call."""
+    s, _ = listener.accept()
+    with s:
+        while True:
+            data = s.recv(65536)
+            if not data:
+                return
+            kind, _, serial = struct.unpack_from("<HHI", data)
+            body = reply if kind == CALL else \
+                struct.pack("<II", 1, 65536) + bytes(32) + b"host"
+            s.send(struct.pack("<HHIII", kind | REPLY, 0, serial, 0, 0) + body)
+
+
+def test_hvctl_where_the_kernel_does_not_tell(place):
+    with tempfile.TemporaryDirectory() as run, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(run + "/control")
+        listener.listen()
+        listener.settimeout(20)
+        t = threading.Thread(target=answer_hvctl, args=(listener, json.dumps(
+            {"partition": "vm1", "event": "reset", "state": "running",
+             "ended": 1, "kept": 0, "direct": None}).encode()))
+        t.start()
+        code, out, err = run_hvctl(run, "vm1", "reset")
+        t.join()
+        same((code, out),
+             (1, "vm1 is running: connections ended: 1, kept: 0\n"), err)
+        check("not known" in err, err)
+
+
+def test_hvctl(place):
     def hvctl(*words):
-        r = subprocess.run([os.environ["HVCTL"], "simulate", *words], env=env,
-                           capture_output=True, text=True)
-        return r.returncode, r.stdout, r.stderr
+        return run_hvctl(place.b.run, *words)
 
     with Guests(place) as g:
         same(hvctl("vm1", "pause"),
@@ -369,6 +404,10 @@ def test_hvctl(place):
             code, out, err = hvctl("vm1", "reset")
             same((code, out),
                  (1, "vm1 is running: connections ended: 1, kept: 0\n"), "")
+            check("1 of its connections go from program to program" in err,
+                  err)
+            code, out, err = hvctl("host", "host-sleep")
+            same(code, 1, "host-sleep")
             check("1 of its connections go from program to program" in err,
                   err)
             near.close()
