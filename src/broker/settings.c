@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "registry/write-file.h"
 
+/* Return: 1: there is one; 0: there is none; or -errno */
 static int read_one(const char *path, struct broker_file *ret)
 {
 	cleanup_free_ char *text = NULL;
@@ -27,28 +28,30 @@ static int read_one(const char *path, struct broker_file *ret)
 		log_err("%s: %s", path, r == -EINVAL ? why : strerror(-r));
 		return r;
 	}
+	if (!len) /* empty, or a mask: no text */
+		return 1;
 	r = broker_file_parse(text, len, ret, &e);
 	if (r == -EINVAL)
 		log_err("%s:%u: %s", path, e.line, e.reason);
 	else if (r < 0)
 		log_err("%s: %s", path, strerror(-r));
-	return r;
+	return r < 0 ? r : 1;
 }
 
 int settings_read(const struct registry_dir *dirs, size_t n,
 		  struct broker_file *ret)
 {
-	for (size_t i = 0; i < n; i++) {
+	while (n--) {
 		cleanup_free_ char *path = NULL;
 		int r;
 
-		if (asprintf(&path, "%s/broker.conf", dirs[i].path) < 0) {
+		if (asprintf(&path, "%s/broker.conf", dirs[n].path) < 0) {
 			path = NULL;
 			return -ENOMEM;
 		}
 		r = read_one(path, ret);
-		if (r < 0)
-			return r;
+		if (r)
+			return r < 0 ? r : 0;
 	}
 	return 0;
 }

@@ -5,7 +5,8 @@
 
 #include "registry/broker-file.h"
 
-/** settings_read() - of all directories, lowest first: a higher one overrides.
+/** settings_read() - the file of the highest directory (@dirs: lowest first)
+ * that has one, even an empty one or a mask; @ret stays if nothing is said.
  * Prints what is wrong. Return: 0, or -errno: a broker that is to be strict
  * must not start without being so */
 int settings_read(const struct registry_dir *dirs, size_t n,

@@ -111,6 +111,37 @@ def test_broker_conf(b):
     b.start()
 
 
+@in_a_broker()
+def test_broker_conf_in_two_directories(b):
+    """The higher one's file counts, whole: also an empty one, or a mask."""
+    higher = b.dir + "/higher"
+    path = higher + "/broker.conf"
+    os.mkdir(higher)
+    b.options += ["--config-dir", higher]
+
+    def profile():
+        b.stop()
+        b.start()
+        with b.client() as c:
+            return c.call("status")["profile"]
+
+    b.put("broker.conf", "[Broker]\nProfile=windows\n")
+    same(profile(), "windows", "the lower one's alone")
+    for text in ("", "# nothing\n", "[Broker]\n",
+                 "[Broker]\nProfile=default\n"):
+        with open(path, "w") as f:
+            f.write(text)
+        same(profile(), "default", repr(text))
+    os.unlink(path)
+    os.symlink("/dev/null", path)
+    same(profile(), "default", "a mask")
+    os.unlink(path)
+    b.put("broker.conf", "not to be read\n")
+    with open(path, "w") as f:
+        f.write("[Broker]\nProfile=windows\n")
+    same(profile(), "windows", "the higher one's alone")
+
+
 class Place:
     def __init__(self, work):
         pass
