@@ -264,10 +264,11 @@ def test_options_and_types_that_windows_lacks(three):
     same(three.default.members["host"][0].ask("option"), {}, "by default")
     got = host.ask("option")
     same(got["errno"], errno.ENOPROTOOPT, "WAIT_LISTENER")
-    got = host.ask("bind", vmid=str(LOOPBACK), service=str(REGISTERED),
-                   kind=RAW)
-    same((got["errno"], got["reason"]), (errno.ESOCKTNOSUPPORT, REASONS[TYPE]),
-         "socket() itself")
+    for kind in socket.SOCK_DGRAM, RAW, socket.SOCK_RAW:
+        got = host.ask("bind", vmid=str(LOOPBACK), service=str(REGISTERED),
+                       kind=int(kind))
+        same((got["errno"], got["reason"]),
+             (errno.ESOCKTNOSUPPORT, REASONS[TYPE]), "socket(%d)" % kind)
     with three.broker.b.client() as c:
         s = socket.socket(socket.AF_UNIX)
         e = refusal(c.connect, s, LOOPBACK, REGISTERED, flags=WAIT)
