@@ -57,10 +57,12 @@ static enum attached world_attached(const void *arg, const GUID *partition)
 	const struct transport *t = transport_find(b, partition);
 	const struct door *d;
 
+	if (t && !t->running)
+		return ATTACHED_TRANSPORT_OFF;
 	if (t)
-		return t->running && t->simulated != SIMULATED_SAVED ?
-			       ATTACHED_TRANSPORT :
-			       ATTACHED_TRANSPORT_OFF;
+		return t->simulated == SIMULATED_SAVED ?
+			       ATTACHED_TRANSPORT_SAVED :
+			       ATTACHED_TRANSPORT;
 	d = door_find(b, partition);
 	return d && (d->clients || d->listeners) ? ATTACHED_LOCAL :
 						   ATTACHED_NOBODY;

@@ -305,6 +305,14 @@ static void no_listener(struct search *s, enum attached a)
 		       s->target->name);
 		return;
 	}
+	if (a == ATTACHED_TRANSPORT_SAVED) {
+		rule_is(v, "the partition is off");
+		fix_is(v, "hvctl simulate %s resume", s->target->name);
+		refuse(v, HVS_REASON_PARTITION_OFF,
+		       "partition \"%s\" is simulated to be saved: hvctl simulate %s resume",
+		       s->target->name, s->target->name);
+		return;
+	}
 	if (a == ATTACHED_NOBODY) {
 		rule_is(v, "the partition is off");
 		fix_is(v, "start it");

@@ -40,6 +40,7 @@ enum attached {
 	ATTACHED_LOCAL, /* processes are, or were, in it */
 	ATTACHED_TRANSPORT, /* a guest that runs */
 	ATTACHED_TRANSPORT_OFF, /* a guest that is not up */
+	ATTACHED_TRANSPORT_SAVED, /* one that is made to look saved */
 };
 
 /* What decisions are made over. */

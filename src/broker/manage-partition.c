@@ -21,6 +21,7 @@ static const char *state_of(const struct broker *b, const struct partition *p)
 		return "running";
 	case ATTACHED_NOBODY:
 	case ATTACHED_TRANSPORT_OFF:
+	case ATTACHED_TRANSPORT_SAVED:
 		break;
 	}
 	return p->kind == PARTITION_HOST ? "running" : "off";

@@ -248,6 +248,9 @@ START_TEST(off_and_gone)
 	how = ATTACHED_TRANSPORT_OFF;
 	ck_assert_uint_eq(connects(NULL, USER, id(VM1), 100),
 			  HVS_REASON_PARTITION_OFF);
+	how = ATTACHED_TRANSPORT_SAVED;
+	ck_assert_uint_eq(connects(NULL, USER, id(VM1), 100),
+			  HVS_REASON_PARTITION_OFF);
 	how = ATTACHED_TRANSPORT;
 	ck_assert_uint_eq(connects(NULL, USER, id(VM1), 100), 0);
 	ck_assert(v.relayed);

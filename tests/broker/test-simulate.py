@@ -124,6 +124,9 @@ def test_pause_and_save(place):
             if event == "save":
                 e = refusal(g.dial, g.t.vmid)
                 same((e.errno, e.reason), (errno.EHOSTDOWN, OFF), "off")
+                check("simulated to be saved" in e.text, e.text)
+                why = g.c.call("explain", to="%s:6000" % g.t.vmid)
+                same(why["fix"], "hvctl simulate vm1 resume", "explain")
             same(g.simulate(event)[0], state, "twice")
             same(g.simulate("resume")[0], "running", "resume")
             check(g.t.wait(lambda: g.t.stalls == [1, 0]), "told to go on")
