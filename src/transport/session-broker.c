@@ -154,9 +154,9 @@ static void on_close(void *ctx, uint64_t token, uint32_t reason)
 				       "the broker gave it up");
 		return;
 	}
-	/* at once and in both directions; a reset leaves what was not read
-	 * unread, which is how the program learns of it */
-	if (s->relay.fd >= 0 && !reset)
+	/* at once and in both directions; but closed with something unread, a
+	 * reset is seen by the program as such, which shutdown would hide */
+	if (s->relay.fd >= 0 && !(reset && relay_unread(s->relay.fd)))
 		(void)shutdown(s->relay.fd, SHUT_RDWR);
 	session_abort_guest(s);
 	session_notice_closed(s);
