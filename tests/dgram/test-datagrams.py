@@ -17,7 +17,7 @@ import hvs
 import member
 import tap
 from hvb import BROADCAST, CHILDREN, LOOPBACK, PARENT, SILOHOST, WILDCARD, \
-    ZERO, port, until
+    ZERO, address, port, until
 from tap import check, same
 
 PEEK, DONTWAIT, TRUNC = socket.MSG_PEEK, socket.MSG_DONTWAIT, socket.MSG_TRUNC
@@ -316,15 +316,15 @@ def test_policy_between_two_messages(_):
         c = w.box.socket()
         w.box.send(c, b"1", PARENT, port(7000))
         back = w.host.recv(server)[1]
-        # the library has just asked, and will not ask again: what decides is
-        # what stands between
+        # past the library, which would ask again after a while: what decides
+        # is what stands between
         for n, lines in enumerate((["Policy=disabled"],
                                    ["Connect=user:4242"],
                                    ["AllowWildcardBinds=no"],
                                    ["Bind=user:4242"]), 1):
             w.b.service("news", 7000, *lines)
             dg.status(w.b)  # the broker has read it by now
-            w.box.send(c, b"no", PARENT, port(7000))
+            c.send(b"\1\1\0\0" + address(PARENT, port(7000)) + b"no")
             check(until(lambda: sum(dg.status(w.b)["dropped"].values()) == n),
                   "dropped: %r" % lines)
             fails(errno.EAGAIN, w.host.recv, server, flags=DONTWAIT)
