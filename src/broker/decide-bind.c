@@ -123,9 +123,11 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 	}
 	/* As on Windows: with an exact VmId a rule is told at once, with a
 	 * wildcard the bind works and the listener is not matched. Rules are
-	 * for the parent's processes; a child listens as it likes. */
+	 * for the parent's processes; a child listens as it likes. Who binds a
+	 * datagram socket also sends with its address. */
 	allowed = !is_registered(&e) || may_bind(w, &e, c);
-	if (!allowed && exact) {
+	if (!allowed && (exact || (type == SOCK_DGRAM &&
+				   me->kind == PARTITION_HOST))) {
 		rule_is(v, "Bind= in %s",
 			e.bind_from ? e.bind_from : "the built-in default");
 		fix_is(v, "add user:%u to Bind= of service %s", c->uid, text);

@@ -4,7 +4,8 @@
  *
  * Decided as a connect of type DGRAM. What a connect allows in both directions
  * a datagram may, too: a socket may answer whoever could, and lately did, send
- * to it.
+ * to it. With the address of a registered service only those send who may bind
+ * it, as of its listeners only theirs are found.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -98,6 +99,29 @@ static void find_answered(const struct dgrams *d, struct dgram_socket *s,
 	}
 }
 
+/* May it send with its address there? Rules are for the parent's processes:
+ * those above know a child by its VmId. */
+static bool may_send_as(const struct dgrams *d, const struct dgram_socket *s,
+			const struct partition *target, struct verdict *v)
+{
+	const struct world *w = &d->b->world;
+	const struct partition *me =
+		registry_partition(w->registry, &s->key.partition);
+	struct caller owner = dgram_caller(s);
+	struct effective e;
+	char text[128];
+
+	if (!me || (target != me && !is_below(w, target, me)))
+		return true;
+	e = effective_rules(w, target, &s->key.service);
+	if (!is_registered(&e) || may_bind(w, &e, &owner))
+		return true;
+	refuse(v, HVS_REASON_BIND_DENIED,
+	       "uid %u may not bind service %s, whose address the socket has",
+	       s->uid, service_text(w, &s->key.service, text, sizeof(text)));
+	return false;
+}
+
 void dgram_not_carried(struct verdict *v)
 {
 	if (!v->reason && v->relayed)
@@ -125,6 +149,8 @@ static void to_one(struct dgrams *d, const struct caller *c,
 		   struct dgram_route *ret, struct verdict *v)
 {
 	decide_connect(&d->b->world, c, dest, SOCK_DGRAM, false, v);
+	if (s && v->target && !may_send_as(d, s, v->target, v))
+		return;
 	if (!v->reason && v->listener) {
 		add(ret, v->listener->token, &v->peer);
 		return;
@@ -159,7 +185,7 @@ static int to_child(const struct partition *p, void *arg)
 		return 0;
 	verdict_init(&v);
 	decide_connect(w, x->c, &dest, SOCK_DGRAM, false, &v);
-	if (!passes(&v))
+	if (!passes(&v) || (x->s && !may_send_as(x->d, x->s, p, &v)))
 		return 0;
 	if (v.listener)
 		add(x->ret, v.listener->token, &v.peer);

@@ -345,6 +345,34 @@ def test_policy_between_two_messages(_):
                 port(7000))
 
 
+def test_the_address_of_a_service(_):
+    """Only who may bind a service sends with its address."""
+    with world() as w:
+        h, raw = w.host, b"\1\1\0\0"
+        inside = w.box.socket(PARENT, port(7000))
+        before = [h.socket(v, port(7000)) for v in (LOOPBACK, WILDCARD)]
+        h.send(before[1], b"1", w.box.vmid, port(7000))
+        same(w.box.recv(inside), (b"1", (PARENT, port(7000))), "it may")
+        w.b.service("news", 7000, "Bind=user:4242")
+        dg.status(w.b)
+        for v in (LOOPBACK, WILDCARD, CHILDREN, w.box.vmid):
+            refused("bind denied", errno.EACCES, h.socket, v, port(7000))
+        # nor who did so when it might
+        refused("bind denied", errno.EACCES, h.send, before[0], b"x",
+                w.box.vmid, port(7000))
+        for n, s in enumerate(before, 1):
+            s.send(raw + address(w.box.vmid, port(7000)) + b"no")
+            dg.dropped(w.b, "bind denied", n)
+        s.send(raw + address(BROADCAST, port(7000)) + b"no")
+        dg.dropped(w.b, "no listener", 1)
+        fails(errno.EAGAIN, w.box.recv, inside, flags=DONTWAIT)
+        # a child listens as it likes, and is itself for its parent
+        w.b.service("up", 7001)
+        server = h.socket(CHILDREN, port(7001))
+        w.box.send(inside, b"2", PARENT, port(7001))
+        same(h.recv(server), (b"2", (w.box.vmid, port(7000))), "a child's")
+
+
 def test_nobody_is_let_in_by_number(_):
     """A socket that only sends is reached by answers alone."""
     with world() as w:
