@@ -388,6 +388,20 @@ def test_nobody_is_let_in_by_number(_):
                 LOOPBACK, number)
 
 
+def test_an_answer_after_a_refusal(_):
+    """That nobody was there is no reason when somebody has come."""
+    with world() as w:
+        server = w.host.socket(CHILDREN, port(7000))
+        a = w.box.socket(ZERO, ZERO)
+        number = LIB.own(a)[1]
+        server.send(b"\1\1\0\0" + address(w.box.vmid, number) + b"x")
+        check(until(lambda: dg.status(w.b)["dropped"]), "refused")
+        w.box.send(a, b"1", PARENT, port(7000))
+        same(w.host.recv(server), (b"1", (w.box.vmid, number)), "")
+        w.host.send(server, b"answer", w.box.vmid, number)
+        same(w.box.recv(a)[0], b"answer", "let through now")
+
+
 def test_fork_and_inheritance(_):
     with world() as w:
         server = w.host.socket(LOOPBACK, port(7000))

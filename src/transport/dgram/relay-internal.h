@@ -28,7 +28,6 @@ struct route {
 	SOCKADDR_HV dest;
 	UT_hash_handle hh;
 	uint64_t generation;
-	uint32_t reason; /* 0: */
 	size_t n;
 	struct msg_receiver to[];
 };

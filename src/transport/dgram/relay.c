@@ -144,8 +144,6 @@ static void send_by(struct sock *s, const struct route *way, struct load *l)
 	bool broadcast = guid_equal(&way->dest.VmId, &guid_broadcast);
 	struct relay *r = s->r;
 
-	if (way->reason)
-		dropped(r, way->reason, 1);
 	for (size_t i = 0; i < way->n; i++) {
 		struct sock *to;
 
@@ -267,8 +265,8 @@ static void on_probe(void *ctx, uint64_t token)
 		broker_end_gone(&r->broker, token);
 }
 
-static struct route *keep(struct sock *s, uint32_t reason,
-			  const struct msg_receiver *to, size_t n)
+static struct route *keep(struct sock *s, const struct msg_receiver *to,
+			  size_t n)
 {
 	struct route *way;
 
@@ -285,7 +283,6 @@ static struct route *keep(struct sock *s, uint32_t reason,
 		return NULL;
 	way->dest = s->pending_dest;
 	way->generation = s->r->generation;
-	way->reason = reason;
 	way->n = n;
 	if (n)
 		memcpy(way->to, to, n * sizeof(*to));
@@ -303,8 +300,12 @@ static void on_route(void *ctx, uint32_t serial, uint32_t reason,
 	DL_SEARCH_SCALAR(r->pending, s, pending_serial, serial);
 	if (!s)
 		return; /* it has gone meanwhile */
-	way = keep(s, reason, to, n);
-	if (way)
+	/* a refusal is not kept: whoever is sent to by the other end may answer
+	 * it, and nobody tells us */
+	way = reason ? NULL : keep(s, to, n);
+	if (reason)
+		dropped(r, reason, 1);
+	else if (way)
 		send_by(s, way, s->pending);
 	else
 		dropped(r, DROP_NO_MEMORY, 1);
