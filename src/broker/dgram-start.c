@@ -3,7 +3,8 @@
  * dgram-start.c - starting hvsocket-dgram, when the first socket asks for it
  *
  * It goes on when this broker ends, and comes to the next one. So that there
- * are never two, it holds a lock that the broker takes for it.
+ * are never two, it holds a lock that the broker takes for it. As long as that
+ * is held and none has come, and somebody waits, it is tried again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,7 @@
 
 #define LOCK_FILE "datagrams.lock"
 #define LOCK_FD 3
+#define LOCK_MS 100
 #define PROGRAM "hvsocket-dgram"
 
 /* As of a build tree, or as installed. */
@@ -146,6 +148,11 @@ static int spawn(struct dgrams *d, const char *path, int lock)
 	return -r;
 }
 
+static void on_again(struct ev_timer *t)
+{
+	dgram_waits_lost(container_of(t, struct dgrams, again));
+}
+
 int dgram_start(struct dgrams *d, const char **ret_why)
 {
 	static char why[PATH_MAX + 300];
@@ -164,8 +171,15 @@ int dgram_start(struct dgrams *d, const char **ret_why)
 		snprintf(why, sizeof(why), LOCK_FILE ": %s", strerror(-r));
 		return r;
 	}
-	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
-		return 0; /* an earlier broker's: it will be here soon */
+	/* an earlier broker's: it will be here soon, or is about to end */
+	if (flock(lock, LOCK_EX | LOCK_NB) < 0) {
+		r = d->again.ev ? 0 :
+				  ev_timer_start(d->b->ev, &d->again, LOCK_MS,
+						 on_again);
+		if (r < 0)
+			snprintf(why, sizeof(why), "no memory");
+		return r;
+	}
 	find_program(d, path, sizeof(path));
 	d->served = false;
 	r = spawn(d, path, lock);

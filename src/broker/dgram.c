@@ -28,6 +28,7 @@ struct dgrams *dgrams_free(struct dgrams *d)
 {
 	if (!d)
 		return NULL;
+	ev_timer_stop(&d->again);
 	dgram_child_forget(d);
 	dgram_forget_all(d);
 	if (d->listen_fd >= 0)

@@ -61,6 +61,7 @@ struct dgrams {
 	int pidfd;
 	bool served; /* it has been here */
 	struct ev_io child;
+	struct ev_timer again; /* while its lock is held */
 };
 
 /** dgrams_new() - @program is borrowed. Return: 0 or -ENOMEM */

@@ -4,9 +4,11 @@
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 
@@ -152,6 +154,21 @@ def test_it_cannot_be_started(_):
                            port(7000))
             check(word in text and "datagrams" in text, text)
             b.serves()
+
+
+def test_one_that_ends_as_another_is_wanted(_):
+    """Its lock is held when the bind comes, and nobody ever does."""
+    with dg.broker() as b, b.client() as c:
+        with open(b.run + "/broker/datagrams.lock", "w",
+                  encoding="ascii") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            n = c.send(hvb.BIND, hvb.address(LOOPBACK, port(7000)) +
+                       struct.pack("<I", 1), [s])
+            c.call("status")  # the broker has tried by now
+        c.reply(n).check()
+        check(dg.relay(b), "it was started")
+        s.close()
 
 
 def test_started_by_somebody_else(_):
