@@ -81,6 +81,23 @@ int dgram_bind(int fd, const SOCKADDR_HV *addr)
 	return r < 0 ? -1 : 0;
 }
 
+int dgram_bind_first(int fd, struct dgram_own *own)
+{
+	SOCKADDR_HV none = address_none();
+	int r, err;
+
+	if (own->bound)
+		return 0;
+	r = dgram_bind(fd, &none);
+	err = errno;
+	/* another thread may have been faster */
+	if (dgram_is(fd, own) && (r == 0 || own->bound))
+		return 0;
+	if (r < 0)
+		errno = err;
+	return -1;
+}
+
 /* ---- May it be sent there? -----------------------------------------------*/
 
 struct reached {
@@ -146,11 +163,10 @@ static void set_dest(struct sock_state *s, void *arg)
 
 int dgram_connect(int fd, struct dgram_own *own, const SOCKADDR_HV *dest)
 {
-	SOCKADDR_HV none = address_none(), copy;
+	SOCKADDR_HV copy;
 	int r;
 
-	if (dest && !own->bound &&
-	    (dgram_bind(fd, &none) < 0 || !dgram_is(fd, own)))
+	if (dest && dgram_bind_first(fd, own) < 0)
 		return -1;
 	/* who is not there yet may come: ECONNREFUSED, EHOSTDOWN */
 	if (dest && dgram_reach(fd, own->token, dest) < 0 &&

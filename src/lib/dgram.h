@@ -28,6 +28,10 @@ int dgram_note(int fd);
 /** dgram_bind() - hvs_bind() of one that is not bound. Return: 0 or -1 */
 int dgram_bind(int fd, const SOCKADDR_HV *addr);
 
+/** dgram_bind_first() - zero/zero, unless it is bound, by now. Return: 0 and
+ * @own, or -1 */
+int dgram_bind_first(int fd, struct dgram_own *own);
+
 /** dgram_connect() - hvs_connect(): where send goes without an address; NULL:
  * nowhere. Return: 0 or -1 */
 int dgram_connect(int fd, struct dgram_own *own, const SOCKADDR_HV *dest);

@@ -108,7 +108,6 @@ static int destination(int fd, const struct msghdr *msg, SOCKADDR_HV *ret)
 static ssize_t send_datagram(int fd, struct dgram_own *own,
 			     const struct msghdr *msg, int flags)
 {
-	SOCKADDR_HV none = address_none();
 	cleanup_packet_ struct packet p;
 	struct msghdr out = { .msg_iov = NULL };
 	struct dgram d = { .flags = 0 };
@@ -127,8 +126,7 @@ static ssize_t send_datagram(int fd, struct dgram_own *own,
 		return hvs__fail(fd, EMSGSIZE, HVS_REASON_BAD_REQUEST, NULL,
 				 "%zu bytes: a datagram has at most %d", p.len,
 				 DGRAM_MAX);
-	if (!own->bound &&
-	    (dgram_bind(fd, &none) < 0 || !dgram_is(fd, own)))
+	if (dgram_bind_first(fd, own) < 0)
 		return -1;
 	if (dgram_reach(fd, own->token, &d.addr) < 0)
 		return -1;

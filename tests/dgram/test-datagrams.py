@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
 
 import dg
@@ -400,6 +401,30 @@ def test_an_answer_after_a_refusal(_):
         same(w.host.recv(server), (b"1", (w.box.vmid, number)), "")
         w.host.send(server, b"answer", w.box.vmid, number)
         same(w.box.recv(a)[0], b"answer", "let through now")
+
+
+def test_many_threads_send_first(_):
+    """One of them binds the socket; each datagram gets there."""
+    with world() as w:
+        server = w.host.socket(LOOPBACK, port(7000))
+        a = hvs.Address.of(LOOPBACK, port(7000))
+        for _ in range(20):
+            s = w.host.socket()
+            start = threading.Barrier(8)
+
+            def first(s=s, start=start):
+                start.wait()
+                LIB.c.hvs_sendto(s.fileno(), b"x", ctypes.c_size_t(1), 0,
+                                 ctypes.byref(a), 36)
+
+            some = [threading.Thread(target=first) for _ in range(8)]
+            for t in some:
+                t.start()
+            for t in some:
+                t.join()
+            own = LIB.own(s)[1]
+            same([w.host.recv(server)[1][1] for _ in some], [own] * 8, "each")
+            s.close()
 
 
 def test_fork_and_inheritance(_):
