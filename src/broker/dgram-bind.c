@@ -36,7 +36,7 @@ struct dgram_wait {
 
 static bool hand_over(struct dgrams *d, const struct msg_socket *s, int end)
 {
-	static uint8_t raw[SOCKET_SIZE + 4 * SOCKET_GROUPS_MAX];
+	static uint8_t raw[SOCKET_MAX];
 	struct msg_buf m = msg_buf(raw, sizeof(raw));
 
 	msg_begin(&m, MSG_SOCKET, ++d->serial);
@@ -122,6 +122,20 @@ static bool same_name(const struct dgram_wait *w, const SOCKADDR_HV *addr)
 	       guid_equal(&w->has.peer_service, &addr->ServiceId);
 }
 
+/* A name that this broker did not give may be made up. Without a rule it is
+ * taken only if one like it could have been given. */
+static bool unused_number(const struct broker *b, const struct client *c,
+			  const GUID *service)
+{
+	uint32_t port;
+
+	return guid_is_port(service, &port) && port >= 0x80000000u &&
+	       !registry_service(b->registry, service) &&
+	       !dgram_find_key(b->dgrams, &c->door->partition, service);
+}
+
+/* The token is ours in any case: nothing that was said of another socket is
+ * to hold for it. */
 static void made(struct dgrams *d, const struct dgram_wait *w,
 		 const struct connector_name *name, bool answers_only,
 		 struct verdict *v)
@@ -130,14 +144,16 @@ static void made(struct dgrams *d, const struct dgram_wait *w,
 	cleanup_close_ int end = connect_here(d, w, name);
 	size_t ngroups = c->ngroups;
 	struct msg_socket s = {
-		.token = name->token,
+		.token = w->named ? broker_token(d->b) : name->token,
+		.name = name->token,
 		.partition = c->door->partition,
 		.vmid = name->peer,
 		.service = name->peer_service,
 		.uid = c->uid,
 		.gid = c->gid,
 		.pid = (uint32_t)c->pid,
-		.flags = answers_only ? SOCKET_ANSWERS_ONLY : 0,
+		.flags = (answers_only ? SOCKET_ANSWERS_ONLY : 0) |
+			 (w->named ? SOCKET_NAMED : 0),
 	};
 
 	if (end < 0) {
@@ -193,11 +209,15 @@ static uint64_t bind_now(struct dgrams *d, const struct dgram_wait *w)
 	if (!v.reason && w->named && !same_name(w, &addr))
 		refuse(&v, HVS_REASON_BAD_REQUEST,
 		       "the socket is already bound");
+	if (!v.reason && w->named && answers_only &&
+	    !unused_number(b, c, &addr.ServiceId))
+		refuse(&v, HVS_REASON_BAD_REQUEST,
+		       "the socket bears the name of another one");
 	if (!v.reason && bind_within_quota(c, &v)) {
 		name.peer = addr.VmId;
 		name.peer_service = addr.ServiceId;
 		name.token = w->named ? w->has.token : broker_token(b);
-		if (dgram_find(d, name.token))
+		if (dgram_find_name(d, &caller.partition, c->uid, name.token))
 			refuse(&v, HVS_REASON_BAD_REQUEST,
 			       "the socket bears the name of another one");
 		else

@@ -16,6 +16,27 @@ struct dgram_socket *dgram_find(const struct dgrams *d, uint64_t token)
 	return s;
 }
 
+static struct dgram_name name_of(const GUID *partition, uint32_t uid,
+				 uint64_t token)
+{
+	return (struct dgram_name){
+		.partition = *partition,
+		.token = token,
+		.uid = uid,
+	};
+}
+
+struct dgram_socket *dgram_find_name(const struct dgrams *d,
+				     const GUID *partition, uint32_t uid,
+				     uint64_t token)
+{
+	const struct dgram_name name = name_of(partition, uid, token);
+	struct dgram_socket *s;
+
+	HASH_FIND(hh_name, d->by_name, &name, sizeof(name), s);
+	return s;
+}
+
 struct dgram_socket *dgram_find_key(const struct dgrams *d,
 				    const GUID *partition, const GUID *service)
 {
@@ -98,6 +119,8 @@ int dgram_add(struct dgrams *d, const struct msg_socket *m)
 		return -ENOMEM;
 	}
 	HASH_ADD(hh, d->sockets, token, sizeof(s->token), s);
+	s->name = name_of(&m->partition, m->uid, m->name);
+	HASH_ADD(hh_name, d->by_name, name, sizeof(s->name), s);
 	first = dgram_find_key(d, &s->key.partition, &s->key.service);
 	if (first) {
 		s->same = first->same;
@@ -130,6 +153,7 @@ void dgram_forget(struct dgrams *d, struct dgram_socket *s)
 	struct door *door = door_find(d->b, &s->key.partition);
 
 	HASH_DELETE(hh, d->sockets, s);
+	HASH_DELETE(hh_name, d->by_name, s);
 	unchain(d, s);
 	if (s->listener)
 		bind_forget(d->b, s->listener);

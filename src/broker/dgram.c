@@ -88,10 +88,7 @@ void request_reach(struct client *c, struct frame *f)
 	broker_refresh(b);
 	if (c->dead)
 		return;
-	s = dgram_find(b->dgrams, m.token);
-	if (s && (s->uid != c->uid ||
-		  !guid_equal(&s->key.partition, &caller.partition)))
-		s = NULL;
+	s = dgram_find_name(b->dgrams, &caller.partition, c->uid, m.token);
 	verdict_init(&v);
 	dgram_route(b->dgrams, &caller, s, &m.dest, &route, &v);
 	if (route.n || !v.reason) {

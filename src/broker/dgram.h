@@ -24,6 +24,14 @@ struct dgram_peer {
 	SOCKADDR_HV dest;
 };
 
+/* What a program knows it by. The token is that of the socket's name: its own,
+ * or, if it was named before this broker had it, what stood there. */
+struct dgram_name {
+	GUID partition;
+	uint64_t token;
+	uint32_t uid, zero;
+};
+
 struct dgram_socket {
 	uint64_t token;
 	UT_hash_handle hh;
@@ -32,6 +40,8 @@ struct dgram_socket {
 	} key;
 	UT_hash_handle hh_key; /* only of the first with this address */
 	struct dgram_socket *same;
+	struct dgram_name name;
+	UT_hash_handle hh_name;
 	GUID vmid; /* bound */
 	uint32_t uid, gid, pid;
 	uint32_t *groups;
@@ -54,6 +64,7 @@ struct dgrams {
 	int listen_fd; /* where sockets are connected to, or -1 */
 	struct dgram_socket *sockets; /* hash by token */
 	struct dgram_socket *by_key;
+	struct dgram_socket *by_name;
 	struct dgram_wait *waits; /* BINDs that wait for it */
 	struct msg_drops drops;
 	/* the one that was started */
@@ -103,6 +114,10 @@ void dgram_flush(struct dgrams *d);
 /* dgram-socket.c */
 
 struct dgram_socket *dgram_find(const struct dgrams *d, uint64_t token);
+/** dgram_find_name() - of this partition and user */
+struct dgram_socket *dgram_find_name(const struct dgrams *d,
+				     const GUID *partition, uint32_t uid,
+				     uint64_t token);
 /** dgram_find_key() - the first with this address; next: ->same */
 struct dgram_socket *dgram_find_key(const struct dgrams *d,
 				    const GUID *partition, const GUID *service);

@@ -3,6 +3,7 @@
 #include "proto/dgram.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -74,9 +75,16 @@ int msg_route_decode(const uint8_t *p, size_t len, struct msg_reach *ret)
 
 int msg_socket_decode(const uint8_t *p, size_t len, struct msg_socket *ret)
 {
-	size_t groups = len - SOCKET_SIZE;
+	size_t size = SOCKET_SIZE, groups;
+	bool named;
 
-	if (len < SOCKET_SIZE || groups % 4 || groups / 4 > SOCKET_GROUPS_MAX)
+	if (len < size)
+		return -EINVAL;
+	named = le32_get(p + 76) & SOCKET_NAMED;
+	if (named)
+		size += 8;
+	groups = len - size;
+	if (len < size || groups % 4 || groups / 4 > SOCKET_GROUPS_MAX)
 		return -EINVAL;
 	*ret = (struct msg_socket){
 		.token = le64_get(p + 8),
@@ -87,7 +95,8 @@ int msg_socket_decode(const uint8_t *p, size_t len, struct msg_socket *ret)
 		.gid = le32_get(p + 68),
 		.pid = le32_get(p + 72),
 		.flags = le32_get(p + 76),
-		.groups = p + SOCKET_SIZE,
+		.name = le64_get(p + (named ? SOCKET_SIZE : 8)),
+		.groups = p + size,
 		.ngroups = groups / 4,
 	};
 	return 0;
@@ -103,6 +112,8 @@ void msg_put_socket(struct msg_buf *b, const struct msg_socket *m)
 	msg_put_u32(b, m->gid);
 	msg_put_u32(b, m->pid);
 	msg_put_u32(b, m->flags);
+	if (m->flags & SOCKET_NAMED)
+		msg_put_u64(b, m->name);
 	msg_put_bytes(b, m->groups, m->ngroups * 4);
 }
 

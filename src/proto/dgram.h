@@ -43,13 +43,16 @@ struct msg_socket { /* SOCKET and KNOWN */
 	uint64_t token;
 	GUID partition, vmid, service;
 	uint32_t uid, gid, pid, flags;
+	uint64_t name; /* the token in its name; unless SOCKET_NAMED: @token */
 	const uint8_t *groups; /* in the frame, 4 bytes each */
 	size_t ngroups;
 };
 
 #define SOCKET_ANSWERS_ONLY 1u
+#define SOCKET_NAMED 2u
 #define SOCKET_GROUPS_MAX 4096
-#define SOCKET_SIZE 80 /* without groups */
+#define SOCKET_SIZE 80 /* without name and groups */
+#define SOCKET_MAX (SOCKET_SIZE + 8 + 4 * SOCKET_GROUPS_MAX)
 
 struct msg_receiver { /* each entry of ROUTE's reply */
 	uint64_t token;

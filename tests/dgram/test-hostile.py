@@ -174,6 +174,66 @@ def test_bind_of_what_is_no_such_socket(_):
         works(h)
 
 
+def test_a_name_of_our_own(_):
+    """As of a broker that died before its reply, or made up."""
+    with host() as (h, b), b.client() as c:
+        def named(number, token):
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            s.bind(b"\0hvs1" + struct.pack("<BB", 2, 0) + bytes(16) +
+                   port(number).bytes_le + bytes(32) +
+                   struct.pack("<IQ", os.getuid(), token))
+            return s
+
+        def ask(s):
+            return c.ask(BIND, address(ZERO, ZERO) + struct.pack("<I", 1),
+                         [s]).check()
+
+        server = h.socket(LOOPBACK, port(7000))
+        b.service("high", 0x80000077)
+        dg.status(b)
+        used = named(0x80000005, 3)
+        ask(used)
+        for number in (7000, 7001, 0x80000077, 0x80000005):
+            e = refusal(lambda: ask(named(number, 1)))
+            same(e.reason, hvb.BAD_REQUEST, e.text)
+        # nor twice, while the other one is there
+        e = refusal(lambda: ask(named(0x80000006, 3)))
+        same(e.reason, hvb.BAD_REQUEST, e.text)
+        # the library knows it by its name, also after a restart
+        for again in range(2):
+            h.send(used, b"x", LOOPBACK, port(7000))
+            sender = h.recv(server)[1]
+            same(sender, (LOOPBACK, port(0x80000005)), "its number")
+            h.send(server, b"answer", *sender)
+            same(h.recv(used)[0], b"answer", "")
+            if not again:
+                b.restart()
+                check(until(lambda: dg.status(b)["sockets"] == 2), "back")
+        # what another socket's token stands for is not this one's
+        a = h.socket(ZERO, ZERO)
+        h.send(a, b"x", LOOPBACK, port(7000))
+        sender = h.recv(server)[1]
+        h.send(server, b"first", *sender)
+        same(h.recv(a)[0], b"first", "")
+        token = struct.unpack("<Q", a.getsockname()[-8:])[0]
+        thief = named(0x80000008, token)
+        n = dg.status(b)["sockets"]
+        a.close()
+        check(until(lambda: dg.status(b)["sockets"] == n - 1), "closed")
+        with b.client() as c:
+            c.ask(BIND, address(ZERO, ZERO) + struct.pack("<I", 1),
+                  [thief]).check()
+            server.send(struct.pack("<BBH", 1, 1, 0) + address(*sender) +
+                        b"not for it")
+            check(until(lambda: dg.status(b)["dropped"]), "dropped")
+            thief.setblocking(False)
+            try:
+                thief.recv(1)
+                raise tap.Failure("it got what was another's")
+            except BlockingIOError:
+                pass
+
+
 def test_who_may_relay(_):
     with host() as (h, b):
         vm = b.partition("vm", "Kind=container")

@@ -56,7 +56,7 @@ END_TEST
 START_TEST(socket_and_known)
 {
 	static const uint8_t groups[12] = { 1, 0, 0, 0, 2 };
-	static uint8_t raw[SOCKET_SIZE + 4 * SOCKET_GROUPS_MAX + 8];
+	static uint8_t raw[SOCKET_MAX + 8];
 	struct msg_buf b = msg_buf(raw, sizeof(raw));
 	struct msg_socket m = {
 		.token = 0x1122334455667788, .partition = { 1, 1, 1, { 1 } },
@@ -89,6 +89,23 @@ START_TEST(socket_and_known)
 					   4 * SOCKET_GROUPS_MAX, &got), 0);
 	ck_assert_int_eq(msg_socket_decode(raw, SOCKET_SIZE +
 					   4 * SOCKET_GROUPS_MAX + 4, &got),
+			 -EINVAL);
+	ck_assert_uint_eq(got.name, m.token);
+
+	m.flags = SOCKET_NAMED;
+	m.name = 99;
+	msg_begin(&b, MSG_SOCKET, 1);
+	msg_put_socket(&b, &m);
+	ck_assert_uint_eq(b.len, SOCKET_SIZE + 8 + 12);
+	for (size_t len = SOCKET_SIZE; len < SOCKET_SIZE + 8; len++)
+		ck_assert_int_eq(msg_socket_decode(raw, len, &got), -EINVAL);
+	ck_assert_int_eq(msg_socket_decode(raw, b.len, &got), 0);
+	ck_assert_uint_eq(got.token, m.token);
+	ck_assert_uint_eq(got.name, 99);
+	ck_assert_uint_eq(got.ngroups, 3);
+	ck_assert_mem_eq(got.groups, groups, sizeof(groups));
+	ck_assert_int_eq(msg_socket_decode(raw, SOCKET_MAX, &got), 0);
+	ck_assert_int_eq(msg_socket_decode(raw, SOCKET_MAX + 4, &got),
 			 -EINVAL);
 }
 END_TEST

@@ -70,7 +70,7 @@ static void send_frame(struct broker_end *e, const struct msg_buf *m)
 
 void broker_end_known(struct broker_end *e, const uint8_t *frame, size_t len)
 {
-	static uint8_t raw[SOCKET_SIZE + 4 * SOCKET_GROUPS_MAX];
+	static uint8_t raw[SOCKET_MAX];
 	struct msg_buf m = msg_buf(raw, sizeof(raw));
 
 	msg_begin(&m, MSG_KNOWN, ++e->serial);
