@@ -22,16 +22,15 @@
 #define HV_HINTS 0x40000004u
 #define HV_LIMITS 0x40000005u
 
-/* 0x40000003 EAX: reference counter (1), SynIC (2), APIC's MSRs (4), hypercall
- * (5), VP index (6), reference TSC (9), frequencies (11) */
-#define FEATURES_LOW 0xa76u
+/* 0x40000003 EAX: reference counter (1), SynIC (2), hypercall (5), VP index
+ * (6), reference TSC (9), frequencies (11) */
+#define FEATURES_LOW 0xa66u
 /* EBX: post messages, signal events */
 #define FEATURES_HIGH 0x30u
 /* EDX: frequency MSRs (8), crash MSRs (10) */
 #define FEATURES_MISC 0x500u
-/* 0x40000004 EAX: APIC's MSRs (3), which brings the VP assist page, in which
- * KVM says when an EOI needs no exit; relaxed timing (5), no AutoEOI (9) */
-#define HINTS 0x228u
+/* 0x40000004 EAX: relaxed timing (5), no AutoEOI (9) */
+#define HINTS 0x220u
 
 /* kvm_cpuid2 ends in an array of ENTRIES. */
 #define TABLE_SIZE \
