@@ -49,6 +49,15 @@ bool process_number(const char *text, uint64_t low, uint64_t high,
 	return true;
 }
 
+bool process_sandbox(const char *text, bool *ret)
+{
+	*ret = strcmp(text, "none") != 0;
+	if (!*ret || strcmp(text, "seccomp") == 0)
+		return true;
+	(void)process_fail("--sandbox %s: seccomp or none", text);
+	return false;
+}
+
 int process_inherited(int fd, int type)
 {
 	int domain, its_type, listening;

@@ -19,6 +19,9 @@ int process_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool process_number(const char *text, uint64_t low, uint64_t high,
 		    uint64_t *ret);
 
+/** process_sandbox() - the value of --sandbox. false: a line has been said */
+bool process_sandbox(const char *text, bool *ret);
+
 /** process_inherited() - is @fd a socket of this type? Return: 1 if it
  * listens, 0 if it is connected, -errno */
 int process_inherited(int fd, int type);

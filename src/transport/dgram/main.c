@@ -52,11 +52,8 @@ static int parse_options(int argc, char **argv)
 			arg_on_demand = true;
 			break;
 		case BOX:
-			arg_sandbox = strcmp(optarg, "none") != 0;
-			if (arg_sandbox && strcmp(optarg, "seccomp") != 0)
-				return process_fail(
-					"--sandbox %s: seccomp or none",
-					optarg);
+			if (!process_sandbox(optarg, &arg_sandbox))
+				return 1;
 			break;
 		case VERBOSE:
 			log_set_level(LOG_DEBUG_);

@@ -130,11 +130,7 @@ static int option(int c)
 			return process_fail("--inject '%s': %s", optarg, why);
 		return -1;
 	case BOX:
-		arg_sandbox = strcmp(optarg, "none") != 0;
-		if (arg_sandbox && strcmp(optarg, "seccomp") != 0)
-			return process_fail("--sandbox %s: seccomp or none",
-					    optarg);
-		return -1;
+		return process_sandbox(optarg, &arg_sandbox) ? -1 : 1;
 	case VERBOSE:
 		log_set_level(LOG_DEBUG_);
 		return -1;
