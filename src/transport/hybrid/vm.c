@@ -7,6 +7,7 @@
  * file that nobody listens at (it is bound first, then listened at), again and
  * again with growing pauses.
  */
+#include "transport/attach.h"
 #include "transport/hybrid/vm.h"
 
 #include <errno.h>
@@ -23,7 +24,6 @@
 #include "transport/link.h"
 #include "transport/session.h"
 
-#define ATTACH_MS 5000u
 #define LOOK_MIN_MS 10u
 #define LOOK_MAX_MS 1000u
 #define SETTLE_MS 100u
@@ -37,9 +37,9 @@ struct vm {
 	struct conns *conns;
 	struct doors *doors;
 	struct ev_io watch;
-	struct ev_timer again, settled, limit;
+	struct ev_timer again, settled;
 	uint64_t pause_ms;
-	bool running, late, orphaned;
+	bool running, orphaned;
 };
 
 /* ---- is the VMM there? */
@@ -210,7 +210,6 @@ struct vm *vm_free(struct vm *vm)
 {
 	if (!vm)
 		return NULL;
-	ev_timer_stop(&vm->limit);
 	if (vm->doors)
 		doors_free(vm->doors);
 	if (vm->conns)
@@ -227,28 +226,9 @@ struct vm *vm_free(struct vm *vm)
 	return NULL;
 }
 
-static void on_limit(struct ev_timer *t)
-{
-	container_of(t, struct vm, limit)->late = true;
-}
-
 int vm_attach(struct vm *vm)
 {
-	enum link_state s;
-	int r;
-
-	link_start(vm->link);
-	r = ev_timer_start(vm->ev, &vm->limit, ATTACH_MS, on_limit);
-	while (r == 0 && !vm->late) {
-		s = link_state(vm->link);
-		if (s == LINK_UP)
-			break;
-		if (s != LINK_ATTACHING)
-			return s == LINK_REFUSED ? -EPERM : -ENETDOWN;
-		r = ev_step(vm->ev, -1);
-	}
-	ev_timer_stop(&vm->limit);
-	return vm->late ? -ETIMEDOUT : r;
+	return attach_wait(vm->link, vm->ev);
 }
 
 const char *vm_error(const struct vm *vm)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vm.c - see vm.h */
+#include "transport/attach.h"
 #include "transport/vhost-user/vm.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include "transport/vhost-user/pump.h"
 
 #define MESSAGES_MAX 64 /* of the front-end, before the rings are looked at */
-#define ATTACH_MS 5000u
 
 struct vm {
 	struct ev *ev;
@@ -30,8 +30,8 @@ struct vm {
 	struct vu_channel channel;
 	struct ev_io listen_io, front_io, kick_io[VU_RINGS];
 	int listener; /* -1 */
-	struct ev_timer pump_timer, linger_timer, attach_timer;
-	bool pumping, attach_late;
+	struct ev_timer pump_timer, linger_timer;
+	bool pumping;
 	struct log_limit refused, broken;
 };
 
@@ -449,38 +449,15 @@ struct vm *vm_free(struct vm *vm)
 	vm->link = link_free(vm->link);
 	ev_timer_stop(&vm->pump_timer);
 	ev_timer_stop(&vm->linger_timer);
-	ev_timer_stop(&vm->attach_timer);
 	if (vm->listener >= 0)
 		close(vm->listener);
 	free(vm);
 	return NULL;
 }
 
-static void on_attach_late(struct ev_timer *t)
-{
-	struct vm *vm = container_of(t, struct vm, attach_timer);
-
-	vm->attach_late = true;
-}
-
 int vm_attach(struct vm *vm)
 {
-	enum link_state s;
-	int r;
-
-	link_start(vm->link);
-	r = ev_timer_start(vm->ev, &vm->attach_timer, ATTACH_MS,
-			   on_attach_late);
-	while (r == 0 && !vm->attach_late) {
-		s = link_state(vm->link);
-		if (s == LINK_UP)
-			break;
-		if (s != LINK_ATTACHING)
-			return s == LINK_REFUSED ? -EPERM : -ENETDOWN;
-		r = ev_step(vm->ev, -1);
-	}
-	ev_timer_stop(&vm->attach_timer);
-	return vm->attach_late ? -ETIMEDOUT : r;
+	return attach_wait(vm->link, vm->ev);
 }
 
 const char *vm_error(const struct vm *vm)

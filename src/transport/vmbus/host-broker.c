@@ -4,18 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "transport/attach.h"
 #include "transport/link.h"
 #include "transport/vmbus/host.h"
 
-#define ATTACH_MS 5000u
 
 struct broker {
 	struct host host;
 	struct ev *ev;
 	struct link *link;
 	struct sessions *sessions;
-	struct ev_timer limit;
-	bool late;
 };
 
 static struct broker *of(struct host *h)
@@ -98,7 +96,6 @@ static struct host *b_free(struct host *h)
 {
 	struct broker *b = of(h);
 
-	ev_timer_stop(&b->limit);
 	sessions_free(b->sessions);
 	link_free(b->link);
 	free(b);
@@ -148,28 +145,14 @@ int host_broker(struct ev *ev, const char *partition, const GUID *vmid,
 	return 0;
 }
 
-static void on_limit(struct ev_timer *t)
-{
-	container_of(t, struct broker, limit)->late = true;
-}
-
 int host_broker_attach(struct host *h, const char **ret_why,
 		       const char **ret_place)
 {
 	struct broker *b = of(h);
 	int r;
 
-	*ret_why = "no memory";
 	*ret_place = link_place(b->link);
-	r = ev_timer_start(b->ev, &b->limit, ATTACH_MS, on_limit);
-	if (r < 0)
-		return r;
-	link_start(b->link);
-	while (link_state(b->link) == LINK_ATTACHING && !b->late && r == 0)
-		r = ev_step(b->ev, -1);
-	ev_timer_stop(&b->limit);
-	*ret_why = link_error(b->link);
-	if (r == 0 && link_state(b->link) != LINK_UP)
-		r = link_state(b->link) == LINK_REFUSED ? -EPERM : -ENETDOWN;
-	return r;
+	r = attach_wait(b->link, b->ev);
+	*ret_why = r == -ENOMEM ? "no memory" : link_error(b->link);
+	return r == -ETIMEDOUT ? -ENETDOWN : r;
 }
