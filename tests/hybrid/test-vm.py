@@ -147,6 +147,38 @@ def test_host_to_guest(_):
 
 
 @staged
+def test_gone_before_the_answer(s):
+    """A guest that writes and closes while the broker is asked is heard."""
+    s.b.service("x", 5000)
+    listener = s.c.serve(CHILDREN, port(5000))
+    vmm = Vmm(s.path)
+    check(there(s.path + "_5000"), "registered")
+    with s.b.stopped():
+        g = vmm.dial(5000)
+        g.sendall(b"all of it")
+        g.close()
+        quiet = vmm.dial(5000)  # who gives up has said nothing
+        quiet.close()
+        # accepted after them, and all that they did is there to be seen
+        last = vmm.dial(5000)
+        n = s.t.fds()
+        more = vmm.dial(5000)
+        check(until(lambda: s.t.fds() > n), "accepted")
+    for what in (b"all of it", b"", b""):
+        a, _ = listener.accept()
+        a.settimeout(LIMIT_S)
+        if not what:
+            last.close()
+            more.close()
+        same(read_all(a), what, "what the guest wrote, and the end")
+        a.close()
+    # one whose program never writes is over, all the same
+    check(until(lambda: not [c for c in s.c.call("connections")["connections"]
+                             if c["via"] == "hybrid"]), "all are over")
+    vmm.end()
+
+
+@staged
 def test_host_to_guest_by_guid(s):
     vmm = Vmm(s.path, "openvmm")
     vmm.guest[OTHER] = echo

@@ -142,6 +142,9 @@ class Program:
                 words not in self.said():
             raise AssertionError("%r is not in: %s" % (words, self.said()))
 
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.p.pid))
+
     def ends(self, status):
         got = self.p.wait(LIMIT_S)
         assert got == status, "status %s: %s" % (got, self.said())

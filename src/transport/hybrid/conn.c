@@ -38,6 +38,7 @@ struct conn {
 	struct ev_timer again;
 	struct hybrid_parser answer;
 	bool in_done, out_done; /* no more from, to the guest */
+	uint32_t missed;	/* events from before it was live */
 };
 
 struct conns {
@@ -231,8 +232,11 @@ static void on_vmm(struct ev_io *io, uint32_t events)
 
 	relay_event(&c->vmm, events);
 	switch (c->state) {
-	case C_DIALLING: /* has the guest given up? */
-		if (events & (EPOLLHUP | EPOLLERR))
+	case C_DIALLING:
+		/* has the guest given up? What it has written before it closed
+		 * is still to be delivered */
+		c->missed |= events;
+		if (events & (EPOLLHUP | EPOLLERR) && !relay_unread(io->fd))
 			conn_end(c);
 		break;
 	case C_ASKING:
@@ -242,6 +246,8 @@ static void on_vmm(struct ev_io *io, uint32_t events)
 		on_live(c, events);
 		break;
 	case C_ARRIVING: /* what there is waits */
+		c->missed |= events;
+		break;
 	case C_OVER:
 		break;
 	}
@@ -342,11 +348,15 @@ static uint32_t on_open(void *ctx, struct session *s, const GUID *service,
 static void on_readable(void *ctx, void *conn)
 {
 	struct conn *c = conn;
+	uint32_t events;
 
 	(void)ctx;
 	if (c->state == C_ARRIVING)
 		c->state = C_LIVE;
-	step(c);
+	/* edge-triggered: they do not come again */
+	events = c->missed;
+	c->missed = 0;
+	on_live(c, events);
 }
 
 static void on_writable(void *ctx, void *conn)
