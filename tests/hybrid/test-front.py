@@ -285,6 +285,38 @@ def test_broker_restarted(s):
 
 
 @staged
+def test_a_broker_that_takes_its_time(s):
+    """Only those wait for it who have asked."""
+    listener = s.c.serve(LOOPBACK, port(5001))
+    s.serve()
+    path = s.front("loopback")
+    c = answered(path)
+    with s.b.stopped():
+        n = s.fronts[0].fds()
+        late = asks(path)
+        # who writes and closes before the answer is heard all the same
+        gone = asks(path, b"CONNECT 5001\nall of it")
+        gone.close()
+        given_up = asks(path, b"CONNECT 5001\n")
+        given_up.close()
+        check(until(lambda: s.fronts[0].fds() > n), "accepted")
+        for _ in range(20):
+            c.sendall(b"goes on")
+            same(c.recv(100), b"goes on", "who is connected already")
+    same(read_line(late), b"OK 5000\n", "the answer in the end")
+    a, _ = listener.accept()
+    while True:
+        data = read_all(a)
+        a.close()
+        if data:
+            break
+        a, _ = listener.accept()  # who gave up just after it was dialled
+    same(data, b"all of it", "what was written")
+    for x in (c, late, listener):
+        x.close()
+
+
+@staged
 def test_backlog(s):
     """A listener that is slow to accept is waited for, not given up."""
     listener = s.c.serve(LOOPBACK, port(5000), backlog=0)

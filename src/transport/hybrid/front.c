@@ -4,7 +4,8 @@
  *
  * A client that does not say its line in time is closed, and keeps nobody else
  * waiting. What is refused is closed without a line, as the convention has it;
- * the reason goes to the log. "OK" repeats the port that was asked for: it is
+ * the reason goes to the log. The broker is asked on other threads (dialler.h),
+ * so that bytes go on however long it takes. "OK" repeats the port that was asked for: it is
  * short enough for programs that look at a few bytes only.
  */
 #include "transport/hybrid/front.h"
@@ -17,14 +18,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <hvsocket.h>
-
-#include "base/cleanup.h"
 #include "base/guid.h"
 #include "base/log.h"
 #include "base/splicer.h"
 #include "transport/closer.h"
 #include "transport/handshake.h"
+#include "transport/hybrid/dialler.h"
+#include "transport/relay.h"
 
 #define HANDSHAKE_MS 5000u
 #define RETRY_MS 20u /* a listener whose backlog is full */
@@ -39,6 +39,7 @@ struct client {
 	int fd, target; /* -1 */
 	struct ev_io io, target_io;
 	struct ev_timer timer;
+	struct dial *dial;
 	struct hybrid_parser said;
 	int tries;
 	struct splicer *splicer;
@@ -63,6 +64,7 @@ static void client_close(struct client *c)
 	ev_io_stop(&c->io);
 	ev_io_stop(&c->target_io);
 	ev_timer_stop(&c->timer);
+	dial_cancel(c->dial);
 	splicer_free(c->splicer);
 	if (c->fd >= 0)
 		closer_close_socket(c->fd);
@@ -87,18 +89,23 @@ static void on_end(void *arg, int error, uint64_t to_target,
 	client_close(c);
 }
 
-static void client_connected(struct client *c)
+/* Whoever has written and closed hears no answer; the bytes arrive. */
+static bool answer(const struct client *c)
 {
 	char line[HYBRID_LINE_SIZE];
 	size_t n = hybrid_format(HYBRID_OK, &c->said.service, c->said.by_guid,
 				 line);
 
+	if (send(c->fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n)
+		return true;
+	return errno == EPIPE && relay_unread(c->fd);
+}
+
+static void client_connected(struct client *c)
+{
 	ev_io_stop(&c->io);
-	ev_io_stop(&c->target_io);
-	ev_timer_stop(&c->timer);
-	if (send(c->fd, line, n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)n ||
-	    splicer_new(c->f->ev, c->fd, c->target, on_end, c, &c->splicer) <
-		    0) {
+	if (!answer(c) || splicer_new(c->f->ev, c->fd, c->target, on_end, c,
+				      &c->splicer) < 0) {
 		client_close(c);
 		return;
 	}
@@ -116,74 +123,38 @@ static void address(const struct client *c, char *ret, size_t size)
 	snprintf(ret, size, "%s:%s", c->f->partition, suffix + 1);
 }
 
-static void client_refused(struct client *c)
+static void client_refused(struct client *c, const char *why)
 {
 	char text[400];
-	struct hvs_reason why = { 0 };
 
 	address(c, text, sizeof(text));
-	if (hvs_reason(c->target, &why) == 0 && why.text[0])
-		log_limited(&c->f->limit, LOG_WARN_, "%s: %s", text, why.text);
-	else
-		log_limited(&c->f->limit, LOG_WARN_, "%s: %s", text,
-			    strerror(errno));
+	log_limited(&c->f->limit, LOG_WARN_, "%s: %s", text, why);
 	client_close(c);
 }
+
+static void on_dialled(void *ctx, const struct dial_result *r);
 
 static void on_target(struct ev_io *io, uint32_t events)
 {
 	struct client *c = container_of(io, struct client, target_io);
-	socklen_t len = sizeof(int);
-	int error = 0;
 
 	(void)events;
-	if (hvs_getsockopt(c->target, SOL_HVSOCKET, HVSOCKET_ERROR, &error,
-			   &len) < 0)
-		error = errno;
-	errno = error;
-	if (error)
-		client_refused(c);
+	ev_io_stop(io);
+	c->dial = dial_ask(c->target, on_dialled, c);
+	if (c->dial)
+		c->target = -1;
 	else
-		client_connected(c);
-}
-
-static void on_retry(struct ev_timer *t);
-
-static bool backlog_full(void)
-{
-	struct hvs_reason why = { 0 };
-
-	return hvs_reason(-1, &why) == 0 && why.code == HVS_REASON_BACKLOG;
+		client_refused(c, "no memory");
 }
 
 static void dial(struct client *c)
 {
 	char text[400];
-	SOCKADDR_HV a;
 
 	address(c, text, sizeof(text));
-	if (hvs_address_parse(text, &a) < 0) {
-		client_refused(c);
-		return;
-	}
-	c->target = hvs_socket(AF_HYPERV,
-			       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			       HV_PROTOCOL_RAW);
-	if (c->target >= 0 && hvs_connect(c->target, &a, sizeof(a)) == 0) {
-		client_connected(c);
-		return;
-	}
-	if (c->target >= 0 && errno == EINPROGRESS &&
-	    ev_io_start(c->f->ev, &c->target_io, c->target, EPOLLOUT,
-			on_target) == 0)
-		return;
-	if (c->target >= 0 && backlog_full() && c->tries++ < RETRIES &&
-	    ev_timer_start(c->f->ev, &c->timer, RETRY_MS, on_retry) == 0) {
-		close(c->target);
-		c->target = -1;
-		return;
-	}
-	client_refused(c);
+	c->dial = dial_new(text, on_dialled, c);
+	if (!c->dial)
+		client_refused(c, "no memory");
 }
 
 static void on_retry(struct ev_timer *t)
@@ -191,12 +162,38 @@ static void on_retry(struct ev_timer *t)
 	dial(container_of(t, struct client, timer));
 }
 
+static void on_dialled(void *ctx, const struct dial_result *r)
+{
+	struct client *c = ctx;
+
+	c->dial = NULL;
+	c->target = r->fd;
+	if (!r->error)
+		client_connected(c);
+	else if (r->error == EINPROGRESS &&
+		 ev_io_start(c->f->ev, &c->target_io, c->target, EPOLLOUT,
+			     on_target) == 0)
+		return;
+	else if (r->backlog && c->tries++ < RETRIES &&
+		 ev_timer_start(c->f->ev, &c->timer, RETRY_MS, on_retry) == 0)
+		return;
+	else
+		client_refused(c, r->why);
+}
+
 /* ---- the line */
 
 static void on_gone(struct ev_io *io, uint32_t events)
 {
-	if (events & (EPOLLHUP | EPOLLERR))
-		client_close(container_of(io, struct client, io));
+	struct client *c = container_of(io, struct client, io);
+
+	if (!(events & (EPOLLHUP | EPOLLERR)))
+		return;
+	/* what it has written before it closed is still to be delivered */
+	if (relay_unread(c->fd))
+		ev_io_stop(io);
+	else
+		client_close(c);
 }
 
 static void on_talk(struct ev_io *io, uint32_t events)
@@ -293,8 +290,11 @@ int front_new(struct ev *ev, int fd, const char *partition, struct front **ret)
 	LIST_INIT(&f->all);
 	(void)closer_guard_socket(fd);
 	splicer_close_with(closer_close);
-	r = ev_io_start(ev, &f->io, fd, EPOLLIN, on_accept);
+	r = dialler_start(ev);
+	if (r == 0)
+		r = ev_io_start(ev, &f->io, fd, EPOLLIN, on_accept);
 	if (r < 0) {
+		dialler_stop();
 		free(f);
 		return r;
 	}
@@ -307,6 +307,7 @@ struct front *front_free(struct front *f)
 	if (f) {
 		while (!LIST_EMPTY(&f->all))
 			client_close(LIST_FIRST(&f->all));
+		dialler_stop();
 		ev_timer_stop(&f->pause);
 		ev_io_stop(&f->io);
 		free(f);
