@@ -76,30 +76,37 @@ void splicer_close_with(void (*fn)(const int *fds, int n))
 	closer = fn;
 }
 
+struct closing {
+	int n;
+	int fds[];
+};
+
 static void *close_all(void *p)
 {
-	struct fdmsg *m = p;
+	struct closing *c = p;
 
-	for (int i = 0; i < m->nfds; i++)
-		close(m->fds[i]);
-	free(m);
+	for (int i = 0; i < c->n; i++)
+		close(c->fds[i]);
+	free(c);
 	return NULL;
 }
 
 /* A thread's death is not waited for: its close() may take seconds. */
-static void close_elsewhere(const struct fdmsg *m)
+static void close_elsewhere(const int *fds, int n)
 {
-	struct fdmsg *copy;
+	size_t size = sizeof(*fds) * (size_t)n;
+	struct closing *copy;
 	pthread_t t;
 
 	if (closer) {
-		closer(m->fds, m->nfds);
+		closer(fds, n);
 		return;
 	}
-	copy = malloc(sizeof(*copy));
+	copy = malloc(sizeof(*copy) + size);
 	if (!copy)
 		return; /* they end with the process */
-	*copy = *m;
+	copy->n = n;
+	memcpy(copy->fds, fds, size);
 	if (pthread_create(&t, NULL, close_all, copy))
 		free(copy);
 	else
@@ -134,7 +141,7 @@ static ssize_t pump_fill(struct pump *p)
 	if (r)
 		return r;
 	if (m.nfds) {
-		close_elsewhere(&m);
+		close_elsewhere(m.fds, m.nfds);
 		return -EPROTO;
 	}
 	p->off = 0;
@@ -165,7 +172,7 @@ void splicer_discard(int fd)
 		if (fdmsg_recv(fd, buf, sizeof(buf), MSG_DONTWAIT, &m))
 			return;
 		if (m.nfds)
-			close_elsewhere(&m);
+			close_elsewhere(m.fds, m.nfds);
 		if (!m.len)
 			return;
 	}
@@ -244,13 +251,21 @@ static int side_watch(struct side *s, const struct pump *out,
 	return ev_io_start(s->splicer->ev, &s->io, s->fd, events, on_event);
 }
 
+/* What was not read may have descriptors with it, closed with the socket. */
+static void side_close(struct side *s, const struct pump *from)
+{
+	ev_io_stop(&s->io);
+	if (s->fd >= 0 && s->copy && !from->eof)
+		close_elsewhere(&s->fd, 1);
+	else
+		cleanup_close(&s->fd);
+	s->fd = -1;
+}
+
 static void splicer_stop(struct splicer *r)
 {
-	ev_io_stop(&r->a.io);
-	ev_io_stop(&r->b.io);
-	cleanup_close(&r->a.fd);
-	cleanup_close(&r->b.fd);
-	r->a.fd = r->b.fd = -1;
+	side_close(&r->a, &r->ab);
+	side_close(&r->b, &r->ba);
 }
 
 static void splicer_destroy(void *p)

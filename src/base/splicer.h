@@ -11,7 +11,8 @@
  * as well, and closing a stranger's descriptor can take seconds: where the
  * kernel can refuse them (SO_PASSRIGHTS, 6.16) it is told to; elsewhere such a
  * side is read with recvmsg(2), and whoever sends a descriptor loses the
- * connection, the descriptor being closed on a thread of its own.
+ * connection, the descriptor being closed on a thread of its own; so is such a
+ * side's socket itself, unless its end has been read.
  */
 #ifndef BASE_SPLICER_H
 #define BASE_SPLICER_H
