@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The VM's directory, the options, the sandbox"""
+import fcntl
 import os
 import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 
@@ -70,6 +72,28 @@ def test_is_one_process_own(b):
 
 
 @in_a_broker
+def test_whoever_looks_cannot_lock(b):
+    """Others may look into it: that keeps nobody from serving it."""
+    os.chmod(b.vms, 0o755)
+    looking = os.open(b.vms, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_EX)
+    path = b.vms + "/v.sock"
+    p = attach(b, path)
+    same(os.listdir(b.vms), [LOCK], "what locks it")
+    same(stat.S_IMODE(os.stat(b.vms + "/" + LOCK).st_mode), 0o600,
+         "is for its user only")
+    p.end()
+    same(os.listdir(b.vms), [], "and goes with it")
+    os.close(looking)
+    # one that is somebody's else
+    os.symlink(b.dir + "/elsewhere", b.vms + "/" + LOCK)
+    refuses(b, path, LOCK)
+    os.unlink(b.vms + "/" + LOCK)
+    os.mkfifo(b.vms + "/" + LOCK)
+    refuses(b, path, LOCK + " in its directory is not the user's own")
+
+
+@in_a_broker
 def test_must_be_there(b):
     refuses(b, b.dir + "/nowhere/v.sock", "No such file or directory")
     refuses(b, b.run + "/control/v.sock", "Not a directory")
@@ -124,7 +148,7 @@ def test_what_was_left(b):
     p = attach(b, path)
     check(there(path + "_5001"), "made again")
     same(sorted(os.listdir(b.vms)),
-         ["v.sock_01", "v.sock_1x", "v.sock_5001", "v.sock_7",
+         [LOCK, "v.sock_01", "v.sock_1x", "v.sock_5001", "v.sock_7",
           "v.sock_lock"], "what is there")
     p.end()
     check(not os.path.exists(path + "_5001"), "taken along in the end")

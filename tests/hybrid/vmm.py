@@ -23,6 +23,7 @@ from hvb import program_env, until
 LIMIT_S = 20
 HYBRID = os.environ.get("HYBRID", "")
 SANDBOX = os.environ.get("HYBRID_SANDBOX", "seccomp")
+LOCK = ".hvsocket-hybrid.lock"  # in the VM's directory
 TEMPLATE = "-facb-11e6-bd58-64006a7986d3"
 
 

@@ -15,6 +15,8 @@
 #include "base/unix.h"
 #include "proto/hybrid.h"
 
+#define LOCK ".hvsocket-hybrid.lock"
+
 static int complain(char *why, int error, const char *what)
 {
 	snprintf(why, DIRECTORY_WHY, "%s", what);
@@ -55,13 +57,58 @@ static int check(int fd, char *why)
 			 st.st_mode & 07777);
 		return -EPERM;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-			       ? complain(why, -EBUSY,
-					  "another process serves the VM of "
-					  "its directory")
-			       : complain(why, -errno, strerror(errno));
 	return 0;
+}
+
+/* It may have been removed, by who had it before, while we waited for it. */
+static bool in_place(int fd)
+{
+	struct stat st, named;
+
+	return fstat(fd, &st) == 0 && lstat(LOCK, &named) == 0 &&
+	       st.st_dev == named.st_dev && st.st_ino == named.st_ino;
+}
+
+static int lock_file(char *why)
+{
+	int fd = open(LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
+				    O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (fd < 0) {
+		snprintf(why, DIRECTORY_WHY, "%s: %s", LOCK, strerror(errno));
+		return -errno;
+	}
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_uid != geteuid() || fchmod(fd, 0600) < 0) {
+		close(fd);
+		return complain(why, -EPERM,
+				LOCK " in its directory is not the user's own "
+				     "file");
+	}
+	return fd;
+}
+
+/*
+ * A file that nobody else may open. (The directory itself could be locked by
+ * whoever may look into it.) Return: the descriptor that holds it, or -errno
+ */
+static int lock(char *why)
+{
+	for (;;) {
+		cleanup_close_ int fd = lock_file(why);
+
+		if (fd < 0)
+			return fd;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return errno == EWOULDBLOCK ?
+				       complain(why, -EBUSY,
+						"another process serves the VM "
+						"of its directory") :
+				       complain(why, -errno, strerror(errno));
+		if (in_place(fd))
+			return fd_take(&fd);
+	}
 }
 
 /* Sockets of services that a process before us could not take away. */
@@ -104,8 +151,15 @@ int directory_enter(const char *path, char ret_name[DIRECTORY_NAME_SIZE],
 		return r;
 	if (fchdir(fd) < 0)
 		return complain(why, -errno, strerror(errno));
+	r = lock(why); /* held for as long as the process lives */
+	if (r < 0)
+		return r;
 	strcpy(ret_name, name);
 	remove_left(name);
-	(void)fd_take(&fd); /* it holds the lock */
 	return 0;
+}
+
+void directory_leave(void)
+{
+	(void)unlink(LOCK);
 }

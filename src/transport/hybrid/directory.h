@@ -5,8 +5,9 @@
  * It has the VMM's socket P and our P_N beside it, and is the VM's identity:
  * whoever could write there could be the VM, or a service of the host. So it
  * has to be the user's own, nobody else may write to it, and one process has
- * it at a time. It becomes the working directory: the names in it are short,
- * and stay the same directory's whatever becomes of its path.
+ * it at a time, who holds a lock file there. It becomes the working directory:
+ * the names in it are short, and stay the same directory's whatever becomes of
+ * its path.
  */
 #ifndef HYBRID_DIRECTORY_H
 #define HYBRID_DIRECTORY_H
@@ -29,5 +30,8 @@
  */
 int directory_enter(const char *path, char ret_name[DIRECTORY_NAME_SIZE],
 		    char *why);
+
+/** directory_leave() - at the end of the process: its lock is removed */
+void directory_leave(void);
 
 #endif /* HYBRID_DIRECTORY_H */

@@ -178,10 +178,13 @@ static int run_vm(struct ev *ev)
 	/* sockets are for this user, whenever they are made */
 	umask(0177);
 	r = vm_new(ev, &config, &vm, &what);
-	if (r < 0)
-		return process_fail("%s: %s", what, strerror(-r));
-	r = serve_vm(ev, vm);
-	vm_free(vm);
+	if (r < 0) {
+		r = process_fail("%s: %s", what, strerror(-r));
+	} else {
+		r = serve_vm(ev, vm);
+		vm_free(vm);
+	}
+	directory_leave();
 	return r;
 }
 
