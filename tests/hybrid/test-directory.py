@@ -217,6 +217,41 @@ def test_directory_removed(b):
 
 
 @in_a_broker
+def test_many_services(b):
+    """Their sockets leave descriptors for connections."""
+    path = b.vms + "/v.sock"
+    for i in range(100):
+        b.service("s%d" % i, 6000 + i)
+
+    def made():
+        return [x for x in os.listdir(b.vms) if x.startswith("v.sock_")]
+
+    with b.client() as c:
+        p = attach(b, path, files=64)
+        p.says("16 services have sockets")
+        same(len(made()), 16, "sockets")
+        number = int(made()[0].rpartition("_")[2])
+        listener = c.serve(CHILDREN, port(number))
+        vmm = Vmm(path)
+        pairs = []
+        for i in range(8):
+            g = vmm.dial(number)
+            g.sendall(b"%d" % i)
+            a, _ = listener.accept()
+            same(a.recv(10), b"%d" % i, "served")
+            pairs += [g, a]
+        # the place of one that goes is another's
+        old = made()
+        b.drop("services.d/s%d.conf" % (number - 6000))
+        check(gone(path + "_%d" % number), "taken away")
+        check(until(lambda: len(made()) == 16 and made() != old), made())
+        for x in pairs + [listener]:
+            x.close()
+        vmm.end()
+        p.end()
+
+
+@in_a_broker
 def test_no_broker_and_refusals(b):
     p = attach(b, b.vms + "/v.sock")
     os.mkdir(b.dir + "/vm2", 0o700)

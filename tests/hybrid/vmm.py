@@ -162,8 +162,9 @@ class Program:
         self.log.close()
 
 
-def attach(broker, path, name="vm", *options):
-    p = Program(broker, "--partition", name, "--uds-path", path, *options)
+def attach(broker, path, name="vm", *options, **more):
+    p = Program(broker, "--partition", name, "--uds-path", path, *options,
+                **more)
     p.says("attached at")
     return p
 

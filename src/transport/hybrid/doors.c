@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -41,6 +42,8 @@ struct doors {
 	doors_fn fn;
 	void *ctx;
 	struct door *all;
+	unsigned int open, open_max;
+	bool full_told;
 	struct log_limit limit;
 };
 
@@ -121,6 +124,7 @@ static void door_close(struct door *d)
 		(void)unlink(file_name(d));
 	close(d->fd);
 	d->fd = -1;
+	d->ds->open--;
 }
 
 static int door_listen(struct door *d)
@@ -139,6 +143,7 @@ static int door_listen(struct door *d)
 	if (r == 0) {
 		d->dev = st.st_dev;
 		d->ino = st.st_ino;
+		d->ds->open++;
 		return 0;
 	}
 	ev_io_stop(&d->io);
@@ -147,10 +152,26 @@ static int door_listen(struct door *d)
 	return r;
 }
 
+/* Connections need descriptors, too. */
+static bool room(struct doors *ds)
+{
+	if (ds->open < ds->open_max)
+		return true;
+	if (!ds->full_told)
+		log_warn("%s: %u services have sockets, which is all that the "
+			 "limit of open files allows: others cannot be dialled",
+			 ds->name, ds->open);
+	ds->full_told = true;
+	return false;
+}
+
 static void door_open(struct door *d)
 {
-	int r = door_listen(d);
+	int r;
 
+	if (!room(d->ds))
+		return;
+	r = door_listen(d);
 	if (r == 0)
 		log_debug("%s: made", file_name(d));
 	else if (!d->told && r == -EADDRINUSE)
@@ -214,6 +235,10 @@ void doors_services(struct doors *ds, const struct msg_services *m)
 		if (!d->wanted)
 			door_free(d);
 	}
+	/* there may be room now for those that had none */
+	for (d = ds->all; d && ds->open < ds->open_max; d = d->hh.next)
+		if (d->fd < 0)
+			door_open(d);
 }
 
 void doors_look(struct doors *ds)
@@ -232,9 +257,14 @@ int doors_new(struct ev *ev, const char *name, doors_fn fn, void *ctx,
 	      struct doors **ret)
 {
 	struct doors *ds = calloc(1, sizeof(*ds));
+	struct rlimit limit;
 
 	if (!ds)
 		return -ENOMEM;
+	ds->open_max = DOORS_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    limit.rlim_cur / 4 < DOORS_MAX)
+		ds->open_max = (unsigned int)(limit.rlim_cur / 4);
 	ds->ev = ev;
 	ds->name = name;
 	ds->uid = geteuid();

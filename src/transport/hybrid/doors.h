@@ -3,7 +3,8 @@
  * doors.h - the sockets P_N at which a VMM dials for its guest
  *
  * One for each service that is registered, made and removed as services come
- * and go, in the working directory. Which of them was dialled is all that the
+ * and go, in the working directory; at most a quarter of the descriptors that
+ * the process may have are theirs. Which of them was dialled is all that the
  * convention says.
  */
 #ifndef HYBRID_DOORS_H
