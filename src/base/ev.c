@@ -347,15 +347,20 @@ int ev_run(struct ev *ev)
 {
 	int r = 0;
 
-	ev->quit = false;
 	while (!ev->quit && r == 0)
 		r = ev_step(ev, -1);
+	ev->quit = false;
 	return r;
 }
 
 void ev_quit(struct ev *ev)
 {
 	ev->quit = true;
+}
+
+bool ev_quitting(const struct ev *ev)
+{
+	return ev->quit;
 }
 
 void ev_eager(struct ev *ev, uint64_t ns)

@@ -45,11 +45,14 @@ struct ev_timer {
 int ev_new(struct ev **ret);
 struct ev *ev_free(struct ev *ev); /* NULL is fine; owners stop theirs first */
 
-/** ev_run() - dispatch until ev_quit(). Return: 0 or -errno (epoll broken) */
+/** ev_run() - dispatch until ev_quit(), which may have been before: then not at
+ * all. Return: 0 or -errno (epoll broken) */
 int ev_run(struct ev *ev);
 /** ev_step() - one batch, waiting at most @timeout_ms (-1: for ever) */
 int ev_step(struct ev *ev, int timeout_ms);
 void ev_quit(struct ev *ev);
+/** ev_quitting() - is ev_run() to end? For those who call ev_step() */
+bool ev_quitting(const struct ev *ev);
 
 /** ev_io_start() - watch @fd for @events (EPOLLIN, EPOLLOUT, EPOLLET...);
  * again for an active io changes the events. Return: 0 or -errno */

@@ -26,9 +26,12 @@ int attach_wait(struct link *l, struct ev *ev)
 	if (r < 0)
 		return r;
 	link_start(l);
-	while (r == 0 && !w.late && link_state(l) == LINK_ATTACHING)
+	while (r == 0 && !w.late && !ev_quitting(ev) &&
+	       link_state(l) == LINK_ATTACHING)
 		r = ev_step(ev, -1);
 	ev_timer_stop(&w.timer);
+	if (ev_quitting(ev))
+		return -EINTR;
 	if (r < 0 || link_state(l) == LINK_UP)
 		return r;
 	if (link_state(l) == LINK_ATTACHING)

@@ -270,6 +270,24 @@ def test_no_broker_and_refusals(b):
     b.start()
 
 
+def blocks_signals(p):
+    with open("/proc/%d/status" % p.p.pid) as f:
+        mask, = [int(x.split()[1], 16) for x in f if x.startswith("SigBlk")]
+    return mask >> (signal.SIGTERM - 1) & 1
+
+
+@in_a_broker
+def test_ended_while_it_attaches(b):
+    """A broker that does not answer is not waited for then."""
+    with b.stopped():
+        p = Program(b, "--partition", "vm", "--uds-path", b.vms + "/v.sock")
+        check(until(lambda: blocks_signals(p)), "it has begun")
+        p.p.terminate()
+        p.ends(0)
+        same(p.said(), "", "it says")
+    same(os.listdir(b.vms), [], "what is left")
+
+
 @in_a_broker
 def test_options(b):
     def run(*args):

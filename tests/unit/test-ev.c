@@ -153,6 +153,26 @@ START_TEST(later)
 }
 END_TEST
 
+/* Told to end before it runs: by a signal while its owner does something else,
+ * with steps of its own. */
+START_TEST(quit_before)
+{
+	struct tick k = { 0 };
+	int freed = 0;
+
+	ck_assert_int_eq(ev_new(&k.ev), 0);
+	k.order = &freed;
+	ck_assert(!ev_quitting(k.ev));
+	ck_assert_int_eq(ev_timer_start(k.ev, &k.t, 0, later_and_quit), 0);
+	ck_assert_int_eq(ev_step(k.ev, 5000), 0);
+	ck_assert(ev_quitting(k.ev));
+	ck_assert_int_eq(ev_run(k.ev), 0);
+	/* and once is once */
+	ck_assert(!ev_quitting(k.ev));
+	ck_assert_ptr_null(ev_free(k.ev));
+}
+END_TEST
+
 struct sleeper {
 	struct ev *ev;
 	struct ev_timer t;
@@ -235,6 +255,7 @@ static void fill(TCase *t)
 	tcase_add_test(t, io);
 	tcase_add_test(t, timers);
 	tcase_add_test(t, later);
+	tcase_add_test(t, quit_before);
 	tcase_add_test(t, polled_timer);
 	tcase_add_test(t, descriptors);
 }

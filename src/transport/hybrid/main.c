@@ -138,6 +138,8 @@ static int serve_vm(struct ev *ev, struct vm *vm)
 {
 	int r = vm_attach(vm);
 
+	if (r == -EINTR)
+		return 0;
 	if (r < 0)
 		return process_fail("%s: %s", vm_place(vm),
 				    *vm_error(vm) ? vm_error(vm)

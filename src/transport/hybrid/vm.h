@@ -21,7 +21,7 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 struct vm *vm_free(struct vm *vm);
 
 /** vm_attach() - wait for the broker's answer, 5 s at most. Return: 0; -EPERM
- * (it refuses), -ENETDOWN, -ETIMEDOUT, -errno */
+ * (it refuses), -ENETDOWN, -ETIMEDOUT, -EINTR (ev_quit()), -errno */
 int vm_attach(struct vm *vm);
 /** vm_error() - why it is not attached, one sentence or "" */
 const char *vm_error(const struct vm *vm);

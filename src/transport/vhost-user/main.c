@@ -203,7 +203,9 @@ int main(int argc, char **argv)
 	if (r < 0)
 		return process_fail("%s: %s", why, strerror(-r));
 	r = vm_attach(vm);
-	if (r < 0)
+	if (r == -EINTR)
+		r = 0; /* a signal */
+	else if (r < 0)
 		r = process_fail("%s: %s", vm_place(vm),
 				 *vm_error(vm) ? vm_error(vm) : strerror(-r));
 	else

@@ -213,6 +213,8 @@ static int join_host(struct ev *ev, struct vm *vm)
 		return process_fail("%s: %s", why, strerror(-r));
 	vm_set_host(vm, h);
 	r = host_broker_attach(h, &why, &place);
+	if (r == -EINTR)
+		return 0;
 	if (r < 0)
 		return process_fail("%s: %s", place, *why ? why : strerror(-r));
 	log_debug("partition \"%s\" attached at %s", arg_partition, place);
@@ -309,7 +311,7 @@ int main(int argc, char **argv)
 		return process_fail("cannot start: %s", strerror(-r));
 	ev_eager(ev, LOOK_NS);
 	r = join_host(ev, vm);
-	if (r == 0)
+	if (r == 0 && !ev_quitting(ev))
 		r = serve(ev, vm);
 	vm_free(vm);
 	ev_io_stop(&signal_io);
