@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """CONNECT with flag NATIVE, and what a transport may hand over"""
+import contextlib
 import os
+import select
 import socket
 import struct
 import sys
@@ -10,6 +12,7 @@ import tap
 from hvb import *
 from tap import check, same
 from transport import Transport
+from users import as_user, several
 
 
 class Giver(Transport):
@@ -94,6 +97,79 @@ def test_not_asked_for(b, c):
     t.give = [theirs]
     e = refusal(dial, c, b.vm, 0)
     same(e.reason, OFF, "the transport is dropped: %s" % e)
+    ours.close()
+    theirs.close()
+    t.end()
+
+
+class Polite(Giver):
+    """Gives where it is asked for only; else the broker would drop it."""
+
+    def say(self, conn, reason):
+        ours = self.give if conn.native else []
+        self.give, ours = ours, self.give
+        super().say(conn, reason)
+        self.give = ours
+
+    def asked(self):
+        return [(conn.uid, conn.native) for conn in self.conns.values()]
+
+
+def given(reply):
+    """Return: the state, the number of descriptors"""
+    for fd in reply.fds:
+        os.close(fd)
+    return struct.unpack_from("<I", reply.payload)[0], len(reply.fds)
+
+
+@several
+@in_a_broker
+def test_whose(b, c):
+    """The VM's user and root get it, others what everybody gets."""
+    os.chmod(b.run, 0o755)
+    b.partition("vm", "User=4242", vmid=b.vm)
+    os.seteuid(4242)
+    try:
+        t = Polite(b, "vm")
+    finally:
+        os.seteuid(0)
+    ours, theirs = socket.socketpair()
+    t.give = [theirs]
+
+    def gets(*wanted):
+        def run():
+            with b.client() as other:
+                same(given(dial(other, b.vm)), wanted, "state, descriptors")
+        return run
+
+    for uid, wanted in ((4242, (2, 1)), (4343, (0, 0)), (0, (2, 1))):
+        check(as_user(uid, gets(*wanted)), "user %d" % uid)
+    same(t.asked(), [(4242, True), (4343, False), (0, True)], "what is asked")
+    ours.close()
+    theirs.close()
+    t.end()
+
+
+@in_a_broker
+def test_one_at_a_time(b, c):
+    """A descriptor that nobody fetches is the broker's, in flight."""
+    t = Polite(b, "vm")
+    ours, theirs = socket.socketpair()
+    t.give = [theirs]
+    me = os.geteuid()
+    with contextlib.ExitStack() as stack:
+        serials = []
+        for _ in range(2):
+            s = stack.enter_context(socket.socket(socket.AF_UNIX))
+            s.setblocking(False)
+            serials.append(c.start_connect(s, b.vm, port(1), flags=NATIVE))
+            # the answer to the first is there, and is not read
+            check(select.select([c.s], [], [], 20)[0], "answered")
+            t.wait(lambda: len(t.conns) == len(serials))
+        same(t.asked(), [(me, True), (me, False)], "what is asked")
+        same([given(c.reply(x).check()) for x in serials], [(2, 1), (0, 0)],
+             "state, descriptors")
+    same(given(dial(c, b.vm)), (2, 1), "once it has been fetched")
     ours.close()
     theirs.close()
     t.end()

@@ -27,6 +27,7 @@ class Conn:
         self.sock = None
         self.filler = None
         self.parked = False
+        self.native = False  # may be answered with a descriptor
         self.serial = None
         self.closed = None  # CLOSE's reason
 
@@ -165,6 +166,7 @@ class Transport(threading.Thread):
             conn = Conn(token, stype, guid(body[16:32]), guid(body[32:48]),
                         struct.unpack_from("<I", body, 48)[0])
             conn.serial, conn.parked = serial, bool(flags & 1)
+            conn.native = bool(flags & 2)
             self.conns[token] = conn
             conn.sock = self.early.pop(token, None)
             if not conn.parked:
