@@ -19,6 +19,7 @@
 
 #define WAIT_MS 5000
 #define BACKLOG 64
+#define BEHIND_MAX 1024 /* sockets that hvsocket-dgram has yet to fetch */
 
 /* A BIND that waits for hvsocket-dgram, or is being done. */
 struct dgram_wait {
@@ -30,6 +31,7 @@ struct dgram_wait {
 	bool named;
 	bool probed; /* whoever holds the address lives */
 	uint32_t probe; /* serial of the question, or 0 */
+	struct account *accounts[2]; /* the user, the partition if a child */
 	struct ev_timer timer;
 	struct dgram_wait *prev, *next;
 };
@@ -213,6 +215,10 @@ static uint64_t bind_now(struct dgrams *d, const struct dgram_wait *w)
 	    !unused_number(b, c, &addr.ServiceId))
 		refuse(&v, HVS_REASON_BAD_REQUEST,
 		       "the socket bears the name of another one");
+	if (!v.reason && d->relay->out_files >= BEHIND_MAX)
+		refuse(&v, HVS_REASON_QUOTA,
+		       "hvsocket-dgram has yet to take %u sockets",
+		       d->relay->out_files);
 	if (!v.reason && bind_within_quota(c, &v)) {
 		name.peer = addr.VmId;
 		name.peer_service = addr.ServiceId;
@@ -232,12 +238,48 @@ static uint64_t bind_now(struct dgrams *d, const struct dgram_wait *w)
 	return 0;
 }
 
-static void wait_end(struct dgrams *d, struct dgram_wait *w)
+/* Out of the list already. */
+static void wait_free(struct dgrams *d, struct dgram_wait *w)
 {
-	DL_DELETE(d->waits, w);
+	for (int i = 0; i < 2; i++) {
+		if (!w->accounts[i])
+			continue;
+		w->accounts[i]->pending--;
+		account_unref(d->b, w->accounts[i]);
+	}
 	ev_timer_stop(&w->timer);
 	sock_close(d->b, w->fd);
 	ev_later(d->b->ev, free, w);
+}
+
+static void wait_end(struct dgrams *d, struct dgram_wait *w)
+{
+	DL_DELETE(d->waits, w);
+	wait_free(d, w);
+}
+
+/* As a connect that is being set up. Return: is there room? */
+static bool charge(struct dgram_wait *w)
+{
+	const GUID *partition = &w->client->door->partition;
+	struct broker *b = w->client->b;
+	struct account *who[2] = { w->client->account, NULL };
+
+	who[0]->refs++;
+	if (!guid_is_zero(partition))
+		who[1] = account_of_partition(b, partition);
+	if (who[0]->pending >= b->limits.pending ||
+	    (who[1] && who[1]->pending >= b->limits.pending)) {
+		account_unref(b, who[0]);
+		account_unref(b, who[1]);
+		return false;
+	}
+	for (int i = 0; i < 2; i++) {
+		w->accounts[i] = who[i];
+		if (who[i])
+			who[i]->pending++;
+	}
+	return true;
 }
 
 static void wait_refuse(struct dgrams *d, struct dgram_wait *w,
@@ -280,9 +322,7 @@ void dgram_waits_go_on(struct dgrams *d)
 		DL_DELETE(d->waits, w);
 		w->probed = true;
 		(void)bind_now(d, w);
-		ev_timer_stop(&w->timer);
-		sock_close(d->b, w->fd);
-		ev_later(d->b->ev, free, w);
+		wait_free(d, w);
 	}
 }
 
@@ -314,9 +354,7 @@ void dgram_probed(struct dgrams *d, uint32_t serial)
 	DL_DELETE(d->waits, w);
 	w->probed = true;
 	(void)bind_now(d, w);
-	ev_timer_stop(&w->timer);
-	sock_close(d->b, w->fd);
-	ev_later(d->b->ev, free, w);
+	wait_free(d, w);
 }
 
 /* @token: the socket to be asked for; 0: there is nobody to ask yet */
@@ -325,10 +363,14 @@ static void wait_start(struct dgrams *d, const struct dgram_wait *like,
 {
 	struct dgram_wait *w = malloc(sizeof(*w));
 	const char *why = "no memory";
+	bool full = false;
 	int r;
 
 	if (w) {
 		*w = *like;
+		full = !charge(w);
+	}
+	if (w && !full) {
 		DL_APPEND(d->waits, w);
 		r = ev_timer_start(d->b->ev, &w->timer, WAIT_MS, on_wait);
 		if (r == 0 && token)
@@ -339,8 +381,14 @@ static void wait_start(struct dgrams *d, const struct dgram_wait *like,
 			wait_refuse(d, w, why);
 		return;
 	}
-	client_refuse(like->client, MSG_BIND, like->serial, ENOMEM,
-		      HVS_REASON_BROKER_FAILED, why);
+	free(w);
+	if (full)
+		client_refuse(like->client, MSG_BIND, like->serial, ENOBUFS,
+			      HVS_REASON_QUOTA,
+			      "too many binds and connects are being set up");
+	else
+		client_refuse(like->client, MSG_BIND, like->serial, ENOMEM,
+			      HVS_REASON_BROKER_FAILED, why);
 	sock_close(d->b, like->fd);
 }
 

@@ -313,6 +313,76 @@ def test_quota(_):
         some += [h.socket(ZERO, ZERO), h.socket(LOOPBACK, port(8000))]
 
 
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def ask_bind(c, n):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        return c.send(BIND, address(LOOPBACK, port(n)) + struct.pack("<I", 1),
+                      [s])
+
+
+def test_binds_that_wait(_):
+    """For hvsocket-dgram, which is asked whether who has the address lives:
+    they have a limit, like connects."""
+    with host("--max-pending", "4") as (h, b), b.client() as c:
+        r = h.socket(LOOPBACK, port(7000))
+        pid = dg.relay(b)
+        with stopped(pid):
+            wait = [ask_bind(c, 7000) for _ in range(4)]
+            for _ in range(3):
+                e = hvb.refusal(c.reply(ask_bind(c, 7000)).check)
+                same((e.reason, e.errno), (hvb.QUOTA, errno.ENOBUFS), str(e))
+        for n in wait:
+            same(c.reply(n).errno, errno.EADDRINUSE, "its answer")
+        # and they count no more
+        for _ in range(5):
+            same(c.reply(ask_bind(c, 7000)).errno, errno.EADDRINUSE, "")
+        same(dg.relay(b), pid, "nothing has become of it")
+        h.send(r, b"x", LOOPBACK, port(7000))
+        same(h.recv(r)[0], b"x", "")
+    # and for one to be there
+    with hvb.Broker("--max-pending", "4", "--dgram", "none") as b:
+        with b.client() as c:
+            for _ in range(4):
+                ask_bind(c, 7000)
+            same(c.reply(ask_bind(c, 7000)).errno, errno.ENOBUFS, "one more")
+        # who has gone waits no more
+        check(until(lambda: b.fds() <= before_binds(b)), "closed")
+
+
+def before_binds(b):
+    """Descriptors of a broker that nobody is connected to."""
+    with hvb.Broker("--dgram", "none") as other:
+        return other.fds()
+
+
+def test_binds_that_it_does_not_fetch(_):
+    """It may be slow: that costs whoever binds, and not who is bound."""
+    with host() as (h, b), b.client() as c:
+        r = h.socket(LOOPBACK, port(7000))
+        pid = dg.relay(b)
+        with stopped(pid):
+            for i in range(5000):
+                reply = c.reply(ask_bind(c, 8000 + i))
+                if reply.errno:
+                    break
+            same((reply.errno, reply.reason), (errno.ENOBUFS, hvb.QUOTA),
+                 "in the end")
+            check(i > 1000, "after %d" % i)
+        check(until(lambda: dg.status(b)["sockets"] == 1), "they are gone")
+        same(dg.relay(b), pid, "nothing has become of it")
+        h.send(r, b"x", LOOPBACK, port(7000))
+        same(h.recv(r)[0], b"x", "")
+        works(h)
+
+
 def test_many_destinations(_):
     """More than are remembered; each still gets what is sent to it."""
     with host() as (h, b):
