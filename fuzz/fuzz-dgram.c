@@ -95,7 +95,8 @@ static void queue(const uint8_t *p, size_t len)
 		l = load_new(bytes, (size_t)(p[i] >> 3) * 4369);
 		if (!l)
 			break;
-		if (queue_push(&q, p[i] & 7, l, header, &dropped) == 0)
+		if (queue_push(&q, QUEUE_BYTES, p[i] & 7, l, header,
+			       &dropped) == 0)
 			in++;
 		in -= dropped;
 		load_unref(l);

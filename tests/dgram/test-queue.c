@@ -19,7 +19,7 @@ static int push(struct queue *q, uint64_t sender, size_t len, uint8_t mark,
 	memset(bytes, mark, len);
 	l = load_new(bytes, len);
 	ck_assert_ptr_nonnull(l);
-	r = queue_push(q, sender, l, header, ret_dropped);
+	r = queue_push(q, QUEUE_BYTES, sender, l, header, ret_dropped);
 	load_unref(l);
 	return r;
 }
@@ -119,14 +119,72 @@ START_TEST(bounded_in_bytes)
 }
 END_TEST
 
+/* Many small ones are a flood, too: a large one stays, and gets in. */
+START_TEST(bounded_in_messages)
+{
+	struct queue q = { .turn = NULL };
+	unsigned int dropped;
+
+	must_push(&q, 2, DGRAM_MAX, 2);
+	while (push(&q, 1, 1, 1, &dropped) == 0)
+		ck_assert_uint_eq(dropped, 0);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	ck_assert_uint_eq(dropped, 0);
+	ck_assert_int_eq(push(&q, 3, DGRAM_MAX, 3, &dropped), 0);
+	ck_assert_uint_eq(dropped, 1);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	ck_assert_uint_eq(pop(&q), 2);
+	ck_assert_uint_eq(pop(&q), 1);
+	ck_assert_uint_eq(pop(&q), 3);
+	queue_free(&q);
+	/* who has most bytes loses none by what it cannot have */
+	for (int i = 0; i < 15; i++)
+		must_push(&q, 2, DGRAM_MAX, 2);
+	for (int i = 0; i < 241; i++)
+		must_push(&q, 1, 1, 1);
+	ck_assert_int_eq(push(&q, 2, DGRAM_MAX, 2, &dropped), -ENOBUFS);
+	ck_assert_uint_eq(dropped, 0);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	queue_free(&q);
+}
+END_TEST
+
+/* One that may have less, because others have much. */
+START_TEST(lower_limit)
+{
+	struct queue q = { .turn = NULL };
+	struct load *l = load_new(header, sizeof(header));
+	size_t limit = 4 * queue_cost(l);
+	unsigned int dropped;
+
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(queue_push(&q, limit, 1, l, header, &dropped),
+				 0);
+	ck_assert_int_eq(queue_push(&q, limit, 1, l, header, &dropped),
+			 -ENOBUFS);
+	ck_assert_int_eq(queue_push(&q, limit, 2, l, header, &dropped), 0);
+	ck_assert_uint_eq(dropped, 1);
+	ck_assert_uint_eq(q.bytes, limit);
+	ck_assert(queue_drop(&q));
+	ck_assert(queue_drop(&q));
+	ck_assert(queue_drop(&q));
+	ck_assert(!queue_drop(&q));
+	ck_assert(!queue_drop(&q));
+	ck_assert_int_eq(queue_push(&q, 1, 1, l, header, &dropped), -ENOBUFS);
+	load_unref(l);
+}
+END_TEST
+
 START_TEST(shared_by_queues)
 {
 	struct queue a = { .turn = NULL }, b = { .turn = NULL };
 	struct load *l = load_new("x", 1);
 	unsigned int dropped;
 
-	ck_assert_int_eq(queue_push(&a, 1, l, header, &dropped), 0);
-	ck_assert_int_eq(queue_push(&b, 1, l, header, &dropped), 0);
+	ck_assert_int_eq(queue_push(&a, QUEUE_BYTES, 1, l, header, &dropped),
+			 0);
+	ck_assert_int_eq(queue_push(&b, QUEUE_BYTES, 1, l, header, &dropped),
+			 0);
 	ck_assert_uint_eq(l->refs, 3);
 	queue_free(&a);
 	load_unref(l);
@@ -175,6 +233,8 @@ int main(void)
 	tcase_add_test(t, senders_in_turn);
 	tcase_add_test(t, flood_costs_itself);
 	tcase_add_test(t, bounded_in_bytes);
+	tcase_add_test(t, bounded_in_messages);
+	tcase_add_test(t, lower_limit);
 	tcase_add_test(t, shared_by_queues);
 	tcase_add_loop_test(t, at_random, 0, 4);
 	suite_add_tcase(s, t);

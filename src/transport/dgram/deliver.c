@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* deliver.c - to a receiver: at once, by its queue, or not at all; counted */
+/*
+ * deliver.c - to a receiver: at once, by its queue, or not at all; counted
+ *
+ * Queues have limits of their own (queue.h); so have all of one owner, and all
+ * together. Where one of these is reached the longest queue gives way, as in a
+ * queue the sender that has most does: who is flooded, or does not read, does
+ * not keep others' datagrams out.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "base/guid.h"
 #include "transport/dgram/relay-internal.h"
 
 #define OWNER_BYTES (8u << 20) /* queued for one owner's sockets */
 #define ALL_BYTES (64u << 20)
+#define LOOKED_AT 64 /* of an owner's queues, for the longest one */
 #define DROPS_MS 20
 
 /* ---- What happened -------------------------------------------------------*/
@@ -63,10 +72,81 @@ void owner_unref(struct relay *r, struct owner *o)
 	free(o);
 }
 
+/* The owner's list has those with something in their queues. */
 void account(struct sock *s, size_t before)
 {
-	s->owner->bytes += s->queue.bytes - before;
+	struct owner *o = s->owner;
+
+	o->bytes += s->queue.bytes - before;
 	s->r->bytes += s->queue.bytes - before;
+	if (!before && s->queue.bytes)
+		DL_APPEND2(o->queued, s, queued_prev, queued_next);
+	else if (before && !s->queue.bytes)
+		DL_DELETE2(o->queued, s, queued_prev, queued_next);
+}
+
+/* ---- Who gives way -------------------------------------------------------*/
+
+/* Of the next few in turn. */
+static struct sock *fullest(struct owner *o)
+{
+	struct sock *s, *most = o->queued;
+
+	for (int i = 0; i < LOOKED_AT && o->queued; i++) {
+		s = o->queued;
+		if (s->queue.bytes > most->queue.bytes)
+			most = s;
+		DL_DELETE2(o->queued, s, queued_prev, queued_next);
+		DL_APPEND2(o->queued, s, queued_prev, queued_next);
+	}
+	return most;
+}
+
+static struct owner *largest_owner(struct relay *r)
+{
+	struct owner *o, *most = r->owners;
+
+	for (o = r->owners; o; o = o->hh.next)
+		if (o->bytes > most->bytes)
+			most = o;
+	return most;
+}
+
+/* The longest queue of @o loses one, if @to would not be longer than that. */
+static bool gives_way(struct owner *o, const struct sock *to, size_t need)
+{
+	struct sock *s = fullest(o);
+	size_t before = s ? s->queue.bytes : 0;
+
+	if (!s || s == to || to->queue.bytes + need > before)
+		return false;
+	(void)queue_drop(&s->queue);
+	dropped(s->r, DROP_NO_MEMORY, 1);
+	account(s, before);
+	watch(s);
+	return true;
+}
+
+/* Return: how many bytes @to may have in its queue */
+static size_t make_way(struct sock *to, size_t need)
+{
+	struct relay *r = to->r;
+	struct owner *o = to->owner, *most;
+	size_t left;
+
+	while (o->bytes + need > OWNER_BYTES && gives_way(o, to, need))
+		;
+	while (r->bytes + need > ALL_BYTES) {
+		most = largest_owner(r);
+		if (most != o && o->bytes + need > most->bytes)
+			break;
+		if (!gives_way(most, to, need))
+			break;
+	}
+	left = ALL_BYTES - r->bytes;
+	if (left > OWNER_BYTES - o->bytes)
+		left = OWNER_BYTES - o->bytes;
+	return to->queue.bytes + left;
 }
 
 /* ---- To a receiver -------------------------------------------------------*/
@@ -103,21 +183,16 @@ static void enqueue(const struct sock *from, struct sock *to,
 		    const uint8_t *header, struct load *l)
 {
 	struct relay *r = to->r;
+	size_t limit = make_way(to, queue_cost(l));
 	size_t before = to->queue.bytes;
+	uint32_t full = limit < QUEUE_BYTES ? DROP_NO_MEMORY : DROP_QUEUE_FULL;
 	unsigned int others = 0;
 	int err;
 
-	if (to->owner->bytes + l->len > OWNER_BYTES ||
-	    r->bytes + l->len > ALL_BYTES) {
-		dropped(r, DROP_NO_MEMORY, 1);
-		return;
-	}
-	err = queue_push(&to->queue, from->token, l, header, &others);
-	if (err == -ENOMEM)
-		dropped(r, DROP_NO_MEMORY, 1);
-	else if (err < 0)
-		dropped(r, DROP_QUEUE_FULL, 1);
-	dropped(r, DROP_QUEUE_FULL, others);
+	err = queue_push(&to->queue, limit, from->token, l, header, &others);
+	if (err < 0)
+		dropped(r, err == -ENOMEM ? DROP_NO_MEMORY : full, 1);
+	dropped(r, full, others);
 	account(to, before);
 	watch(to);
 }

@@ -27,7 +27,7 @@ struct load *load_unref(struct load *l)
 }
 
 /* What an empty datagram takes, too. */
-static size_t cost(const struct load *l)
+size_t queue_cost(const struct load *l)
 {
 	return l->len + sizeof(struct item);
 }
@@ -46,12 +46,22 @@ static struct flow *find(const struct queue *q, uint64_t sender)
 	return NULL;
 }
 
-static struct flow *largest(const struct queue *q)
+/* How much of what is scarce it has. */
+enum scarce { MESSAGES, BYTES };
+
+static size_t has(const struct flow *f, enum scarce what)
+{
+	if (!f)
+		return 0;
+	return what == MESSAGES ? f->messages : f->bytes;
+}
+
+static struct flow *largest(const struct queue *q, enum scarce what)
 {
 	struct flow *f = q->turn, *most = f;
 
 	do {
-		if (f->bytes > most->bytes)
+		if (has(f, what) > has(most, what))
 			most = f;
 		f = f->next;
 	} while (f != q->turn);
@@ -90,8 +100,9 @@ static void flow_remove(struct queue *q, struct flow *f)
 
 static void item_free(struct queue *q, struct flow *f, struct item *i)
 {
-	f->bytes -= cost(i->load);
-	q->bytes -= cost(i->load);
+	f->messages--;
+	f->bytes -= queue_cost(i->load);
+	q->bytes -= queue_cost(i->load);
 	q->messages--;
 	load_unref(i->load);
 	free(i);
@@ -135,35 +146,60 @@ static int append(struct queue *q, uint64_t sender, struct item *i)
 	else
 		f->first = i;
 	f->last = i;
-	f->bytes += cost(i->load);
-	q->bytes += cost(i->load);
+	f->messages++;
+	f->bytes += queue_cost(i->load);
+	q->bytes += queue_cost(i->load);
 	q->messages++;
 	return 0;
 }
 
-static int has_room(const struct queue *q, const struct load *l)
+/* Return: who has most of what it takes, or NULL: nobody has more than this
+ * sender would have. */
+static struct flow *loser(const struct queue *q, const struct flow *own,
+			  enum scarce what, size_t more)
 {
-	return q->messages < QUEUE_MESSAGES &&
-	       q->bytes + cost(l) <= QUEUE_BYTES;
+	struct flow *f = q->turn ? largest(q, what) : NULL;
+
+	return !f || f == own || has(own, what) + more > has(f, what) ? NULL :
+									f;
 }
 
-/* Room for @l: from senders that would have more than this one. */
-static int make_room(struct queue *q, uint64_t sender, const struct load *l,
-		     unsigned int *ret_dropped)
+/*
+ * Room for @l: from senders that would have more than this one, of messages if
+ * there are too many, of bytes if these are. Nobody loses one for nothing: what
+ * cannot have both is not taken.
+ */
+static int make_room(struct queue *q, size_t limit, uint64_t sender,
+		     const struct load *l, unsigned int *ret_dropped)
 {
-	while (!has_room(q, l)) {
-		const struct flow *own = find(q, sender);
-		struct flow *f = largest(q);
+	const struct flow *own = find(q, sender);
+	size_t cost = queue_cost(l);
+	struct flow *f = NULL;
 
-		if (f == own || (own ? own->bytes : 0) + cost(l) > f->bytes)
+	if (q->bytes + cost > limit && !loser(q, own, BYTES, cost))
+		return -ENOBUFS;
+	for (;;) {
+		if (q->messages >= QUEUE_MESSAGES)
+			f = loser(q, own, MESSAGES, 1);
+		else if (q->bytes + cost > limit)
+			f = loser(q, own, BYTES, cost);
+		else
+			return 0;
+		if (!f)
 			return -ENOBUFS;
 		drop_newest(q, f);
 		++*ret_dropped;
 	}
-	return 0;
 }
 
-int queue_push(struct queue *q, uint64_t sender, struct load *l,
+bool queue_drop(struct queue *q)
+{
+	if (q->turn)
+		drop_newest(q, largest(q, BYTES));
+	return q->turn;
+}
+
+int queue_push(struct queue *q, size_t limit, uint64_t sender, struct load *l,
 	       const uint8_t *header, unsigned int *ret_dropped)
 {
 	struct item *i = malloc(sizeof(*i));
@@ -171,7 +207,9 @@ int queue_push(struct queue *q, uint64_t sender, struct load *l,
 	*ret_dropped = 0;
 	if (!i)
 		return -ENOMEM;
-	if (make_room(q, sender, l, ret_dropped) < 0) {
+	if (limit > QUEUE_BYTES)
+		limit = QUEUE_BYTES;
+	if (make_room(q, limit, sender, l, ret_dropped) < 0) {
 		free(i);
 		return -ENOBUFS;
 	}

@@ -4,11 +4,13 @@
  *
  * Bounded, and fair between senders: each has a queue of its own in it, they
  * are taken from in turn, and when there is no more room, the sender that has
- * most loses its newest. So a flood costs only whoever makes it. No I/O.
+ * most loses its newest: most messages if there are too many of them, most
+ * bytes if these are too many. So a flood costs only whoever makes it. No I/O.
  */
 #ifndef TRANSPORT_DGRAM_QUEUE_H
 #define TRANSPORT_DGRAM_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,7 +41,7 @@ struct flow { /* of one sender; has at least one item */
 	struct flow *next; /* ring: whose turn is after this one's */
 	uint64_t sender;
 	struct item *first, *last;
-	size_t bytes;
+	size_t messages, bytes;
 };
 
 struct queue {
@@ -50,8 +52,12 @@ struct queue {
 /** queue_free() - drop what there is */
 void queue_free(struct queue *q);
 
+/** queue_cost() - how many of a queue's bytes it takes */
+size_t queue_cost(const struct load *l);
+
 /**
  * queue_push() - put one in
+ * @limit:	so many bytes at most are to be there then, if not QUEUE_BYTES
  * @sender:	any number that tells senders apart
  * @l:		gets a reference of its own if it is taken
  * @header:	DGRAM_HEADER bytes that go before it
@@ -59,11 +65,14 @@ void queue_free(struct queue *q);
  *
  * Return: 0; -ENOBUFS: it was not taken; -ENOMEM
  */
-int queue_push(struct queue *q, uint64_t sender, struct load *l,
+int queue_push(struct queue *q, size_t limit, uint64_t sender, struct load *l,
 	       const uint8_t *header, unsigned int *ret_dropped);
 
 /** queue_head() - whose turn it is; NULL: nothing is there */
 const struct item *queue_head(const struct queue *q);
+/** queue_drop() - who has most bytes loses its newest. Return: is there more?
+ */
+bool queue_drop(struct queue *q);
 /** queue_pop() - it has been sent */
 void queue_pop(struct queue *q);
 

@@ -22,6 +22,7 @@ struct owner {
 	UT_hash_handle hh;
 	unsigned int refs;
 	size_t bytes;
+	struct sock *queued; /* list of those with something queued */
 };
 
 struct route {
@@ -41,6 +42,7 @@ struct sock {
 	GUID service;
 	struct owner *owner;
 	struct queue queue;
+	struct sock *queued_prev, *queued_next;
 	struct route *routes; /* hash by destination */
 	/* one whose way is being asked for; nothing is read meanwhile */
 	struct load *pending;
