@@ -46,6 +46,10 @@ def works(place):
         same(place.recv(a)[0], b"works", "others go on")
 
 
+def left_out(b):
+    return dg.status(b)["dropped"]["queue full"]
+
+
 def test_receiver_that_never_reads(_):
     with host() as (h, b):
         deaf = h.socket(LOOPBACK, port(7000))
@@ -69,6 +73,10 @@ def test_receiver_that_never_reads(_):
         for i in range(200):
             h.send(s, bytes(65536), LOOPBACK, port(7001))
         works(h)
+        check(until(lambda: dg.status(b)["sent"] == n + 202), "all taken")
+        kept = n + 200 - left_out(b)
+        check(16 <= kept - left <= 17,
+              "of the large ones 1 MiB and two: %d" % (kept - left))
         big.close()
         check(until(lambda: dg.status(b)["dropped"].get("receiver gone", 0)),
               "what waited for it is counted")

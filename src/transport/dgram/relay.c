@@ -17,7 +17,9 @@
 
 #define PER_TURN 32 /* datagrams of one sender, then others' */
 #define ROUTES_MAX 64 /* kept for one sender */
-#define SNDBUF 212992 /* a datagram of any size fits */
+/* What the kernel holds for a receiver is in none of our limits: no more than
+ * two of the largest. (It takes twice that for its own needs.) */
+#define SNDBUF (DGRAM_HEADER + DGRAM_MAX + 64)
 
 /* ---- One that waits for its way ------------------------------------------*/
 
