@@ -143,25 +143,34 @@ static struct door *door_add(struct broker *b, const GUID *partition, int fd)
 	return d;
 }
 
-/* Makes @path a listening socket. */
+/*
+ * Makes @path a listening socket. Under another name first: who sees the file
+ * must not find that nobody listens yet, or that it has another mode.
+ */
 static int listen_at(const char *path, mode_t mode)
 {
 	cleanup_close_ int fd = -1;
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t n = strlen(path);
+	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s~", path);
+	int r;
 
-	memcpy(sa.sun_path, path, n + 1);
+	if (n < 0 || (size_t)n >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (unlink(path) < 0 && errno != ENOENT)
+	if (unlink(sa.sun_path) < 0 && errno != ENOENT)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&sa,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1)) <
-		    0 ||
-	    chmod(path, mode) < 0 || listen(fd, 4096) < 0)
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path)) +
+			 (socklen_t)n + 1) < 0)
 		return -errno;
-	return fd_take(&fd);
+	if (chmod(sa.sun_path, mode) == 0 && listen(fd, 4096) == 0 &&
+	    rename(sa.sun_path, path) == 0)
+		return fd_take(&fd);
+	r = -errno;
+	(void)unlink(sa.sun_path);
+	return r;
 }
 
 int door_adopt(struct broker *b, int fd)

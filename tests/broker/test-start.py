@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import tap
 from hvb import *
@@ -70,6 +71,26 @@ def test_signals_and_readiness(_):
         b.start()
         b.serves()
         listener.close()
+
+
+def reaches(s, path):
+    try:
+        s.connect(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@in_a_broker()
+def test_a_control_socket_listens_once_it_is_there(b):
+    """Whoever sees its file is not refused: not for a moment."""
+    for i in range(100):
+        path = b.control(b.partition("p%d" % i, "Kind=container"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            end = time.monotonic() + 20
+            while not reaches(s, path):
+                check(time.monotonic() < end, "partition %d has no door" % i)
+        same(os.listdir(os.path.dirname(path)), ["control"], "what is there")
 
 
 @in_a_broker()
