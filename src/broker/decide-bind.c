@@ -107,13 +107,6 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 	e = effective_rules(w, exact ? exact : me, &addr->ServiceId);
 	v->service = e.service ? e.service->id : addr->ServiceId;
 	service_text(w, &v->service, text, sizeof(text));
-	if (windows &&
-	    !windows_allows(&(struct windows_case){ .bind = true, .w = w,
-						    .caller = c, .addr = addr,
-						    .type = type, .me = me,
-						    .target = exact, .e = &e },
-			    v))
-		return;
 
 	/* Whoever is to be heard by VMs has to be registered. WILDCARD is
 	 * loopback too, which needs no registration. */
@@ -156,6 +149,13 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 	rule_is(v, "%s", is_registered(&e) ?
 				 "the service's rules" :
 				 "loopback and listening for the parent need no registration");
+	if (windows &&
+	    !windows_allows(&(struct windows_case){ .bind = true, .w = w,
+						    .caller = c, .addr = addr,
+						    .type = type, .me = me,
+						    .target = exact, .e = &e },
+			    v))
+		v->disabled = false;
 }
 
 void decide_bind(const struct world *w, const struct caller *c,

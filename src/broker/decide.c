@@ -435,14 +435,6 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 	if (windows)
 		windows_rules(&e);
 	v->service = e.service ? e.service->id : dest->ServiceId;
-	if (windows &&
-	    !windows_allows(&(struct windows_case){ .w = w, .caller = c,
-						    .addr = dest, .type = type,
-						    .passthru = passthru,
-						    .me = me, .target = target,
-						    .e = &e },
-			    v))
-		return;
 	v->peer = seen_as(r, me);
 	s = (struct search){
 		.w = w,
@@ -456,6 +448,17 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 		.v = v,
 	};
 	find_listener(w, c, &s, r);
+	if (v->reason || !windows ||
+	    windows_allows(&(struct windows_case){ .w = w, .caller = c,
+						   .addr = dest, .type = type,
+						   .passthru = passthru,
+						   .me = me, .target = target,
+						   .e = &e },
+			   v))
+		return;
+	v->listener = NULL;
+	v->unix_target = NULL;
+	v->relayed = false;
 }
 
 void decide_connect(const struct world *w, const struct caller *c,

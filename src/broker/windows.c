@@ -67,20 +67,9 @@ static bool not_stream(const struct windows_case *k)
 	return k->type != SOCK_STREAM;
 }
 
-static bool broadcast(const struct windows_case *k)
-{
-	return guid_equal(&k->addr->VmId, &guid_broadcast);
-}
-
 static bool itself(const struct windows_case *k)
 {
 	return by_vmid(k) && k->target == k->me;
-}
-
-static bool not_below(const struct windows_case *k)
-{
-	return by_vmid(k) && k->target && k->target != k->me &&
-	       !is_below(k->w, k->target, k->me);
 }
 
 /* Past one's child there is only the container in a virtual machine. */
@@ -138,15 +127,9 @@ static const struct rule {
 	{ "SOCK_STREAM only", "Microsoft's documentation", BIND | CONNECT,
 	  not_stream, HVS_REASON_TYPE,
 	  "Hyper-V sockets are SOCK_STREAM only" },
-	{ "BROADCAST has no use", "Microsoft's documentation", BIND | CONNECT,
-	  broadcast, HVS_REASON_NOT_A_DESTINATION,
-	  "HV_GUID_BROADCAST is defined, and nothing can be done with it" },
 	{ "a partition is LOOPBACK to itself", "inferred", BIND | CONNECT,
 	  itself, HVS_REASON_PARTITION_UNKNOWN,
 	  "a partition reaches itself as HV_GUID_LOOPBACK; a VmId names one below it" },
-	{ "no way between siblings", "Microsoft's documentation",
-	  BIND | CONNECT, not_below, HVS_REASON_PARTITION_UNKNOWN,
-	  "there is no way from one virtual machine or container to another" },
 	{ "one host and its partitions", "Microsoft's documentation",
 	  BIND | CONNECT, too_deep, HVS_REASON_PARTITION_UNKNOWN,
 	  "a VmId names a child, or a container in a virtual machine that is a child" },
