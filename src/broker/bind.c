@@ -247,6 +247,7 @@ void request_bind(struct client *c, struct frame *f)
 		.service = m.addr.ServiceId,
 		.uid = c->uid,
 		.gid = c->gid,
+		.profile = c->profile,
 	};
 	s = registry_service(b->registry, &name.service);
 	verdict_init(&v);

@@ -160,13 +160,15 @@ struct search {
 	const struct effective *e;
 	bool up; /* the caller is below the target */
 	bool windows; /* windows.h */
+	const struct windows_case *k; /* for listeners that have chosen it */
 	struct verdict *v;
 	uint32_t reason; /* the first refusal met */
 	char text[400], rule[200], fix[300];
 };
 
 /* A wildcard listener that the rules do not let match this caller. */
-static void not_matched(struct search *s, const struct listener *l)
+static void not_matched(struct search *s, const struct listener *l,
+			const struct effective *e)
 {
 	char name[128];
 
@@ -176,10 +178,10 @@ static void not_matched(struct search *s, const struct listener *l)
 	s->reason = HVS_REASON_WILDCARD;
 	snprintf(s->text, sizeof(s->text),
 		 "the listener of service %s is bound to %s, which %s does not let match partition \"%.64s\"",
-		 name, guid_special_name(&l->name.vmid), s->e->wildcard_from,
+		 name, guid_special_name(&l->name.vmid), e->wildcard_from,
 		 s->caller->name);
 	snprintf(s->rule, sizeof(s->rule), "AllowWildcardBinds=no in %s",
-		 s->e->wildcard_from);
+		 e->wildcard_from);
 	snprintf(s->fix, sizeof(s->fix),
 		 "bind the exact VmId, or set AllowWildcardBinds=yes");
 }
@@ -203,13 +205,41 @@ static void not_entitled(struct search *s, const struct listener *l,
 		 "add user:%u to Bind= of service %s", l->name.uid, name);
 }
 
+/* Its program has chosen the profile: what would not reach it on Windows does
+ * not here, whoever connects. */
+static bool reaches_on_windows(struct search *s, const struct listener *l,
+			       bool wildcard)
+{
+	struct windows_case k = *s->k;
+	struct effective e = *s->e;
+	struct verdict v;
+
+	windows_rules(&e);
+	if (s->up && wildcard && !e.wildcard) {
+		not_matched(s, l, &e);
+		return false;
+	}
+	k.e = &e;
+	verdict_init(&v);
+	v.explain = s->v->explain;
+	if (windows_allows(&k, &v))
+		return true;
+	if (!s->reason) {
+		s->reason = v.reason;
+		memcpy(s->text, v.text, sizeof(s->text));
+		memcpy(s->rule, v.rule, sizeof(s->rule));
+		memcpy(s->fix, v.fix, sizeof(s->fix));
+	}
+	return false;
+}
+
 /* Is this listener to be heard? */
 static bool heard(struct search *s, const struct listener *l, bool wildcard)
 {
 	struct caller owner = listener_owner(l);
 
 	if (s->up && wildcard && !s->e->wildcard) {
-		not_matched(s, l);
+		not_matched(s, l, s->e);
 		return false;
 	}
 	if ((s->up || s->caller == s->target) && is_registered(s->e) &&
@@ -217,7 +247,8 @@ static bool heard(struct search *s, const struct listener *l, bool wildcard)
 		not_entitled(s, l, wildcard);
 		return false;
 	}
-	return true;
+	return s->windows || l->name.profile != PROFILE_WINDOWS ||
+	       reaches_on_windows(s, l, wildcard);
 }
 
 static const struct listener *look_for(struct search *s, const GUID *vmid,
@@ -402,6 +433,7 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 			     bool passthru, bool windows, struct verdict *v)
 {
 	const struct partition *me, *target = NULL, *off;
+	struct windows_case k;
 	struct effective e;
 	enum relation r;
 	struct search s;
@@ -445,16 +477,21 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 		.e = &e,
 		.up = r == REL_CHILD || r == REL_DESCENDANT,
 		.windows = windows,
+		.k = &k,
 		.v = v,
 	};
+	k = (struct windows_case){
+		.w = w,
+		.caller = c,
+		.addr = dest,
+		.type = type,
+		.passthru = passthru,
+		.me = me,
+		.target = target,
+		.e = &e,
+	};
 	find_listener(w, c, &s, r);
-	if (v->reason || !windows ||
-	    windows_allows(&(struct windows_case){ .w = w, .caller = c,
-						   .addr = dest, .type = type,
-						   .passthru = passthru,
-						   .me = me, .target = target,
-						   .e = &e },
-			   v))
+	if (v->reason || !windows || windows_allows(&k, v))
 		return;
 	v->listener = NULL;
 	v->unix_target = NULL;

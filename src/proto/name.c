@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 
 #define VERSION 1
+#define TYPE_WINDOWS 0x80 /* of a listener's type: profile "windows" */
 #define LISTENER_SIZE 58
 #define RENDEZVOUS_SIZE 18
 #define CONNECTOR_SIZE 82
@@ -41,6 +42,8 @@ socklen_t listener_name_encode(const struct listener_name *n,
 
 	raw[0] = VERSION;
 	raw[1] = n->type;
+	if (n->profile == PROFILE_WINDOWS)
+		raw[1] |= TYPE_WINDOWS;
 	guid_put(raw + 2, &n->partition);
 	guid_put(raw + 18, &n->vmid);
 	guid_put(raw + 34, &n->service);
@@ -55,10 +58,12 @@ static int listener_decode(const char *text, size_t len,
 	uint8_t raw[LISTENER_SIZE];
 
 	if (b64_decode(text, len, raw, sizeof(raw)) < 0 || raw[0] != VERSION ||
-	    !type_ok(raw[1]))
+	    !type_ok(raw[1] & ~TYPE_WINDOWS))
 		return -EINVAL;
 	*ret = (struct listener_name){
-		.type = raw[1],
+		.type = raw[1] & ~TYPE_WINDOWS,
+		.profile = raw[1] & TYPE_WINDOWS ? PROFILE_WINDOWS :
+						   PROFILE_DEFAULT,
 		.partition = guid_get(raw + 2),
 		.vmid = guid_get(raw + 18),
 		.service = guid_get(raw + 34),

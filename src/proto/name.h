@@ -14,6 +14,8 @@
 
 #include <hvsocket.h>
 
+#include "proto/profile.h"
+
 #define NAME_LISTENER_DIR "listeners/"
 #define NAME_RENDEZVOUS_DIR "rendezvous/"
 /* where the broker connects datagram sockets */
@@ -28,6 +30,7 @@ struct listener_name {
 	GUID vmid; /* whom it hears */
 	GUID service;
 	uint32_t uid, gid;
+	enum profile profile; /* chosen by its program */
 };
 
 struct rendezvous_name {

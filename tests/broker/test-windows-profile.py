@@ -232,6 +232,48 @@ def test_the_reason_names_the_rule(three):
         m.ask("close")
 
 
+def test_the_listeners_own_profile(three):
+    """Who has chosen it hears only what it would hear on Windows, whoever
+    connects; also from a broker that was started again."""
+    b, members = three.default.b, three.default.members
+    m = Member(b.run, profile="windows")
+    check("own" in m.ask("bind", vmid=str(CHILDREN), service=str(REGISTERED)),
+          "bound")
+    same(m.ask("listen"), {}, "listens")
+
+    def asks(name):
+        d = members[name][0]
+        got = d.ask("connect", vmid=str(PARENT), service=str(REGISTERED))
+        d.ask("close")
+        return got
+
+    for _ in range(2):
+        check("peer" in asks("vm1"), "a VM without a table")
+        m.ask("accept")
+        # without the profile wildcards match that one, too
+        refused(asks("own"), "connect", WILDCARD_NOT, "a table of its own")
+        refused(asks("nested"), "connect", NO_LISTENER, "its parent is a VM")
+        b.restart()
+        check(until(lambda: b.serves() is None), "again")
+    got = explain(three.default, "PARENT:5000", **{"from": "own"})
+    check("table of its own" in got["text"], str(got))
+    m.ask("close")
+    # and in a VM: by whom it is registered, and who connects
+    inside = Member("%s/broker/partitions/%s" % (b.run, IDS["nested"]),
+                    profile="windows")
+    inside.ask("bind", vmid=str(WILDCARD), service=str(UNREGISTERED))
+    inside.ask("listen")
+    d = members["host"][0]
+    got = d.ask("connect", vmid=str(IDS["nested"]), service=str(UNREGISTERED))
+    d.ask("close")
+    inside.ask("close")
+    # past its own child the host would not get on Windows
+    refused(got, "connect", UNKNOWN, "too deep")
+    check("not on Windows" in got["text"], got["text"])
+    for x in (m, inside):
+        x.end()
+
+
 def explain(place, to, **more):
     with place.b.client() as c:
         return c.call("explain", to=to, **more)

@@ -13,7 +13,7 @@
 static const struct listener_name listener = {
 	.type = SOCK_SEQPACKET, .partition = { 1, 2, 3, { 4 } },
 	.vmid = { 5, 6, 7, { 8 } }, .service = { 9, 10, 11, { 12 } },
-	.uid = 1000, .gid = 0xfffffffe,
+	.uid = 1000, .gid = 0xfffffffe, .profile = PROFILE_WINDOWS,
 };
 static const struct connector_name connector = {
 	.type = SOCK_STREAM, .flags = CONNECTOR_GUEST,
@@ -49,6 +49,7 @@ START_TEST(round_trips)
 	ck_assert(guid_equal(&n.listener.service, &listener.service));
 	ck_assert_uint_eq(n.listener.uid, listener.uid);
 	ck_assert_uint_eq(n.listener.gid, listener.gid);
+	ck_assert_int_eq(n.listener.profile, listener.profile);
 	ck_assert_int_eq(listener_file_decode(sa.sun_path +
 					      strlen(NAME_LISTENER_DIR),
 					      &n.listener), 0);
@@ -100,6 +101,10 @@ START_TEST(distinct)
 		listener_name_encode(&n, &b);
 		ck_assert_str_ne(a.sun_path, b.sun_path);
 	}
+	n = listener;
+	n.profile = PROFILE_DEFAULT;
+	listener_name_encode(&n, &b);
+	ck_assert_str_ne(a.sun_path, b.sun_path);
 }
 END_TEST
 
