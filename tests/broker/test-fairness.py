@@ -14,6 +14,7 @@ import uuid
 import tap
 from hvb import *
 from tap import check, same
+from users import as_user, several
 
 PORT = port(5000)
 
@@ -43,22 +44,6 @@ def test_lingering_files_do_not_stay(b):
         check(b.settled(before), "%d files stay open" % (b.fds() - before))
         for _, peer in stuff:
             peer.close()
-
-
-def as_user(uid, function):
-    """Run in a process of another user. Return: did it work?"""
-    pid = os.fork()
-    if not pid:
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            function()
-            os._exit(0)
-        except BaseException as e:
-            print("# uid %d: %r" % (uid, e), flush=True)
-            os._exit(1)
-    return os.waitpid(pid, 0)[1] == 0
 
 
 def limited(b):
@@ -100,11 +85,9 @@ def test_guests_of_one_user(b):
             r.close()
 
 
+@several
 def test_clients_of_a_container(b):
     """A container's users, however many, share what it may have."""
-    if os.geteuid() != 0:
-        print("# one user only: other users' connections are made as root")
-        return
     limited(b)
     vmid = b.partition("box", "Kind=container")
     with contextlib.ExitStack() as stack:
@@ -245,11 +228,9 @@ def test_large_replies_that_nobody_reads(b):
         same(len(d.call("service.list")["services"]), 300, "room again")
 
 
+@several
 def test_ids_that_were_given_up(b):
     """A connection that ends takes no more with it than what is its own."""
-    if os.geteuid() != 0:
-        print("# one user only: the other registers as root")
-        return
     one = str(uuid.uuid4())
     told, tell = os.pipe()
     go, wait = os.pipe()

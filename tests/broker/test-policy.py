@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Policy that changes while things run, quotas, leases, partitions"""
 import errno
-import grp
 import json
 import os
-import pwd
 import signal
 import socket
 import struct
@@ -18,6 +16,7 @@ import tap
 from hvb import *
 from tap import check, same
 from transport import Transport
+from users import as_user, several
 
 STREAM, RAW = socket.SOCK_STREAM, socket.SOCK_SEQPACKET
 
@@ -185,7 +184,7 @@ def test_attach(b):
                 (c, (ZERO, 0, 1, 0, b"x"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 6, 1, 0, b"x"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 4, 0, b"x"), errno.EINVAL, BAD_REQUEST),
-                (c, (ZERO, 1, 1, 4, b"x"), errno.EINVAL, BAD_REQUEST),
+                (c, (ZERO, 1, 1, 8, b"x"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 1, 0, b""), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 1, 0, b"a\nb"), errno.EINVAL, BAD_REQUEST),
                 (c, (ZERO, 1, 1, 0, b"a\0b"), errno.EINVAL, BAD_REQUEST),
@@ -317,32 +316,22 @@ def serves(b):
         return False
 
 
+@several
 @in_a_broker("--max-listeners", "3")
 def test_quota_of_a_user_is_not_another_users(b):
-    if os.geteuid() != 0:
-        print("# one user only: the accounts of others are seen as root")
-        return
+    def another():
+        d = b.client()
+        mine = [d.serve(LOOPBACK, port(6100 + i)) for i in range(3)]
+        same(refusal(d.serve, LOOPBACK, port(6109)).reason, QUOTA, "")
+        same(refusal(d.call, "reload").reason, NOT_PERMITTED, "")
+        same(refusal(d.call, "partition.add", name="x").reason,
+             NOT_PERMITTED, "")
+        d.call("service.add", name="own", port=6200)
+        del mine
+
     with b.client() as c:
         held = [c.serve(LOOPBACK, port(6000 + i)) for i in range(2)]
-        pid = os.fork()
-        if not pid:
-            try:
-                os.setgroups([])
-                os.setgid(4242)
-                os.setuid(4242)
-                d = b.client()
-                mine = [d.serve(LOOPBACK, port(6100 + i)) for i in range(3)]
-                same(refusal(d.serve, LOOPBACK, port(6109)).reason, QUOTA, "")
-                same(refusal(d.call, "reload").reason, NOT_PERMITTED, "")
-                same(refusal(d.call, "partition.add", name="x").reason,
-                     NOT_PERMITTED, "")
-                d.call("service.add", name="own", port=6200)
-                del mine
-                os._exit(0)
-            except BaseException as e:
-                print("# child: %r" % e, flush=True)
-                os._exit(1)
-        same(os.waitpid(pid, 0)[1], 0, "the other user's process")
+        check(as_user(4242, another), "the other user's process")
         for s in held:
             s.close()
 
@@ -367,44 +356,61 @@ def test_disabled_on_the_way(b):
             s.close()
 
 
-@in_a_broker()
-def test_listener_of_a_group_after_a_restart(b):
-    found = [(g.gr_gid, pwd.getpwnam(g.gr_mem[0])) for g in grp.getgrall()
-             if g.gr_mem] if os.geteuid() == 0 else []
-    if not found:
-        print("# no user here is in a second group, or we cannot become it")
-        return
-    gid, user = found[0]
-    b.service("s", 5000, "Bind=group:%d" % gid)
+def with_a_group(work):
+    """A broker that sees a user "member" in a second group, whoever there is
+    on this machine. Return: its program"""
+    for name, line in (("passwd", "member:x:4242:4242::/:/bin/false\n"),
+                       ("group", "team:x:4300:member\n")):
+        with open("/etc/" + name, encoding="utf-8") as f:
+            text = f.read()
+        with open("%s/%s" % (work, name), "w", encoding="utf-8") as f:
+            f.write(text + line)
+    path = work + "/hvsocketd"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(SEES % {"work": work, "program": PROGRAM})
+    os.chmod(path, 0o755)
+    return path
+
+
+SEES = """#!/bin/sh
+exec unshare --mount sh -c '
+mount --bind %(work)s/passwd /etc/passwd &&
+mount --bind %(work)s/group /etc/group && exec "$0" "$@"' %(program)s "$@"
+"""
+
+
+@several
+def test_listener_of_a_group_after_a_restart(_):
+    """Its binder's groups are looked up by the broker that finds it there."""
     told, tell = os.pipe()
     go, wait = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.close(wait)
-            os.initgroups(user.pw_name, user.pw_gid)
-            os.setgid(user.pw_gid)
-            os.setuid(user.pw_uid)
+    with tempfile.TemporaryDirectory() as work, \
+            Broker(program=with_a_group(work)) as b:
+        b.service("s", 5000, "Bind=group:4300")
+
+        def member():
             with b.client() as c:
                 listener = c.serve(WILDCARD, port(5000))
                 os.write(tell, b"x")
                 os.read(go, 1)
                 listener.close()
-            os._exit(0)
-        except BaseException as e:
-            print("# child: %r" % e, flush=True)
-            os._exit(1)
-    os.close(tell)
-    try:
-        same(os.read(told, 1), b"x", "bound")
-        with b.client() as c:
-            c.dial(LOOPBACK, port(5000)).close()
-        b.restart()
-        with b.client() as c:
-            c.dial(LOOPBACK, port(5000)).close()
-    finally:
-        os.close(wait)
-        same(os.waitpid(pid, 0)[1], 0, "the member of the group")
+
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if as_user(4242, member, [4300]) else 1)
+        os.close(tell)
+        try:
+            same(os.read(told, 1), b"x", "bound")
+            with b.client() as c:
+                c.dial(LOOPBACK, port(5000)).close()
+            b.restart()
+            with b.client() as c:
+                c.dial(LOOPBACK, port(5000)).close()
+        finally:
+            os.write(wait, b"x")
+            same(os.waitpid(pid, 0)[1], 0, "the member of the group")
+        for fd in (told, go, wait):
+            os.close(fd)
 
 
 @in_a_broker()
