@@ -140,7 +140,8 @@ void request_attach(struct client *c, struct frame *f)
 
 	verdict_init(&v);
 	if (msg_attach_decode(f->p, f->len, &m) < 0 ||
-	    (m.flags & ~(ATTACH_STALLS | ATTACH_SERVICES)) ||
+	    (m.flags & ~(ATTACH_STALLS | ATTACH_SERVICES |
+			 ATTACH_PARTITIONS)) ||
 	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
 	    !m.types || (m.types & ~(ATTACH_STREAM | ATTACH_RAW)) ||
 	    f->nfds != __builtin_popcount(m.types)) {
@@ -187,6 +188,7 @@ void request_attach(struct client *c, struct frame *f)
 	t->kind = m.kind;
 	t->types = m.types;
 	t->stalls = m.flags & ATTACH_STALLS;
+	t->partitions = m.flags & ATTACH_PARTITIONS;
 	t->made_partition = made;
 	t->wants_services = m.flags & ATTACH_SERVICES;
 	c->transport = t;

@@ -184,7 +184,7 @@ int transport_open(struct transport *t, struct attempt *a)
 	uint64_t now = ev_now_ns();
 	uint64_t ms = a->deadline_ns > now ? (a->deadline_ns - now) / 1000000 :
 					     1;
-	MSG_BUF(m, 64);
+	MSG_BUF(m, 80);
 
 	if (!may_be_native(t, a))
 		a->flags &= ~CONNECT_NATIVE;
@@ -198,6 +198,8 @@ int transport_open(struct transport *t, struct attempt *a)
 	msg_put_guid(&m, &a->dest.ServiceId);
 	msg_put_guid(&m, &a->source);
 	msg_put_u32(&m, a->uid);
+	if (t->partitions)
+		msg_put_guid(&m, &a->partition);
 	client_send(t->client, &m, NULL, 0);
 	return t->client->dead || t->client->broken ? -EPIPE : 0;
 }
@@ -373,7 +375,9 @@ static void on_dial(struct client *c, struct frame *f)
 static void on_live(struct client *c, struct frame *f)
 {
 	struct transport *t = c->transport;
+	const struct world *w = &c->b->world;
 	struct relayed r = { .opening = false };
+	const struct partition *from, *here;
 	struct msg_live m;
 
 	if (msg_live_decode(f->p, f->len, &m) < 0 || m.direction > 1)
@@ -385,6 +389,11 @@ static void on_live(struct client *c, struct frame *f)
 	r.service = m.service;
 	r.source = m.source;
 	r.dest = m.direction ? t->partition : guid_parent;
+	/* one that there is, and that could have dialled it */
+	from = registry_partition(w->registry, &m.partition);
+	here = registry_partition(w->registry, &t->partition);
+	if (m.direction && from && here && is_below(w, here, from))
+		r.from = m.partition;
 	/* What is not counted cannot be ended later. Rules may have changed
 	 * while there was no broker. */
 	if (transport_relays(t, &r) < 0)

@@ -40,6 +40,7 @@ struct transport {
 	bool running;
 	bool made_partition; /* the partition ends with it */
 	bool stalls; /* it understands STALL */
+	bool partitions; /* OPEN and LIVE have the partition */
 	enum simulated simulated;
 	bool wants_services;
 	uint32_t serial;

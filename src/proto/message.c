@@ -63,6 +63,12 @@ static GUID take_guid(struct cursor *c)
 	return p ? guid_get(p) : (GUID){ 0 };
 }
 
+/* One that may be missing, at the end: then it is zero. */
+static GUID take_guid_if_any(struct cursor *c)
+{
+	return c->bad || c->p == c->end ? (GUID){ 0 } : take_guid(c);
+}
+
 static SOCKADDR_HV take_address(struct cursor *c)
 {
 	SOCKADDR_HV a;
@@ -326,6 +332,7 @@ int msg_open_decode(const uint8_t *p, size_t len, struct msg_open *ret)
 	m.service = take_guid(&c);
 	m.source = take_guid(&c);
 	m.uid = take32(&c);
+	m.partition = take_guid_if_any(&c);
 	FINISH(&c, ret, m);
 }
 
@@ -372,6 +379,7 @@ int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret)
 	m.uid = take32(&c);
 	m.service = take_guid(&c);
 	m.source = take_guid(&c);
+	m.partition = take_guid_if_any(&c);
 	FINISH(&c, ret, m);
 }
 

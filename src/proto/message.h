@@ -129,6 +129,7 @@ enum result_state {
 
 #define ATTACH_STALLS 1u /* flag: it understands STALL */
 #define ATTACH_SERVICES 2u /* flag: SERVICES is wanted */
+#define ATTACH_PARTITIONS 4u /* flag: OPEN and LIVE have the partition */
 
 struct msg_attach {
 	GUID vmid;
@@ -162,6 +163,7 @@ struct msg_open {
 	uint32_t timeout_ms;
 	GUID service, source;
 	uint32_t uid;
+	GUID partition; /* with ATTACH_PARTITIONS only */
 };
 
 #define OPEN_PARKED 1u
@@ -185,6 +187,7 @@ struct msg_live {
 	uint16_t type, direction;
 	uint32_t uid;
 	GUID service, source;
+	GUID partition; /* as in OPEN */
 };
 
 struct msg_services {

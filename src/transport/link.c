@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/fdmsg.h"
 #include "base/guid.h"
 #include "base/log.h"
@@ -42,6 +43,7 @@ struct link {
 	char name[256];
 	GUID vmid; /* once attached */
 	uint32_t serial;
+	uint32_t flags; /* of ATTACH, as asked or granted */
 
 	struct ev_io io;
 	int fd; /* -1 */
@@ -227,6 +229,8 @@ void link_notice_live(struct link *l, const struct msg_live *m)
 	msg_put_u32(&l->out, m->uid);
 	msg_put_guid(&l->out, &m->service);
 	msg_put_guid(&l->out, &m->source);
+	if (l->flags & ATTACH_PARTITIONS)
+		msg_put_guid(&l->out, &m->partition);
 	link_send(l);
 }
 
@@ -294,6 +298,18 @@ static void link_down(struct link *l, enum link_state state, const char *why)
 		l->retry_ms = RETRY_MAX_MS;
 }
 
+static void send_attach(struct link *l)
+{
+	msg_begin(&l->out, MSG_ATTACH, SERIAL_ATTACH);
+	msg_put_guid(&l->out, &l->vmid);
+	msg_put_u16(&l->out, l->config.kind);
+	msg_put_u16(&l->out, ATTACH_STREAM);
+	msg_put_u32(&l->out, l->flags);
+	msg_put_bytes(&l->out, l->config.partition,
+		      strlen(l->config.partition));
+	send_fds(l, &l->rendezvous.fd, 1);
+}
+
 void link_start(struct link *l)
 {
 	char why[200];
@@ -321,16 +337,28 @@ void link_start(struct link *l)
 	msg_put_u32(&l->out, MSG_VERSION);
 	msg_put_u32(&l->out, MSG_VERSION);
 	send_fds(l, NULL, 0);
-	msg_begin(&l->out, MSG_ATTACH, SERIAL_ATTACH);
-	msg_put_guid(&l->out, &l->vmid);
-	msg_put_u16(&l->out, l->config.kind);
-	msg_put_u16(&l->out, ATTACH_STREAM);
-	msg_put_u32(&l->out, (l->ops->stall ? ATTACH_STALLS : 0) |
-				     (l->config.services ? ATTACH_SERVICES
-							 : 0));
-	msg_put_bytes(&l->out, l->config.partition,
-		      strlen(l->config.partition));
-	send_fds(l, &l->rendezvous.fd, 1);
+	l->flags = ATTACH_PARTITIONS | (l->ops->stall ? ATTACH_STALLS : 0) |
+		   (l->config.services ? ATTACH_SERVICES : 0);
+	send_attach(l);
+}
+
+/* A broker that is older than one of the flags refuses them all. Return: it is
+ * asked without the newest of those that can be done without. */
+static bool ask_for_less(struct link *l, const struct msg_reply *r)
+{
+	static const uint32_t newest_first[] = { ATTACH_PARTITIONS,
+						 ATTACH_STALLS };
+
+	if (r->reason != HVS_REASON_BAD_REQUEST)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(newest_first); i++) {
+		if (!(l->flags & newest_first[i]))
+			continue;
+		l->flags &= ~newest_first[i];
+		send_attach(l);
+		return true;
+	}
+	return false;
 }
 
 static void refused(struct link *l, const struct msg_reply *r)
@@ -378,6 +406,8 @@ static int on_reply(struct link *l, const struct msg_header *h, size_t len,
 	if (msg_reply_decode(l->in, len, &r) < 0)
 		return -EPROTO;
 	if (l->state == LINK_ATTACHING) {
+		if (r.error && h->type == MSG_ATTACH && ask_for_less(l, &r))
+			return 0;
 		if (r.error)
 			refused(l, &r);
 		else if (h->type == MSG_ATTACH)

@@ -20,6 +20,7 @@ void session_notice_live(struct session *s)
 		.uid = s->uid,
 		.service = s->service,
 		.source = s->source,
+		.partition = s->partition,
 	};
 
 	link_notice_live(s->ss->link, &live);
@@ -100,6 +101,7 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 	s->uid = m->uid;
 	s->service = m->service;
 	s->source = m->source;
+	s->partition = m->partition;
 	session_set_token(s, m->token);
 	if (session_limit(s, m->timeout_ms) < 0)
 		session_refuse(s, HVS_REASON_BROKER_FAILED, "no memory");

@@ -30,6 +30,7 @@ struct session {
 	uint32_t serial; /* of DIAL (0: not sent), or of OPEN */
 	uint32_t uid;
 	GUID service, source;
+	GUID partition; /* whose program dials, if it is not the guest */
 	uint64_t dial_deadline_ns;
 
 	bool native; /* the guest's connection itself is wanted */

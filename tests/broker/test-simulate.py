@@ -16,6 +16,7 @@ import tap
 from hvb import *
 from tap import check, same
 from transport import Conn, Transport
+from users import refused_as, several
 
 SERVICE = port(5000)
 GUEST = port(6000)
@@ -201,6 +202,53 @@ def test_the_option_on_an_accepted_socket(place):
         same(g.simulate("pause")[2], 1, "kept")
 
 
+def test_the_option_of_a_container(place):
+    """Its connection is known to be its own by a broker that comes later, too,
+    if the transport says whose it is."""
+    vm = place.b.partition("inner", "Kind=vm", "Parent=box")
+    for flags, kept in (1 | 4, 1), (1, 0):
+        t = Guest(place.b, "inner", types=1, flags=flags)
+        with place.b.client(place.box) as c, \
+                socket.socket(socket.AF_UNIX) as s:
+            c.connect(s, vm, GUEST)
+            token, = t.conns
+        same(t.conns[token].partition, place.box if flags & 4 else ZERO,
+             "what it is told")
+        before = t.attached
+        place.b.restart()
+        t.wait(lambda: t.attached > before)
+        with place.b.client() as host, place.b.client(place.box) as c:
+            if flags & 4:
+                same([x["from"] for x in
+                      host.call("connections")["connections"]
+                      if x["to"] == "inner"], ["box"], "whose it is")
+            c.send(KEEP, struct.pack("<QI", token, 1))
+            c.call("status")
+            got = host.call("simulate", partition="inner", event="pause")
+            same((got["ended"], got["kept"]), (1 - kept, kept),
+                 "with flags %d" % flags)
+        t.end()
+        with place.b.client() as host:
+            check(until(lambda: host.call("partition.show", partition="inner")[
+                "transport"] == "local"), "detached")
+    place.b.drop("partitions.d/inner.conf")
+
+
+def test_transport_that_lies(place):
+    """One that does not know a partition, or one that cannot have dialled."""
+    for claim in uuid.UUID(int=99), place.box, place.vm2, ZERO:
+        with Guests(place, flags=1 | 4) as g:
+            token = g.token + 1
+            g.t.c.send(LIVE, struct.pack("<QHHI", token, 1, 1, 0) +
+                       GUEST.bytes_le + SERVICE.bytes_le + claim.bytes_le)
+            check(until(lambda: any(int(x["token"], 16) == token for x in
+                                    g.c.call("connections")["connections"])),
+                  "noted")
+            x, = [x for x in g.c.call("connections")["connections"]
+                  if int(x["token"], 16) == token]
+            same(x["from"], "host", "as without a claim")
+
+
 def test_transport_that_is_slow(place):
     """Whose queue is shorter than what it is to be told."""
     n = 1000
@@ -322,35 +370,18 @@ def test_what_cannot_be_reached(place):
             s.close()
 
 
+@several
 def test_who_may(place):
     """The broker's user, root, and the partition's User=."""
-    if os.geteuid() != 0:
-        print("# as root only: nobody else can be two users")
-        return
     os.chmod(place.b.run, 0o755)
-    for user, expected in (0, None), (61234, errno.EPERM), (61235, None):
+    def simulates():
+        with place.b.client() as c:
+            c.call("simulate", partition="vm1", event="reset")
+
+    for user, expected in (0, 0), (61234, errno.EPERM), (61235, 0):
         place.b.partition("vm1", "Kind=vm", "User=61235", vmid=place.vm1)
         with Guests(place):
-            r, w = os.pipe()
-            pid = os.fork()
-            if not pid:
-                os.setgroups([])
-                os.setgid(user)
-                os.setuid(user)
-                said = 0
-                try:
-                    with place.b.client() as c:
-                        c.call("simulate", partition="vm1", event="reset")
-                except Refused as e:
-                    said = e.errno
-                except BaseException:
-                    said = 255
-                os.write(w, bytes([said]))
-                os._exit(0)
-            os.waitpid(pid, 0)
-            same(os.read(r, 1)[0] or None, expected, "uid %d" % user)
-            os.close(r)
-            os.close(w)
+            same(refused_as(user, simulates), expected, "uid %d" % user)
 
 
 def run_hvctl(run, *words):

@@ -27,6 +27,7 @@ class Conn:
         self.sock = None
         self.filler = None
         self.parked = False
+        self.partition = ZERO
         self.native = False  # may be answered with a descriptor
         self.serial = None
         self.closed = None  # CLOSE's reason
@@ -66,7 +67,8 @@ class Transport(threading.Thread):
             if conn.sock:
                 c.send(LIVE, struct.pack("<QHHI", conn.token, conn.kind, 1,
                                          conn.uid) + conn.service.bytes_le +
-                       conn.source.bytes_le)
+                       conn.source.bytes_le +
+                       (conn.partition.bytes_le if self.flags & 4 else b""))
         c.send(STATE, struct.pack("<I", self.running))
         self.c = c
         barrier = c.send(99)  # answered: what came before was seen
@@ -167,6 +169,8 @@ class Transport(threading.Thread):
                         struct.unpack_from("<I", body, 48)[0])
             conn.serial, conn.parked = serial, bool(flags & 1)
             conn.native = bool(flags & 2)
+            if self.flags & 4:
+                conn.partition = guid(body[52:68])
             self.conns[token] = conn
             conn.sock = self.early.pop(token, None)
             if not conn.parked:

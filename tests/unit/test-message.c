@@ -449,39 +449,6 @@ START_TEST(frames)
 }
 END_TEST
 
-START_TEST(services)
-{
-	uint8_t raw[MSG_HEADER + 4 + 32];
-	struct msg_buf b = msg_buf(raw, sizeof(raw));
-	struct msg_services m;
-	GUID g;
-
-	msg_begin(&b, MSG_SERVICES, 1);
-	msg_put_u32(&b, SERVICES_FIRST | SERVICES_LAST);
-	msg_put_guid(&b, &guid_parent);
-	msg_put_guid(&b, &guid_children);
-	ck_assert(!b.overflow && b.len == sizeof(raw));
-	for (size_t n = 0; n <= sizeof(raw); n++) {
-		uint8_t *p = exact(raw, n);
-		bool whole = n >= MSG_HEADER + 4 &&
-			     (n - MSG_HEADER - 4) % 16 == 0;
-
-		ck_assert_int_eq(msg_services_decode(p, n, &m),
-				 whole ? 0 : -EINVAL);
-		if (whole)
-			ck_assert_uint_eq(m.n, (n - MSG_HEADER - 4) / 16);
-		free(p);
-	}
-	ck_assert_int_eq(msg_services_decode(raw, sizeof(raw), &m), 0);
-	ck_assert_uint_eq(m.flags, 3);
-	memcpy(&g, m.ids + 16, sizeof(g));
-	ck_assert(guid_equal(&g, &guid_children));
-	raw[MSG_HEADER] = 4; /* an unknown flag */
-	ck_assert_int_eq(msg_services_decode(raw, sizeof(raw), &m), -EINVAL);
-	ck_assert_uint_le(MSG_HEADER + 4 + 16 * SERVICES_MAX, MSG_MAX);
-}
-END_TEST
-
 START_TEST(headers)
 {
 	static const uint8_t raw[] = { 3, 0x80, 1, 0, 4, 3, 2, 1,
@@ -567,7 +534,6 @@ static void fill(TCase *t)
 {
 	tcase_add_loop_test(t, frames, 0, ARRAY_LEN(rows));
 	tcase_add_test(t, headers);
-	tcase_add_test(t, services);
 	tcase_add_test(t, strings);
 	tcase_add_test(t, reasons);
 }

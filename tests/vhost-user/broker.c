@@ -73,8 +73,16 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 	must(msg_attach_decode(p, len, &a) == 0);
 	must(a.kind == b->kind);
 	must(a.types == ATTACH_STREAM);
-	must(a.flags == ATTACH_STALLS);
 	must(m->nfds == 1);
+	b->flags = a.flags;
+	if (a.flags & b->unknown) {
+		msg_begin_reply(&out, MSG_ATTACH, h->serial, 0, EINVAL,
+				HVS_REASON_BAD_REQUEST);
+		msg_put_bytes(&out, "ATTACH is malformed", 19);
+		send_out(b, NULL, 0);
+		return;
+	}
+	must(a.flags == ((ATTACH_STALLS | ATTACH_PARTITIONS) & ~b->unknown));
 	b->vmid = a.vmid;
 	if (b->refuse[0]) {
 		msg_begin_reply(&out, MSG_ATTACH, h->serial, 0, EBUSY,
@@ -263,6 +271,8 @@ int fb_open(struct fb *b, uint32_t port, uint32_t source, bool parked,
 	return fb_open_type(b, SOCK_STREAM, port, source, parked, timeout_ms);
 }
 
+const GUID fb_partition = { 0xb0, 1, 2, { 3, 4, 5, 6, 7, 8, 9, 10 } };
+
 int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
 		 bool parked, uint32_t timeout_ms)
 {
@@ -280,6 +290,8 @@ int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
 	msg_put_guid(&out, &service);
 	msg_put_guid(&out, &from);
 	msg_put_u32(&out, 1000);
+	if (b->flags & ATTACH_PARTITIONS)
+		msg_put_guid(&out, &fb_partition);
 	send_out(b, NULL, 0);
 	return b->nopens++;
 }

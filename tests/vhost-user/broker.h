@@ -34,6 +34,8 @@ struct fb {
 	char rendezvous[108]; /* path, once attached */
 	bool attached;
 	char refuse[64]; /* refuse ATTACH with this */
+	uint32_t unknown; /* flags of ATTACH that it is too old for */
+	uint32_t flags;	  /* that ATTACH had last */
 	uint32_t state;
 	unsigned int state_notices;
 	uint32_t serial;
@@ -50,6 +52,9 @@ struct fb {
 	struct msg_closed counters[FB_MAX];
 	int ncounters; /* -1: asked, not answered */
 };
+
+/* whose programs open */
+extern const GUID fb_partition;
 
 /** fb_start() - listen; again after fb_kill() */
 void fb_start(struct fb *b, const char *dir);
