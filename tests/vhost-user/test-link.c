@@ -15,72 +15,12 @@
 #include "base/bytes.h"
 #include "base/fdmsg.h"
 #include "base/guid.h"
-#include "rig.h"
-
-static bool asked(struct rig *r, void *arg)
-{
-	(void)arg;
-	return r->last.op == VSOCK_OP_REQUEST;
-}
-
-static bool answered(struct rig *r, void *arg)
-{
-	return r->b.opens[*(int *)arg].answered;
-}
+#include "opening.h"
 
 static bool attached(struct rig *r, void *arg)
 {
 	(void)arg;
 	return r->b.attached;
-}
-
-static bool all_arrived(struct rig *r, void *arg)
-{
-	int n = *(int *)arg;
-
-	for (int i = 0; i < n; i++)
-		if (r->prog[i].received != r->guest[i].to_send ||
-		    r->guest[i].received != r->prog[i].to_send)
-			return false;
-	return true;
-}
-
-static bool was_reset(struct rig *r, void *arg)
-{
-	return r->guest[*(int *)arg].reset;
-}
-
-static bool prog_over(struct rig *r, void *arg)
-{
-	return r->prog[*(int *)arg].eof || r->prog[*(int *)arg].error;
-}
-
-/* The guest sees a REQUEST for its @port: its i-th end. */
-static void guest_is_asked(struct rig *r, int i, uint32_t port)
-{
-	r->last.op = 0;
-	rig_wait(r, asked, NULL, "REQUEST");
-	ck_assert_uint_eq(r->last.dst_port, port);
-	r->guest[i] = (struct guest_end) { .used = true,
-					   .port = port,
-					   .host_port = r->last.src_port,
-					   .seed = (uint32_t)i * 2,
-					   .buf_alloc = 262144,
-					   .chunk = 65536 };
-}
-
-static void guest_says_yes(struct rig *r, int i)
-{
-	rig_packet(r, i, VSOCK_OP_RESPONSE, 0);
-	r->guest[i].open = true;
-	r->guest[i].peer_alloc = r->last.buf_alloc;
-}
-
-static void program(struct rig *r, int i, int fd)
-{
-	r->prog[i] = (struct prog_end) { .fd = fd,
-					 .seed = (uint32_t)i * 2 + 1,
-					 .chunk = 65536 };
 }
 
 static void both_ways(struct rig *r, int n)
@@ -89,7 +29,7 @@ static void both_ways(struct rig *r, int n)
 		r->guest[i].to_send += 300000;
 		r->prog[i].to_send += 300000;
 	}
-	rig_wait(r, all_arrived, &n, "bytes both ways");
+	rig_wait(r, rig_all_arrived, &n, "bytes both ways");
 }
 
 START_TEST(test_open)
@@ -120,7 +60,7 @@ START_TEST(test_open)
 	ck_assert_uint_eq(r->b.opens[o].error, ECONNREFUSED);
 	/* no longer allowed */
 	fb_close(&r->b, r->b.opens[0].token);
-	rig_wait(r, was_reset, &zero, "RST");
+	rig_wait(r, rig_was_reset, &zero, "RST");
 	rig_wait(r, prog_over, &zero, "end of file");
 	rig_end(r);
 }
@@ -224,7 +164,7 @@ START_TEST(test_parked_given_up)
 	int fd, zero = 0, o = parked(r, 0, true, &fd);
 
 	close(fd);
-	rig_wait(r, was_reset, &zero, "RST to the guest");
+	rig_wait(r, rig_was_reset, &zero, "RST to the guest");
 	rig_wait(r, answered, &o, "the reply");
 	ck_assert_uint_ne(r->b.opens[o].error, 0);
 	rig_end(r);
@@ -282,7 +222,7 @@ START_TEST(test_open_broker_dies)
 			rig_settle(r);
 	}
 	broker_again(r);
-	rig_wait(r, was_reset, &zero, "RST");
+	rig_wait(r, rig_was_reset, &zero, "RST");
 	rig_settle(r);
 	ck_assert_int_eq(r->b.nlive, 0);
 	rig_end(r);
@@ -312,7 +252,7 @@ START_TEST(test_broker_again)
 		while (r->guest[0].received < r->prog[0].to_send - 50000)
 			rig_step(r, 10);
 		fb_kill(&r->b);
-		rig_wait(r, all_arrived, &n, "bytes without a broker");
+		rig_wait(r, rig_all_arrived, &n, "bytes without a broker");
 		fb_start(&r->b, r->dir);
 		rig_wait(r, attached, NULL, "ATTACH again");
 		ck_assert(guid_equal(&vmid, &r->b.vmid));
@@ -328,13 +268,15 @@ START_TEST(test_broker_again)
 		ck_assert(guid_is_port(&m->service, &port));
 		ck_assert_uint_eq(m->direction, port == 22);
 		ck_assert_uint_eq(m->uid, port == 22 ? 1000 : UINT32_MAX);
+		ck_assert(guid_equal(&m->partition, port == 22 ? &fb_partition
+							       : &guid_zero));
 	}
 	/* the new one knows them: it may end one */
 	for (int i = 0; i < n; i++)
 		if (r->b.live[i].direction == 1)
 			fb_close(&r->b, r->b.live[i].token);
 	n--;
-	rig_wait(r, was_reset, &n, "RST");
+	rig_wait(r, rig_was_reset, &n, "RST");
 	rig_end(r);
 }
 END_TEST
@@ -365,7 +307,7 @@ START_TEST(test_dial_broker_dies)
 	fb_kill(&r->b);
 	rig_connect(r, 2, 1027, 5000);
 	zero = 2;
-	rig_wait(r, was_reset, &zero, "RST after 2 s");
+	rig_wait(r, rig_was_reset, &zero, "RST after 2 s");
 	rig_end(r);
 }
 END_TEST
@@ -386,7 +328,36 @@ START_TEST(test_refused_attach)
 	r->b.refuse[0] = '\0';
 	rig_wait(r, attached, NULL, "ATTACH");
 	r->guest[0].to_send = 10000;
-	rig_wait(r, all_arrived, &one, "bytes");
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	rig_end(r);
+}
+END_TEST
+
+/* One that is older than what a transport can: it is asked for less, and in
+ * the end for no more than there always was. */
+START_TEST(test_older_broker)
+{
+	static const uint32_t unknown[] = { ATTACH_PARTITIONS,
+					    ATTACH_PARTITIONS | ATTACH_STALLS };
+	struct rig *r = rig_start();
+	int o, one = 1;
+
+	fb_kill(&r->b);
+	r->b.unknown = unknown[_i];
+	fb_start(&r->b, r->dir);
+	rig_wait(r, attached, NULL, "ATTACH");
+	o = fb_open(&r->b, 22, 0x80000009u, false, 2000);
+	guest_is_asked(r, 0, 22);
+	guest_says_yes(r, 0);
+	rig_wait(r, answered, &o, "the reply");
+	program(r, 0, fb_meet(&r->b, r->b.opens[o].token));
+	r->guest[0].to_send = r->prog[0].to_send = 50000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	/* and the next one is asked for all again */
+	fb_kill(&r->b);
+	r->b.unknown = 0;
+	fb_start(&r->b, r->dir);
+	rig_wait(r, attached, NULL, "ATTACH again");
 	rig_end(r);
 }
 END_TEST
@@ -399,7 +370,7 @@ START_TEST(test_parked_closed)
 	int zero = 0, o;
 
 	o = fb_open(&r->b, 22, 0x80000001u, true, 5000);
-	rig_wait(r, asked, NULL, "REQUEST");
+	guest_is_asked(r, 0, 22);
 	r->guest[0] = (struct guest_end) { .used = true,
 					   .port = 22,
 					   .host_port = r->last.src_port,
@@ -451,6 +422,7 @@ int main(void)
 	tcase_add_test(t, test_broker_again);
 	tcase_add_test(t, test_dial_broker_dies);
 	tcase_add_test(t, test_refused_attach);
+	tcase_add_loop_test(t, test_older_broker, 0, 2);
 	tcase_add_test(t, test_parked_closed);
 	tcase_add_loop_test(t, test_raw, 0, 2);
 	suite_add_tcase(s, t);

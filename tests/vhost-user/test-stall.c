@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "rig.h"
+#include "opening.h"
 
 static bool counted(struct rig *r, void *arg)
 {
@@ -20,26 +20,10 @@ static bool counted(struct rig *r, void *arg)
 	return r->b.ncounters >= 0;
 }
 
-static bool asked(struct rig *r, void *arg)
-{
-	(void)arg;
-	return r->last.op == VSOCK_OP_REQUEST;
-}
-
-static bool answered(struct rig *r, void *arg)
-{
-	return r->b.opens[*(int *)arg].answered;
-}
-
 static bool dialled(struct rig *r, void *arg)
 {
 	(void)arg;
 	return r->b.ndials > 0;
-}
-
-static bool prog_over(struct rig *r, void *arg)
-{
-	return r->prog[*(int *)arg].eof || r->prog[*(int *)arg].error;
 }
 
 static bool all_sent(struct rig *r, void *arg)
@@ -72,31 +56,15 @@ static void stall(struct rig *r)
 	settle(r);
 }
 
-/* The guest is asked for @port, and says yes. */
-static void guest_accepts(struct rig *r, int i, uint32_t port)
+/* The guest is asked for @port, and says yes; the program of @o has @fd, or
+ * (-1) what comes at the rendezvous. */
+static void accepts(struct rig *r, int i, int o, uint32_t port, int fd)
 {
-	rig_wait(r, asked, NULL, "REQUEST");
-	ck_assert_uint_eq(r->last.dst_port, port);
-	r->guest[i] = (struct guest_end) { .used = true,
-					   .port = port,
-					   .host_port = r->last.src_port,
-					   .seed = (uint32_t)i * 2,
-					   .buf_alloc = 262144,
-					   .chunk = 65536 };
-	rig_packet(r, i, VSOCK_OP_RESPONSE, 0);
-	r->guest[i].open = true;
-	r->guest[i].peer_alloc = r->last.buf_alloc;
-}
-
-static void program(struct rig *r, int i, int o, int fd)
-{
+	guest_is_asked(r, i, port);
+	guest_says_yes(r, i);
 	rig_wait(r, answered, &o, "the reply to OPEN");
 	ck_assert_uint_eq(r->b.opens[o].error, 0);
-	if (fd < 0)
-		fd = fb_meet(&r->b, r->b.opens[o].token);
-	r->prog[i] = (struct prog_end) { .fd = fd,
-					 .seed = (uint32_t)i * 2 + 1,
-					 .chunk = 65536 };
+	program(r, i, fd < 0 ? fb_meet(&r->b, r->b.opens[o].token) : fd);
 }
 
 /* A connection of a program's, open: its index in opens */
@@ -105,8 +73,7 @@ static int program_opens(struct rig *r, int i, uint32_t port)
 	int o = fb_open(&r->b, port, 0x80000123u + (uint32_t)i, false, 20000);
 
 	r->last.op = 0;
-	guest_accepts(r, i, port);
-	program(r, i, o, -1);
+	accepts(r, i, o, port, -1);
 	return o;
 }
 
@@ -203,10 +170,9 @@ START_TEST(test_open_and_dial_wait)
 	ck_assert(!r->b.opens[late].answered);
 	r->last.op = 0;
 	fb_stall(&r->b, false);
-	guest_accepts(r, 0, 22);
+	accepts(r, 0, late, 22, -1);
 	rig_wait(r, dialled, NULL, "DIAL");
 	fb_dial_refuse(&r->b, 0, HVS_REASON_NO_LISTENER);
-	program(r, 0, late, -1);
 	more(r, n, 300000);
 	rig_wait(r, rig_all_arrived, &n, "bytes both ways");
 	rig_end(r);
@@ -229,8 +195,7 @@ START_TEST(test_parked_waits)
 	ck_assert_int_eq(poll(&p, 1, 0), 0);
 	r->last.op = 0;
 	fb_stall(&r->b, false);
-	guest_accepts(r, 0, 22);
-	program(r, 0, o, p.fd);
+	accepts(r, 0, o, 22, p.fd);
 	ck_assert_int_eq(poll(&p, 1, 0), 1);
 	ck_assert_int_eq(p.revents, POLLOUT);
 	more(r, n, 300000);
