@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""rows - one row of the address rules, played by two members"""
+"""rows - the rows of the address rules, played by members of partitions"""
 import uuid
 
 from hvb import *
+from member import Member
 from tap import check, same
 
 IDS = {name: uuid.UUID("%08x-1111-4111-8111-111111111111" % i)
@@ -58,6 +59,8 @@ def play(place, row, listener, bound, service, connector, to, result,
             refused(got, step, reason, where, number)
             return
         same(got, {}, where + ": listen")
+        if not d:
+            return
         got = d.ask("connect", vmid=vmid(to), service=str(service),
                     kind=kind, **(more or {}))
         if step == "connect":
@@ -75,3 +78,65 @@ def play(place, row, listener, bound, service, connector, to, result,
         a.ask("close")
         if d:
             d.ask("close")
+
+
+def play_all(place, entries):
+    """Each is what play() takes; every one that fails is told of."""
+    failed = 0
+    for entry in entries:
+        try:
+            play(place, *entry)
+        except AssertionError as e:
+            failed += 1
+            print("# %s" % e)
+    same(failed, 0, "rows that are not as they should be")
+
+
+REGISTERED, NO_BIND, TURNED_OFF, UNREGISTERED, NO_CONNECT = map(
+    port, (5000, 5001, 5002, 5003, 5004))
+
+
+class Place:
+    """One broker, and two members in each of its partitions; in all those of
+    IDS but "off"."""
+
+    def __init__(self, work, *options, profile=None, more=()):
+        """more: partitions, each a name and its lines"""
+        self.b = Broker(*options)
+        self.profile, self.more = profile, more
+
+    def __enter__(self):
+        b = self.b.start()
+        b.service("registered", 5000)
+        b.service("nobind", 5001, "Bind=none")
+        b.service("disabled", 5002, "Policy=disabled")
+        b.service("noconnect", 5004, "Connect=user:4242")
+        for name, *lines in (
+                ("vm1", "Kind=vm"), ("vm2", "Kind=vm"), ("off", "Kind=vm"),
+                ("wsl", "Kind=vm", "[Defaults]", "AllowWildcardBinds=no",
+                 "[Service 5005]", "Policy=enabled"),
+                ("open", "Kind=vm", "[Defaults]", "AllowWildcardBinds=no",
+                 "[Service registered]", "AllowWildcardBinds=yes"),
+                ("box", "Kind=container"),
+                ("vmbox", "Kind=container", "Parent=vm1"), *self.more):
+            b.partition(name, *lines, vmid=IDS[name])
+        with b.client() as c:
+            same(c.call("status")["problems"], [], "problems")
+        self.members = {}
+        for name in ("host", "vm1", "vm2", "wsl", "open", "box", "vmbox",
+                     *(m[0] for m in self.more)):
+            directory = b.run if name == "host" else \
+                "%s/broker/partitions/%s" % (b.run, IDS[name])
+            two = [Member(directory, profile=self.profile) for _ in range(2)]
+            self.members[name] = two
+            for m in two:
+                same((m.vmid, m.name),
+                     (IDS.get(name, ZERO), name if name != "host" else m.name),
+                     "who %s is" % name)
+        return self
+
+    def __exit__(self, *exc):
+        for two in self.members.values():
+            for m in two:
+                m.end()
+        self.b.end(check=exc[0] is None)

@@ -14,13 +14,10 @@ import sys
 
 import tap
 from hvb import *
-from member import Member
 from rows import *
 from tap import check, same
 from transport import Transport
 
-REGISTERED, NO_BIND, TURNED_OFF, UNREGISTERED, NO_CONNECT = map(
-    port, (5000, 5001, 5002, 5003, 5004))
 GUEST = {1, 2, 3, 4, 11, 12, 13, 14}  # again in tests/guest
 
 # row, listener in, bound to, service, connector in, connects to, result,
@@ -104,47 +101,6 @@ TABLE = [
 ]
 
 
-class Place:
-    def __init__(self, work):
-        self.b = Broker()
-
-    def __enter__(self):
-        b = self.b.start()
-        b.service("registered", 5000)
-        b.service("nobind", 5001, "Bind=none")
-        b.service("disabled", 5002, "Policy=disabled")
-        b.service("noconnect", 5004, "Connect=user:4242")
-        for name in ("vm1", "vm2", "off"):
-            b.partition(name, "Kind=vm", vmid=IDS[name])
-        b.partition("wsl", "Kind=vm", "[Defaults]", "AllowWildcardBinds=no",
-                    "[Service 5005]", "Policy=enabled", vmid=IDS["wsl"])
-        b.partition("open", "Kind=vm", "[Defaults]", "AllowWildcardBinds=no",
-                    "[Service registered]", "AllowWildcardBinds=yes",
-                    vmid=IDS["open"])
-        b.partition("box", "Kind=container", vmid=IDS["box"])
-        b.partition("vmbox", "Kind=container", "Parent=vm1",
-                    vmid=IDS["vmbox"])
-        with b.client() as c:
-            same(c.call("status")["problems"], [], "problems")
-        self.members = {}
-        for name in ("host", "vm1", "vm2", "wsl", "open", "box", "vmbox"):
-            directory = b.run if name == "host" else \
-                "%s/broker/partitions/%s" % (b.run, IDS[name])
-            two = [Member(directory) for _ in range(2)]
-            self.members[name] = two
-            for m in two:
-                same((m.vmid, m.name),
-                     (IDS.get(name, ZERO), name if name != "host" else m.name),
-                     "who %s is" % name)
-        return self
-
-    def __exit__(self, *exc):
-        for two in self.members.values():
-            for m in two:
-                m.end()
-        self.b.end(check=exc[0] is None)
-
-
 def test_namespaces(place):
     """Nobody shares one with anybody."""
     mine = [os.readlink("/proc/self/ns/" + n) for n in ("mnt", "pid", "net")]
@@ -155,14 +111,7 @@ def test_namespaces(place):
 
 
 def test_table(place):
-    failed = 0
-    for entry in TABLE:
-        try:
-            play(place, *entry)
-        except AssertionError as e:
-            failed += 1
-            print("# %s" % e)
-    same(failed, 0, "rows that are not as they should be")
+    play_all(place, TABLE)
     rows = {e[0] for e in TABLE}
     same({n for n in rows if isinstance(n, int)}, set(range(1, 26)), "rows")
     check(GUEST <= rows, "rows to be run with a guest as well")
