@@ -75,7 +75,7 @@ void look(void)
 	ck_assert_uint_eq(n, 0);
 }
 
-void world_set_up(void)
+static void world_set_up(void)
 {
 	struct registry_dir d = { dir, ORIGIN_CONFIG };
 	char path[256];
@@ -107,13 +107,29 @@ void world_set_up(void)
 	};
 }
 
-void world_tear_down(void)
+static void world_tear_down(void)
 {
 	char command[300];
 
 	registry = registry_free(registry);
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	ck_assert_int_eq(system(command), 0);
+}
+
+int world_run(const char *name, void (*fill)(TCase *t))
+{
+	Suite *s = suite_create(name);
+	TCase *t = tcase_create(name);
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, world_set_up, world_tear_down);
+	fill(t);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
 }
 
 struct listener *listens(const char *partition, GUID vmid, uint32_t port,

@@ -30,8 +30,9 @@ extern enum attached how; /* all partitions are attached */
 extern struct world w;
 extern struct verdict v; /* of the last decision */
 
-void world_set_up(void);
-void world_tear_down(void);
+/** world_run() - a suite of tests that @fill adds, each with a world of its
+ * own. Return: the exit code */
+int world_run(const char *name, void (*fill)(TCase *t));
 
 GUID id(const char *text); /* NULL: the host */
 /** put() - a file of the configuration, without its .conf; then look() */

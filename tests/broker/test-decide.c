@@ -301,14 +301,8 @@ START_TEST(which_reasons_are_policy)
 }
 END_TEST
 
-int main(void)
+static void fill(TCase *t)
 {
-	Suite *s = suite_create("decide");
-	TCase *t = tcase_create("decide");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, world_set_up, world_tear_down);
 	tcase_add_test(t, who_may_bind);
 	tcase_add_test(t, groups);
 	tcase_add_test(t, three_values);
@@ -319,9 +313,9 @@ int main(void)
 	tcase_add_test(t, off_and_gone);
 	tcase_add_test(t, disabled);
 	tcase_add_test(t, which_reasons_are_policy);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+}
+
+int main(void)
+{
+	return world_run("decide", fill);
 }

@@ -189,21 +189,15 @@ START_TEST(names_of_profiles)
 }
 END_TEST
 
-int main(void)
+static void fill(TCase *t)
 {
-	Suite *s = suite_create("windows");
-	TCase *t = tcase_create("windows");
-	SRunner *r = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, world_set_up, world_tear_down);
 	tcase_add_test(t, the_default_descriptor);
 	tcase_add_test(t, administrators_register);
 	tcase_add_test(t, takes_away_only);
 	tcase_add_test(t, names_of_profiles);
-	suite_add_tcase(s, t);
-	srunner_run_all(r, CK_ENV);
-	failed = srunner_ntests_failed(r);
-	srunner_free(r);
-	return failed ? 1 : 0;
+}
+
+int main(void)
+{
+	return world_run("windows", fill);
 }
