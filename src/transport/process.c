@@ -23,6 +23,11 @@ void process_name(const char *name)
 	program = name;
 }
 
+const char *process_program(void)
+{
+	return program;
+}
+
 int process_fail(const char *fmt, ...)
 {
 	va_list ap;

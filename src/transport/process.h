@@ -13,6 +13,7 @@
 
 /** process_name() - in front of each complaint */
 void process_name(const char *name);
+const char *process_program(void);
 /** process_fail() - one line, "name: what: why". Return: the exit status */
 int process_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** process_number() - all of @text, in decimal, within the range */

@@ -7,7 +7,6 @@
  * hvsocket-hybrid(8).
  */
 #include <errno.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -23,11 +22,11 @@
 #include "base/guid.h"
 #include "base/log.h"
 #include "base/unix.h"
-#include "config.h"
 #include "transport/closer.h"
 #include "transport/hybrid/directory.h"
 #include "transport/hybrid/front.h"
 #include "transport/hybrid/vm.h"
+#include "transport/options.h"
 #include "transport/process.h"
 #include "transport/sandbox.h"
 
@@ -35,9 +34,7 @@
 /* "_4294967295", the longest that a VMM puts behind its socket's path */
 #define PORT_SUFFIX 11
 
-static const char *arg_uds_path, *arg_partition;
-static GUID arg_vm_id;
-static bool arg_front, arg_sandbox = true;
+static bool arg_front;
 
 static const char usage_text[] =
 	"Usage: hvsocket-hybrid --partition NAME --uds-path PATH\n"
@@ -58,72 +55,34 @@ static const char usage_text[] =
 	"\n"
 	"See hvsocket-hybrid(8).\n";
 
-enum { PARTITION = 256, VM_ID, UDS, FRONT, BOX, VERBOSE, HELP, VERSION };
+enum { FRONT = OPTION_OWN };
 
-static const struct option options[] = {
-	{ "partition", required_argument, NULL, PARTITION },
-	{ "vm-id", required_argument, NULL, VM_ID },
-	{ "uds-path", required_argument, NULL, UDS },
+static const struct option table[] = {
+	OPTIONS_OF_ALL,
 	{ "front", no_argument, NULL, FRONT },
-	{ "sandbox", required_argument, NULL, BOX },
-	{ "verbose", no_argument, NULL, VERBOSE },
-	{ "help", no_argument, NULL, HELP },
-	{ "version", no_argument, NULL, VERSION },
 	{ 0 },
 };
 
-/* Return: -1 to go on, else the exit status */
-static int option(int c)
+static int own_option(int c)
 {
-	switch (c) {
-	case PARTITION:
-		arg_partition = optarg;
-		return -1;
-	case VM_ID:
-		if (guid_parse(optarg, &arg_vm_id) < 0)
-			return process_fail("--vm-id %s is not a GUID", optarg);
-		return -1;
-	case UDS:
-		arg_uds_path = optarg;
-		return -1;
-	case FRONT:
-		arg_front = true;
-		return -1;
-	case BOX:
-		return process_sandbox(optarg, &arg_sandbox) ? -1 : 1;
-	case VERBOSE:
-		log_set_level(LOG_DEBUG_);
-		return -1;
-	case HELP:
-		fputs(usage_text, stdout);
-		return 0;
-	case VERSION:
-		printf("hvsocket-hybrid %s\n", HVSOCKET_VERSION);
-		return 0;
-	default:
-		return 1;
-	}
+	(void)c; /* there is one only */
+	arg_front = true;
+	return -1;
 }
+
+static struct options arg = { .usage = usage_text, .own = own_option };
 
 static int parse_options(int argc, char **argv)
 {
-	int c, r;
+	int r = options_parse(argc, argv, table, &arg);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		r = option(c);
-		if (r >= 0)
-			return r;
-	}
-	if (optind < argc)
-		return process_fail("unexpected argument %s", argv[optind]);
-	if (!arg_partition || !*arg_partition)
+	if (r >= 0)
+		return r;
+	if (!arg.partition)
 		return process_fail("--partition is missing");
-	if (strlen(arg_partition) > 255)
-		return process_fail(
-			"--partition: the name is longer than 255 bytes");
-	if (!arg_uds_path || !*arg_uds_path)
+	if (!arg.uds_path)
 		return process_fail("--uds-path is missing");
-	if (arg_front && !guid_is_zero(&arg_vm_id))
+	if (arg_front && !guid_is_zero(&arg.vm_id))
 		return process_fail("--vm-id is not for --front, which makes "
 				    "no partition");
 	return -1;
@@ -144,9 +103,9 @@ static int serve_vm(struct ev *ev, struct vm *vm)
 		return process_fail("%s: %s", vm_place(vm),
 				    *vm_error(vm) ? vm_error(vm)
 						  : strerror(-r));
-	log_info("partition \"%s\" attached at %s", arg_partition,
+	log_info("partition \"%s\" attached at %s", arg.partition,
 		 vm_place(vm));
-	if (arg_sandbox) {
+	if (!arg.no_sandbox) {
 		r = sandbox_enter_making(".", vm_calls);
 		if (r < 0)
 			return process_fail("cannot enter the sandbox: %s",
@@ -161,21 +120,21 @@ static int serve_vm(struct ev *ev, struct vm *vm)
 
 static int run_vm(struct ev *ev)
 {
-	struct vm_config config = { .partition = arg_partition,
-				    .vmid = arg_vm_id };
+	struct vm_config config = { .partition = arg.partition,
+				    .vmid = arg.vm_id };
 	char name[DIRECTORY_NAME_SIZE], why[DIRECTORY_WHY];
 	const char *what = "";
 	struct vm *vm;
 	int r;
 
-	r = directory_enter(arg_uds_path, name, why);
+	r = directory_enter(arg.uds_path, name, why);
 	if (r < 0)
-		return process_fail("%s: %s", arg_uds_path, why);
-	if (strlen(arg_uds_path) + PORT_SUFFIX >=
+		return process_fail("%s: %s", arg.uds_path, why);
+	if (strlen(arg.uds_path) + PORT_SUFFIX >=
 	    sizeof(((struct sockaddr_un *)0)->sun_path))
 		log_warn("%s: a VMM that is given this path cannot reach the "
 			 "sockets of all ports: it is too long",
-			 arg_uds_path);
+			 arg.uds_path);
 	config.name = name;
 	/* sockets are for this user, whenever they are made */
 	umask(0177);
@@ -202,16 +161,16 @@ static const int front_calls[] = {
 
 static int serve_front(struct ev *ev, int fd)
 {
-	cleanup_free_ char *copy = strdup(arg_uds_path);
+	cleanup_free_ char *copy = strdup(arg.uds_path);
 	struct front *f;
 	int r, may_remove = 1;
 
-	r = copy ? front_new(ev, fd, arg_partition, &f) : -ENOMEM;
+	r = copy ? front_new(ev, fd, arg.partition, &f) : -ENOMEM;
 	if (r < 0)
-		return process_fail("cannot listen at %s: %s", arg_uds_path,
+		return process_fail("cannot listen at %s: %s", arg.uds_path,
 				    strerror(-r));
-	log_info("listening at %s for \"%s\"", arg_uds_path, arg_partition);
-	if (arg_sandbox)
+	log_info("listening at %s for \"%s\"", arg.uds_path, arg.partition);
+	if (!arg.no_sandbox)
 		r = sandbox_enter(dirname(copy), front_calls, &may_remove);
 	if (r < 0)
 		r = process_fail("cannot enter the sandbox: %s", strerror(-r));
@@ -219,7 +178,7 @@ static int serve_front(struct ev *ev, int fd)
 		r = ev_run(ev) < 0;
 	front_free(f);
 	if (may_remove)
-		(void)unlink(arg_uds_path);
+		(void)unlink(arg.uds_path);
 	return r;
 }
 
@@ -234,9 +193,9 @@ static int run_front(struct ev *ev)
 		(void)hvs_reason(-1, &why);
 		return process_fail("%s", why.text);
 	}
-	fd = unix_listen(arg_uds_path, SOCK_STREAM, BACKLOG, true);
+	fd = unix_listen(arg.uds_path, SOCK_STREAM, BACKLOG, true);
 	if (fd < 0)
-		return process_fail("cannot listen at %s: %s", arg_uds_path,
+		return process_fail("cannot listen at %s: %s", arg.uds_path,
 				    strerror(-fd));
 	r = serve_front(ev, fd);
 	close(fd);

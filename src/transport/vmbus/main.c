@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -17,18 +16,16 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/guid.h"
 #include "base/unix.h"
-#include "config.h"
 #include "transport/closer.h"
+#include "transport/options.h"
 #include "transport/process.h"
 #include "transport/sandbox.h"
 #include "transport/vmbus/vm.h"
 
-static const char *arg_socket_path, *arg_partition, *arg_uds_path, *arg_trace;
+static const char *arg_socket_path, *arg_trace;
 static int arg_fd = -1;
-static GUID arg_vm_id;
-static bool arg_one_off, arg_sandbox = true;
+static bool arg_one_off;
 static struct filter *filter;
 
 static const char usage_text[] =
@@ -60,39 +57,19 @@ static int need_filter(void)
 						  : process_fail("no memory");
 }
 
-enum {
-	SOCKET = 256,
-	FD,
-	PARTITION,
-	VM_ID,
-	UDS,
-	ONE,
-	TRACE,
-	INJECT,
-	BOX,
-	VERBOSE,
-	HELP,
-	VERSION
-};
+enum { SOCKET = OPTION_OWN, FD, ONE, TRACE, INJECT };
 
-static const struct option options[] = {
+static const struct option table[] = {
+	OPTIONS_OF_ALL,
 	{ "socket-path", required_argument, NULL, SOCKET },
 	{ "fd", required_argument, NULL, FD },
-	{ "partition", required_argument, NULL, PARTITION },
-	{ "vm-id", required_argument, NULL, VM_ID },
-	{ "uds-path", required_argument, NULL, UDS },
 	{ "one-off", no_argument, NULL, ONE },
 	{ "trace", required_argument, NULL, TRACE },
 	{ "inject", required_argument, NULL, INJECT },
-	{ "sandbox", required_argument, NULL, BOX },
-	{ "verbose", no_argument, NULL, VERBOSE },
-	{ "help", no_argument, NULL, HELP },
-	{ "version", no_argument, NULL, VERSION },
 	{ 0 },
 };
 
-/* Return: -1 to go on, else the exit status */
-static int option(int c)
+static int own_option(int c)
 {
 	const char *why;
 	uint64_t n;
@@ -107,60 +84,32 @@ static int option(int c)
 					    optarg);
 		arg_fd = (int)n;
 		return -1;
-	case PARTITION:
-		arg_partition = optarg;
-		return -1;
-	case VM_ID:
-		if (guid_parse(optarg, &arg_vm_id) < 0)
-			return process_fail("--vm-id %s is not a GUID", optarg);
-		return -1;
-	case UDS:
-		arg_uds_path = optarg;
-		return -1;
 	case ONE:
 		arg_one_off = true;
 		return -1;
 	case TRACE:
 		arg_trace = optarg;
 		return need_filter() ? 1 : -1;
-	case INJECT:
+	default: /* INJECT */
 		if (need_filter())
 			return 1;
 		if (filter_rule(filter, optarg, &why) < 0)
 			return process_fail("--inject '%s': %s", optarg, why);
 		return -1;
-	case BOX:
-		return process_sandbox(optarg, &arg_sandbox) ? -1 : 1;
-	case VERBOSE:
-		log_set_level(LOG_DEBUG_);
-		return -1;
-	case HELP:
-		fputs(usage_text, stdout);
-		return 0;
-	case VERSION:
-		printf("hvsocket-vmbus %s\n", HVSOCKET_VERSION);
-		return 0;
-	default:
-		return 1;
 	}
 }
 
+static struct options arg = { .usage = usage_text, .own = own_option };
+
 static int parse_options(int argc, char **argv)
 {
-	int c, r;
+	int r = options_parse(argc, argv, table, &arg);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		r = option(c);
-		if (r >= 0)
-			return r;
-	}
-	if (optind < argc)
-		return process_fail("unexpected argument %s", argv[optind]);
-	if (!arg_partition == !arg_uds_path)
+	if (r >= 0)
+		return r;
+	if (!arg.partition == !arg.uds_path)
 		return process_fail("one of --partition and --uds-path is "
 				    "needed");
-	if (arg_partition && (!*arg_partition || strlen(arg_partition) > 255))
-		return process_fail("--partition: 1 to 255 bytes");
 	if (!arg_socket_path == (arg_fd < 0))
 		return process_fail("one of --socket-path and --fd is needed");
 	return -1;
@@ -196,18 +145,18 @@ static int join_host(struct ev *ev, struct vm *vm)
 	struct host *h = NULL;
 	int fd, r;
 
-	if (arg_uds_path) {
-		fd = unix_listen(arg_uds_path, SOCK_STREAM, 64, true);
+	if (arg.uds_path) {
+		fd = unix_listen(arg.uds_path, SOCK_STREAM, 64, true);
 		r = fd < 0 ? fd
-			   : host_uds(ev, arg_uds_path, fd, vm_guest_ops(), vm,
+			   : host_uds(ev, arg.uds_path, fd, vm_guest_ops(), vm,
 				      &h);
 		if (r < 0)
-			return process_fail("--uds-path %s: %s", arg_uds_path,
+			return process_fail("--uds-path %s: %s", arg.uds_path,
 					    strerror(-r));
 		vm_set_host(vm, h);
 		return 0;
 	}
-	r = host_broker(ev, arg_partition, &arg_vm_id, vm_guest_ops(), vm, &h,
+	r = host_broker(ev, arg.partition, &arg.vm_id, vm_guest_ops(), vm, &h,
 			&why);
 	if (r < 0)
 		return process_fail("%s: %s", why, strerror(-r));
@@ -217,7 +166,7 @@ static int join_host(struct ev *ev, struct vm *vm)
 		return 0;
 	if (r < 0)
 		return process_fail("%s: %s", place, *why ? why : strerror(-r));
-	log_debug("partition \"%s\" attached at %s", arg_partition, place);
+	log_debug("partition \"%s\" attached at %s", arg.partition, place);
 	return 0;
 }
 
@@ -253,14 +202,14 @@ static const int more_calls[] = {
 
 static int serve(struct ev *ev, struct vm *vm)
 {
-	const char *path = arg_uds_path ? arg_uds_path : arg_socket_path;
+	const char *path = arg.uds_path ? arg.uds_path : arg_socket_path;
 	cleanup_free_ char *copy = path ? strdup(path) : NULL;
 	int r, may_remove = 1;
 
 	r = join_vmm(vm);
 	if (r)
 		return r;
-	if (arg_sandbox) {
+	if (!arg.no_sandbox) {
 		r = sandbox_enter(copy ? dirname(copy) : NULL, more_calls,
 				  &may_remove);
 		if (r < 0)
@@ -270,8 +219,8 @@ static int serve(struct ev *ev, struct vm *vm)
 	r = ev_run(ev);
 	if (may_remove && arg_socket_path)
 		(void)unlink(arg_socket_path);
-	if (may_remove && arg_uds_path)
-		(void)unlink(arg_uds_path);
+	if (may_remove && arg.uds_path)
+		(void)unlink(arg.uds_path);
 	return r < 0 ? process_fail("the event loop is broken: %s",
 				    strerror(-r))
 		     : 0;
