@@ -33,10 +33,10 @@ OUTER_S = 3000
 # and a kernel that takes them for unstable gives KVM guests ones that stand
 # still whenever the guest does not run: clocks of its processors drift apart
 # by seconds, and it hangs.
-WORDS = "tsc=reliable"
+WORDS = "tsc=reliable init_on_alloc=0"
 # What QEMU's emulation of SVM does not do well under KVM: five levels of page
 # tables, protection keys, XSAVE's registers.
-CPU = "max,la57=off,pku=off,xsave=off"
+CPU = "max,la57=off,pku=off,xsave=off,erms=off,fsrm=off"
 
 
 def works_here():
