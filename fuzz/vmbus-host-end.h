@@ -283,7 +283,8 @@ static inline void new_bus(struct fuzz *f)
 	const struct vmbh_config config = { .max_gpadl_pages = 200,
 					    .max_connects = 4,
 					    .max_input = 8,
-					    .packet = 2000 };
+					    .packet = 2000,
+					    .connect_early = f->answer & 8 };
 
 	f->ready = f->slot_taken = false;
 	if (vmbh_new(&config, &ops, f, &f->h) < 0 ||

@@ -114,10 +114,12 @@ struct vmbh_ops {
 	/* The guest has opened a connection to @service, from its end
 	 * @endpoint. vmbh_sock_accept() or vmbh_sock_refuse() answers it, at
 	 * once or later; a Linux guest's program waits until then, also beyond
-	 * its own timeout, and open_guest_ms refuses it [5]. */
+	 * its own timeout, and open_guest_ms refuses it [5]. With
+	 * connect_early it has asked for it, and opens it in a moment. */
 	void (*connect)(void *ctx, struct vmbh_sock *s, const GUID *service,
 			const GUID *endpoint);
-	/* The guest has taken what vmbh_sock_connect() began. */
+	/* The guest has taken what vmbh_sock_connect() began; with
+	 * connect_early also: what vmbh_sock_accept() accepted is there. */
 	void (*connected)(void *ctx, struct vmbh_sock *s);
 	/* There may be data, or the guest's FIN, to vmbh_sock_peek(). */
 	void (*readable)(void *ctx, struct vmbh_sock *s);
@@ -153,6 +155,9 @@ struct vmbh_config {
 	uint32_t open_host_ms;	  /* 2000: the same of the host's */
 	uint32_t linger_ms;	  /* 10000: a full ring that nobody reads */
 	uint32_t packet;	  /* 8192: payload of a packet, 1 ... 16384 */
+	bool connect_early;	  /* ops->connect() when the guest asks, before
+				   * it has opened: the other end is looked for
+				   * meanwhile, and connected() tells */
 };
 
 /**

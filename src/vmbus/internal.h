@@ -108,6 +108,9 @@ enum sock_state {
 	SOCK_DEAD,
 };
 
+/* To a connect() that came before the guest has opened. */
+enum sock_answer { ANSWER_NONE, ANSWER_ACCEPT, ANSWER_REFUSE };
+
 enum timer { TIMER_OPEN, TIMER_UNSTICK, TIMER_LINGER, TIMER_SETTLE };
 
 struct vmbh_sock {
@@ -124,6 +127,7 @@ struct vmbh_sock {
 	uint64_t settle_until; /* then it is rescinded in any case */
 	enum timer timer;
 	enum sock_state state;
+	enum sock_answer answer;
 	enum vmbh_gone why;
 	bool from_host;
 	bool told;    /* the embedder knows it */
@@ -268,6 +272,8 @@ void chan_offer_waiting(struct vmbh *h);
 
 void sock_request(struct vmbh *h, const uint8_t *m);
 void sock_opened(struct vmbh_sock *s);
+/* With config.connect_early: the guest has been offered what it asked for. */
+void sock_connect_early(struct vmbh_sock *s);
 /* Over: gone() follows if the embedder knows it. The chan is not touched. */
 void sock_end(struct vmbh_sock *s, enum vmbh_gone why);
 /* Over, and its channel is revoked. */

@@ -349,6 +349,8 @@ static void load_done(struct vmbh *h,
 		if (c->device && c->state == CHAN_OPEN)
 			device_opened(c->device);
 		s = c->sock;
+		if (s)
+			sock_connect_early(s);
 		if (!s || s->state < SOCK_ASKED || s->state == SOCK_SETTLING)
 			continue;
 		s->told = true;

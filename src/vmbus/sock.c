@@ -161,6 +161,18 @@ static int offer(struct vmbh_sock *s)
 	return 0;
 }
 
+/* The embedder may look for the other end while the guest opens. */
+void sock_connect_early(struct vmbh_sock *s)
+{
+	struct vmbh *h = s->h;
+
+	if (!h->config.connect_early || s->from_host ||
+	    s->state != SOCK_OFFERED)
+		return;
+	s->told = true;
+	h->ops->connect(h->ctx, s, &s->service, &s->endpoint);
+}
+
 static void refuse(struct vmbh *h, const GUID *service, const GUID *endpoint)
 {
 	uint8_t m[44];
@@ -226,6 +238,8 @@ void sock_request(struct vmbh *h, const uint8_t *m)
 		return;
 	}
 	timer_set(s, TIMER_OPEN, h->config.open_guest_ms);
+	queue_flush(h); /* it has the offer to work on meanwhile */
+	sock_connect_early(s);
 }
 
 void sock_retry_delayed(struct vmbh *h)
@@ -235,8 +249,8 @@ void sock_retry_delayed(struct vmbh *h)
 	for (s = TAILQ_FIRST(&h->delayed); s; s = next) {
 		next = TAILQ_NEXT(s, delayed);
 		/* without a relid it goes on waiting */
-		if (!chan_by_instance(h, &s->endpoint))
-			offer(s);
+		if (!chan_by_instance(h, &s->endpoint) && offer(s) == 0)
+			sock_connect_early(s);
 	}
 }
 
@@ -301,6 +315,18 @@ static void establish(struct vmbh_sock *s)
 	queue_flush(s->h);
 }
 
+/* The guest has asked and opened, and the embedder has accepted. */
+static void accepted(struct vmbh_sock *s)
+{
+	struct vmbh *h = s->h;
+
+	establish(s);
+	if (h->config.connect_early)
+		h->ops->connected(h->ctx, s);
+	if (s->state == SOCK_OPEN && ring_in_news(&s->chan->rings->in))
+		h->ops->readable(h->ctx, s);
+}
+
 void sock_opened(struct vmbh_sock *s)
 {
 	struct vmbh *h = s->h;
@@ -311,27 +337,39 @@ void sock_opened(struct vmbh_sock *s)
 		return;
 	}
 	sock_set_state(s, SOCK_ASKED);
-	s->told = true;
-	h->ops->connect(h->ctx, s, &s->service, &s->endpoint);
+	if (s->answer == ANSWER_ACCEPT) {
+		accepted(s);
+	} else if (s->answer == ANSWER_REFUSE) {
+		sock_fail(s, VMBH_GONE_CLOSED);
+	} else if (!s->told) {
+		s->told = true;
+		h->ops->connect(h->ctx, s, &s->service, &s->endpoint);
+	}
 }
 
 void vmbh_sock_accept(struct vmbh_sock *s)
 {
-	struct vmbh *h = s->h;
-
+	if (s->from_host)
+		return;
+	if (s->state == SOCK_OFFERED)
+		s->answer = ANSWER_ACCEPT;
 	if (s->state != SOCK_ASKED)
 		return;
-	enter(h);
-	establish(s);
-	if (ring_in_news(&s->chan->rings->in))
-		h->ops->readable(h->ctx, s);
-	leave(h);
+	enter(s->h);
+	accepted(s);
+	leave(s->h);
 }
 
 void vmbh_sock_refuse(struct vmbh_sock *s)
 {
-	if (s->state == SOCK_ASKED || s->state == SOCK_DEAD)
+	if (s->state == SOCK_OFFERED && !s->from_host) {
+		/* said when the guest has opened: it understands it then */
+		s->answer = ANSWER_REFUSE;
+		s->told = false;
+		s->user = NULL;
+	} else if (s->state == SOCK_ASKED || s->state == SOCK_DEAD) {
 		vmbh_sock_close(s);
+	}
 }
 
 void vmbh_sock_close(struct vmbh_sock *s)

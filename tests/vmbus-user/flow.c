@@ -187,11 +187,16 @@ struct flow *flow_guest_begin(struct vmm *v, uint32_t buf)
 static void accept_dials(struct vmm *v)
 {
 	while (v->b.ndials) {
-		uint32_t port;
+		uint32_t port = 0;
+		bool known = guid_is_port(&v->b.dials[0].m.service, &port) &&
+			     port - HOST_PORT < v->nflows;
 		struct flow *f;
 
-		must(guid_is_port(&v->b.dials[0].m.service, &port));
-		must(port - HOST_PORT < v->nflows);
+		if (!known) {
+			must(v->faulty); /* the guest has made it up */
+			fb_dial_refuse(&v->b, 0, HVS_REASON_NOT_REGISTERED);
+			continue;
+		}
 		f = &v->flows[port - HOST_PORT];
 		must(f->fd < 0);
 		f->fd = fb_dial_accept(&v->b, 0, &f->token);

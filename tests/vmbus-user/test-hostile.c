@@ -490,6 +490,8 @@ START_TEST(test_noise)
 	/* what that did to its own channels is the guest's affair; after a
 	 * reset all is well */
 	reboot(v);
+	while (v->b.ndials) /* what it made up */
+		fb_dial_refuse(&v->b, 0, HVS_REASON_NOT_REGISTERED);
 	v->faulty = false;
 	v->g->fault = 0;
 	f = flow_guest(v, 0);

@@ -116,8 +116,10 @@ static void on_connect(void *ctx, struct vmbh_sock *s, const GUID *service,
 
 	(void)endpoint;
 	ck_assert(!vmbh_sock_from_host(s));
-	/* a flow has one connection: an earlier one is superseded */
-	if (!f || r->refuse || f->s || f->host_done || !f->v) {
+	/* a flow has one connection: an earlier one is superseded; an early
+	 * request comes while the guest's end is being made */
+	if (!f || r->refuse || f->s || f->host_done ||
+	    (!f->v && !r->config.connect_early)) {
 		if (f)
 			f->refused = true;
 		vmbh_sock_refuse(s);
@@ -130,7 +132,8 @@ static void on_connect(void *ctx, struct vmbh_sock *s, const GUID *service,
 	if (r->hold)
 		return;
 	vmbh_sock_accept(s);
-	f->connected = f->host.woken = true;
+	if (!r->config.connect_early) /* on_connected() comes */
+		f->connected = f->host.woken = true;
 }
 
 static void on_connected(void *ctx, struct vmbh_sock *s)

@@ -149,9 +149,11 @@ START_TEST(test_guest_timeout)
 }
 END_TEST
 
+static const struct vmbh_config early[] = { { 0 }, { .connect_early = true } };
+
 START_TEST(test_unanswered)
 {
-	struct rig *r = rig_new_loaded(NULL, 5);
+	struct rig *r = rig_new_loaded(&early[_i], 5);
 	struct rig_flow *f;
 
 	r->hold = true;
@@ -172,7 +174,7 @@ END_TEST
 
 START_TEST(test_refused)
 {
-	struct rig *r = rig_new_loaded(NULL, 5);
+	struct rig *r = rig_new_loaded(&early[_i], 5);
 	struct rig_flow *f;
 
 	r->refuse = true;
@@ -183,6 +185,57 @@ START_TEST(test_refused)
 	rig_pass(r, 2000);
 	ck_assert(f->v->timed_out);
 	rig_close_guest(f);
+	rig_check_clean(r);
+	rig_free(r);
+}
+END_TEST
+
+/* The other end is looked for while the guest opens; what the host's program
+ * does meanwhile (0: nothing; 1: it refuses; 2: it accepts and the guest never
+ * opens; 3: it is gone; 4: another bus goes on) is known in the end. */
+START_TEST(test_early)
+{
+	struct rig *r = rig_new_loaded(&early[1], 5);
+	struct rig_flow *f = rig_flow_new(r);
+
+	r->hold = true;
+	f->v = vg_connect(r->g, 0, RIG_SERVICE + f->id, 0, 0);
+	while (!f->asked)
+		ck_assert(rig_step(r));
+	ck_assert_uint_eq(r->messages[6], 0); /* nothing was opened */
+	if (_i == 1) {
+		vmbh_sock_refuse(f->s);
+		f->s = NULL;
+	} else if (_i == 3) {
+		vmbh_sock_close(f->s);
+		f->s = NULL;
+	} else {
+		vmbh_sock_accept(f->s);
+		ck_assert(!f->connected);
+	}
+	if (_i == 4) {
+		r->hold = false;
+		rig_reload(r);
+	}
+	if (_i != 2) {
+		rig_settle(r);
+	} else {
+		/* its driver is stopped before it has seen the offer */
+		rig_crash(r);
+		ck_assert(f->gone && !f->connected);
+	}
+	ck_assert(f->connected == (_i == 0 || _i == 4));
+	if (f->connected) {
+		ck_assert_uint_eq(rig_word(r, 6, 4), 0);
+		ck_assert(f->v->state == VG_ESTABLISHED);
+		rig_close_host(f);
+	} else if (_i == 1) {
+		ck_assert_uint_eq(r->g->open_failed, 1);
+	}
+	rig_pass(r, 2000);
+	rig_close_guest(f);
+	rig_settle(r);
+	rig_pass(r, 6000);
 	rig_check_clean(r);
 	rig_free(r);
 }
@@ -504,8 +557,9 @@ static void fill(void *c)
 	tcase_add_test(c, test_relids_reused);
 	tcase_add_test(c, test_host_timeout);
 	tcase_add_test(c, test_guest_timeout);
-	tcase_add_test(c, test_unanswered);
-	tcase_add_test(c, test_refused);
+	tcase_add_loop_test(c, test_unanswered, 0, 2);
+	tcase_add_loop_test(c, test_refused, 0, 2);
+	tcase_add_loop_test(c, test_early, 0, 5);
 	tcase_add_loop_test(c, test_not_admitted, 0, 2);
 	tcase_add_test(c, test_silo_form);
 	tcase_add_test(c, test_connect_limit);

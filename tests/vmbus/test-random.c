@@ -212,6 +212,7 @@ static void run(uint32_t seed)
 		.max_input = seed % 3 ? 0 : 2,
 		.max_connects = seed % 5 ? 0 : 2,
 		.packet = seed % 7 ? 0 : 1 + seed % 16384,
+		.connect_early = seed / 8 % 2,
 	};
 	struct rig *r = rig_new(&config, seed);
 

@@ -275,6 +275,10 @@ void conn_connected(void *ctx, struct vmbh_sock *s)
 
 	(void)ctx;
 	c->answered = true;
+	if (!vmbh_sock_from_host(s)) {
+		conn_look(c); /* the end may have had news before */
+		return;
+	}
 	vmbh_sock_guids(s, &service, &peer);
 	c->vm->host->ops->answered(c->end, &peer);
 }
@@ -308,7 +312,8 @@ void conn_gone(void *ctx, struct vmbh_sock *s, enum vmbh_gone why)
 	if (!c)
 		return;
 	c->s = NULL;
-	if (c->end && !c->answered && why == VMBH_GONE_TIMEOUT)
+	if (c->end && !c->answered && vmbh_sock_from_host(s) &&
+	    why == VMBH_GONE_TIMEOUT)
 		c->vm->host->ops->answered(c->end, NULL);
 	else if (c->end)
 		c->vm->host->ops->end(c->end);
@@ -362,8 +367,7 @@ static void h_accept(void *ctx, void *conn)
 	struct conn *c = conn;
 
 	vm_begin(ctx);
-	c->answered = true;
-	vmbh_sock_accept(c->s);
+	vmbh_sock_accept(c->s); /* conn_connected() follows */
 	vm_end(ctx);
 }
 

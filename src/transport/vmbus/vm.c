@@ -202,6 +202,7 @@ void vm_set_host(struct vm *vm, struct host *h)
 
 int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret)
 {
+	const struct vmbh_config bus = { .connect_early = true };
 	struct vm *vm = calloc(1, sizeof(*vm));
 	int r;
 
@@ -216,7 +217,7 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret)
 	TAILQ_INIT(&vm->held);
 	poll_start(vm);
 	vps_init(vm);
-	r = vmbh_new(NULL, &bus_ops, vm, &vm->bus);
+	r = vmbh_new(&bus, &bus_ops, vm, &vm->bus);
 	if (r == 0)
 		r = gmem_guard_install(&vm->gmem);
 	if (r < 0) {
