@@ -284,13 +284,18 @@ static int start(struct machine *m)
 	atomic_store(&m->stopping, false);
 	for (unsigned int i = 0; i < m->count && r == 0; i++)
 		r = vcpu_start(&m->vcpus[i]);
-	return r < 0 ? complain("no thread for a processor", r) : 0;
+	if (r < 0)
+		return complain("no thread for a processor", r);
+	if (!m->o->no_huge_pages)
+		r = huge_start(&m->huge, &m->memory);
+	return r < 0 ? complain("no thread for huge pages", r) : 0;
 }
 
 static void stop(struct machine *m)
 {
 	atomic_store(&m->stopping, true);
 	vcpu_stop(m->vcpus, m->count);
+	huge_stop(&m->huge);
 }
 
 /* All as after power-on, but for the processes beside us. */
@@ -402,6 +407,7 @@ int machine_new(const struct options *o, struct machine *m)
 
 	*m = (struct machine) { .o = o, .kvm = -1, .fd = -1, .event = -1 };
 	m->memory.fd = -1;
+	m->huge.stop = -1;
 	pthread_mutex_init(&m->irq_lock, NULL);
 	vcpu_signals();
 	r = open_kvm(m);

@@ -7,6 +7,32 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* At a multiple of a huge page's size, or none could be mapped. */
+static int map_aligned(struct memory *m)
+{
+	uint8_t *room = mmap(NULL, m->size + MEMORY_STEP, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			     0);
+	size_t before;
+
+	if (room == MAP_FAILED)
+		return -errno;
+	before = -(uintptr_t)room % MEMORY_STEP;
+	if (mmap(room + before, m->size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, m->fd,
+		 0) == MAP_FAILED) {
+		int r = -errno;
+
+		munmap(room, m->size + MEMORY_STEP);
+		return r;
+	}
+	if (before)
+		munmap(room, before);
+	munmap(room + before + m->size, MEMORY_STEP - before);
+	m->map = room + before;
+	return 0;
+}
+
 int memory_new(struct memory *m, uint64_t size)
 {
 	uint64_t low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
@@ -30,15 +56,13 @@ int memory_new(struct memory *m, uint64_t size)
 		memory_free(m);
 		return r;
 	}
-	m->map = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_NORESERVE, m->fd, 0);
-	if (m->map == MAP_FAILED) {
-		r = -errno;
-		m->map = NULL;
+	r = map_aligned(m);
+	if (r < 0) {
 		memory_free(m);
 		return r;
 	}
 	(void)madvise(m->map, size, MADV_DONTDUMP);
+	(void)madvise(m->map, size, MADV_HUGEPAGE); /* where that is allowed */
 	return 0;
 }
 

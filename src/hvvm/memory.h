@@ -13,6 +13,8 @@
 
 #define MEMORY_LOW_MAX 0xc0000000ull
 #define MEMORY_HIGH 0x100000000ull
+/* A huge page, and what the size is a multiple of. */
+#define MEMORY_STEP (2ull << 20)
 
 struct memory_region {
 	uint64_t gpa, size, offset; /* offset in the file and the mapping */

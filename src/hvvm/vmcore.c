@@ -248,6 +248,24 @@ static int put(int fd, const void *data, uint64_t len, uint64_t at)
 	return 0;
 }
 
+/* Huge pages are mostly zeros: those stay holes. */
+static int put_pages(int fd, const struct core *c, uint64_t at, uint64_t end)
+{
+	static const uint8_t zeros[PAGE];
+	uint64_t from = at; /* what is before it is written, or zeros */
+	int r = 0;
+
+	for (; at < end && r == 0; at += PAGE) {
+		if (memcmp(c->m->map + at, zeros, PAGE) != 0)
+			continue;
+		r = put(fd, c->m->map + from, at - from, c->head_len + from);
+		from = at + PAGE;
+	}
+	if (r == 0 && from < end)
+		r = put(fd, c->m->map + from, end - from, c->head_len + from);
+	return r;
+}
+
 static int put_all(const struct core *c, int fd)
 {
 	uint64_t at = 0, end;
@@ -258,7 +276,7 @@ static int put_all(const struct core *c, int fd)
 		return -errno;
 	r = put(fd, c->head, c->head_len, 0);
 	while (r == 0 && next_data(c->m, &at, &end)) {
-		r = put(fd, c->m->map + at, end - at, c->head_len + at);
+		r = put_pages(fd, c, at, end);
 		at = end;
 	}
 	return r;

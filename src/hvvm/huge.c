@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* huge.c - see huge.h */
+#include "hvvm/huge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* How long until the next look, in ms: this after one that found something, and
+ * twice as long each time after one that did not. */
+#define WAIT_MIN 4
+#define WAIT_MAX 1000
+/* Linux before 6.1, no memory in such pieces: it will not be better soon. */
+#define FAILURES_MAX 16u
+/* Of each so many bytes a word is looked at: some of each page. */
+#define SAMPLE 1024u
+#define STACK (256u * 1024)
+#define SYSTEM "/sys/kernel/mm/transparent_hugepage/"
+
+/* Has the administrator chosen @word? */
+static bool chosen(const char *file, const char *word)
+{
+	char line[128] = "";
+	FILE *f = fopen(file, "re");
+
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	fclose(f);
+	return strstr(line, word) != NULL;
+}
+
+/* One that nobody has touched needs a first page, and gets it by being read:
+ * the guest may be writing there. */
+static bool make_ready(struct huge *h, uint64_t block)
+{
+	uint64_t at = block * HUGE_BLOCK;
+
+	(void)*(const volatile uint8_t *)(h->m->map + at);
+	if (madvise(h->m->map + at, HUGE_BLOCK, MADV_COLLAPSE) < 0) {
+		h->failures++;
+		return false;
+	}
+	h->failures = 0;
+	h->state[block] = HUGE_READY;
+	return true;
+}
+
+/* @step: 1 or -1; where it leads below 0, that is beyond the end. How many in
+ * a row are not untouched on that side of @block? */
+static unsigned int row(const struct huge *h, uint64_t block, int step)
+{
+	unsigned int n = 0;
+
+	for (block += (uint64_t)step;
+	     n < HUGE_AHEAD && block < h->count &&
+	     h->state[block] != HUGE_UNTOUCHED;
+	     block += (uint64_t)step)
+		n++;
+	return n;
+}
+
+/* Have @n blocks ready on that side of @block, as far as no other is in use. */
+static void ahead(struct huge *h, uint64_t block, int step, unsigned int n)
+{
+	for (block += (uint64_t)step;
+	     n && block < h->count && h->state[block] != HUGE_USED;
+	     block += (uint64_t)step, n--)
+		if (h->state[block] == HUGE_UNTOUCHED && !make_ready(h, block))
+			return;
+}
+
+/* Has the guest written to a block that is ready? */
+static bool written(const struct huge *h, uint64_t block)
+{
+	const uint8_t *p = h->m->map + block * HUGE_BLOCK;
+
+	for (uint64_t i = 0; i < HUGE_BLOCK; i += SAMPLE)
+		if (__atomic_load_n((const uint64_t *)(const void *)(p + i),
+				    __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+static bool begun(const struct huge *h, uint64_t block)
+{
+	off_t at;
+
+	if (h->state[block] == HUGE_READY)
+		return written(h, block);
+	if (h->state[block] == HUGE_USED)
+		return false;
+	at = lseek(h->m->fd, (off_t)(block * HUGE_BLOCK), SEEK_DATA);
+	return at >= 0 && (uint64_t)at / HUGE_BLOCK == block;
+}
+
+unsigned int huge_pass(struct huge *h)
+{
+	unsigned int n = 0;
+
+	for (uint64_t b = 0; b < h->count && h->failures < FAILURES_MAX; b++) {
+		unsigned int below, above;
+
+		if (!begun(h, b))
+			continue;
+		h->state[b] = HUGE_USED;
+		below = row(h, b, -1);
+		above = row(h, b, 1);
+		ahead(h, b, 1, below ? below : 1);
+		ahead(h, b, -1, above ? above : 1);
+		n++;
+	}
+	return n;
+}
+
+static void *look(void *arg)
+{
+	struct huge *h = arg;
+	struct pollfd stop = { .fd = h->stop, .events = POLLIN };
+	int wait = 0;
+
+	while (poll(&stop, 1, wait) == 0 && h->failures < FAILURES_MAX) {
+		if (huge_pass(h))
+			wait = WAIT_MIN;
+		else
+			wait = wait * 2 < WAIT_MIN  ? WAIT_MIN
+			       : wait * 2 > WAIT_MAX ? WAIT_MAX
+						     : wait * 2;
+	}
+	return NULL;
+}
+
+/* With a stack that is no huge page itself. */
+static int start_thread(struct huge *h)
+{
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+
+	if (r == 0) {
+		(void)pthread_attr_setstacksize(&attr, STACK);
+		r = pthread_create(&h->thread, &attr, look, h);
+		pthread_attr_destroy(&attr);
+	}
+	return -r;
+}
+
+int huge_new(struct huge *h, const struct memory *m)
+{
+	*h = (struct huge) { .m = m,
+			     .stop = -1,
+			     .count = m->size / HUGE_BLOCK };
+	h->state = calloc(h->count, sizeof(*h->state));
+	return h->state ? 0 : -ENOMEM;
+}
+
+void huge_free(struct huge *h)
+{
+	free(h->state);
+	*h = (struct huge) { .stop = -1 };
+}
+
+int huge_start(struct huge *h, const struct memory *m)
+{
+	int r;
+
+	*h = (struct huge) { .stop = -1 };
+	if (chosen(SYSTEM "enabled", "[never]") ||
+	    chosen(SYSTEM "shmem_enabled", "[deny]"))
+		return 0;
+	r = huge_new(h, m);
+	if (r < 0)
+		return r;
+	h->stop = eventfd(0, EFD_CLOEXEC);
+	r = h->stop < 0 ? -errno : start_thread(h);
+	if (r < 0) {
+		if (h->stop >= 0)
+			close(h->stop);
+		huge_free(h);
+	}
+	return r;
+}
+
+void huge_stop(struct huge *h)
+{
+	if (h->stop < 0)
+		return;
+	(void)eventfd_write(h->stop, 1);
+	pthread_join(h->thread, NULL);
+	close(h->stop);
+	huge_free(h);
+}
