@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hvvm/thread.h"
+
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
@@ -25,7 +27,6 @@
 #define FAILURES_MAX 16u
 /* Of each so many bytes a word is looked at: some of each page. */
 #define SAMPLE 1024u
-#define STACK (256u * 1024)
 #define SYSTEM "/sys/kernel/mm/transparent_hugepage/"
 
 /* Has the administrator chosen @word? */
@@ -64,9 +65,8 @@ static unsigned int row(const struct huge *h, uint64_t block, int step)
 {
 	unsigned int n = 0;
 
-	for (block += (uint64_t)step;
-	     n < HUGE_AHEAD && block < h->count &&
-	     h->state[block] != HUGE_UNTOUCHED;
+	for (block += (uint64_t)step; n < HUGE_AHEAD && block < h->count &&
+				      h->state[block] != HUGE_UNTOUCHED;
 	     block += (uint64_t)step)
 		n++;
 	return n;
@@ -135,25 +135,11 @@ static void *look(void *arg)
 		if (huge_pass(h))
 			wait = WAIT_MIN;
 		else
-			wait = wait * 2 < WAIT_MIN  ? WAIT_MIN
+			wait = wait * 2 < WAIT_MIN   ? WAIT_MIN
 			       : wait * 2 > WAIT_MAX ? WAIT_MAX
 						     : wait * 2;
 	}
 	return NULL;
-}
-
-/* With a stack that is no huge page itself. */
-static int start_thread(struct huge *h)
-{
-	pthread_attr_t attr;
-	int r = pthread_attr_init(&attr);
-
-	if (r == 0) {
-		(void)pthread_attr_setstacksize(&attr, STACK);
-		r = pthread_create(&h->thread, &attr, look, h);
-		pthread_attr_destroy(&attr);
-	}
-	return -r;
 }
 
 int huge_new(struct huge *h, const struct memory *m)
@@ -183,7 +169,7 @@ int huge_start(struct huge *h, const struct memory *m)
 	if (r < 0)
 		return r;
 	h->stop = eventfd(0, EFD_CLOEXEC);
-	r = h->stop < 0 ? -errno : start_thread(h);
+	r = h->stop < 0 ? -errno : thread_start(&h->thread, "huge", look, h);
 	if (r < 0) {
 		if (h->stop >= 0)
 			close(h->stop);

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "hvvm/synic.h"
+#include "hvvm/thread.h"
 
 #define STOP_SIGNAL SIGUSR1
 
@@ -341,14 +342,12 @@ static void *run(void *arg)
 int vcpu_start(struct vcpu *v)
 {
 	char name[16];
-	int r = pthread_create(&v->thread, NULL, run, v);
+	int r;
 
-	if (r)
-		return -r;
-	v->started = true;
 	snprintf(name, sizeof(name), "vcpu%u", v->index);
-	pthread_setname_np(v->thread, name);
-	return 0;
+	r = thread_start(&v->thread, name, run, v);
+	v->started = r == 0;
+	return r;
 }
 
 void vcpu_stop(struct vcpu *v, unsigned int count)
