@@ -8,6 +8,10 @@
  * It also keeps them from being cancellation points: a thread that is
  * cancelled half way through a connect would leave O_NONBLOCK set and a
  * request outstanding.
+ *
+ * Under hvctl as --via=seccomp it is the kernel that stops these calls; there
+ * SYS_MARK, in an argument that the kernel does not look at, tells ours from
+ * the program's.
  */
 #ifndef LIB_SYS_H
 #define LIB_SYS_H
@@ -17,50 +21,55 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define SYS_MARK ((long)0x687673636b65745fLL)
+
 static inline int sys_socket(int domain, int type, int protocol)
 {
-	return (int)syscall(SYS_socket, domain, type, protocol);
+	return (int)syscall(SYS_socket, domain, type, protocol, 0L, 0L,
+			    SYS_MARK);
 }
 
 static inline int sys_connect(int fd, const struct sockaddr_un *sa,
 			      socklen_t len)
 {
-	return (int)syscall(SYS_connect, fd, sa, len);
+	return (int)syscall(SYS_connect, fd, sa, len, 0L, 0L, SYS_MARK);
 }
 
 static inline int sys_listen(int fd, int backlog)
 {
-	return (int)syscall(SYS_listen, fd, backlog);
+	return (int)syscall(SYS_listen, fd, backlog, 0L, 0L, 0L, SYS_MARK);
 }
 
 static inline int sys_accept4(int fd, struct sockaddr_un *sa, socklen_t *len,
 			      int flags)
 {
-	return (int)syscall(SYS_accept4, fd, sa, len, flags);
+	return (int)syscall(SYS_accept4, fd, sa, len, flags, 0L, SYS_MARK);
 }
 
 static inline int sys_getsockname(int fd, struct sockaddr_un *sa,
 				  socklen_t *len)
 {
-	return (int)syscall(SYS_getsockname, fd, sa, len);
+	return (int)syscall(SYS_getsockname, fd, sa, len, 0L, 0L, SYS_MARK);
 }
 
 static inline int sys_getpeername(int fd, struct sockaddr_un *sa,
 				  socklen_t *len)
 {
-	return (int)syscall(SYS_getpeername, fd, sa, len);
+	return (int)syscall(SYS_getpeername, fd, sa, len, 0L, 0L, SYS_MARK);
 }
 
 static inline int sys_getsockopt(int fd, int level, int name, void *val,
 				 socklen_t *len)
 {
-	return (int)syscall(SYS_getsockopt, fd, level, name, val, len);
+	return (int)syscall(SYS_getsockopt, fd, level, name, val, len,
+			    SYS_MARK);
 }
 
 static inline int sys_setsockopt(int fd, int level, int name, const void *val,
 				 socklen_t len)
 {
-	return (int)syscall(SYS_setsockopt, fd, level, name, val, len);
+	return (int)syscall(SYS_setsockopt, fd, level, name, val, len,
+			    SYS_MARK);
 }
 
 /* Zero is no socket's cookie: @fd is no socket, or not open (errno says). */

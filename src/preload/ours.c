@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/un.h>
 
 #include "lib/sys.h"
@@ -15,28 +14,6 @@
 /* "hvs", and the type in the lowest byte: a rate nobody asks for. */
 #define MARK UINT64_C(0x6876730000000000)
 #define MARK_TYPE UINT64_C(0xff)
-
-static bool exempt;
-
-/*
- * hvsocketd, hvsocket-vhost-user and the like: they handle the AF_UNIX sockets
- * that Hyper-V sockets are made of, and have to see them as such. By the name
- * of the file, which the kernel left on the stack.
- */
-__attribute__((constructor)) static void look_at_program(void)
-{
-	const char *path = (const char *)(uintptr_t)getauxval(AT_EXECFN);
-	const char *slash = path ? strrchr(path, '/') : NULL;
-	const char *file = slash ? slash + 1 : path;
-
-	exempt = file && (strcmp(file, "hvsocketd") == 0 ||
-			  strncmp(file, "hvsocket-", 9) == 0);
-}
-
-bool ours_exempt(void)
-{
-	return exempt;
-}
 
 void ours_mark(int fd, int type)
 {
@@ -69,7 +46,7 @@ bool ours(int fd)
 	struct name name;
 	int saved = errno;
 
-	if (exempt)
+	if (ours_exempt())
 		return false;
 	if (sys_getsockname(fd, &sa, &len) < 0) {
 		errno = saved;

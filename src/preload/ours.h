@@ -20,7 +20,7 @@
 void ours_mark(int fd, int type);
 
 /** ours_exempt() - is this one of the project's own daemons, for which the
- * library does nothing? */
+ * library does nothing? (exempt.c; hvsocket-as has an answer of its own) */
 bool ours_exempt(void);
 
 /** ours() - is it? Keeps errno. */
