@@ -71,7 +71,7 @@ _hvctl() {
 	"nc") opts="--listen --raw --dgram --wait --timeout --verbose" ;;
 	"forward") opts="--verbose" ;;
 	"wait") opts="--raw --timeout" ;;
-	"as") opts="--private --partition --profile" ;;
+	"as") opts="--private --partition --profile --via --verbose" ;;
 	"explain") opts="--from --uid --bind --raw --dgram --passthru --profile --json" ;;
 	"simulate") opts="--json" ;;
 	"reload") opts="--json" ;;
@@ -80,6 +80,7 @@ _hvctl() {
 	--policy) COMPREPLY=($(compgen -W "enabled disabled default" -- "$cur")); return ;;
 	--kind) COMPREPLY=($(compgen -W "vm container" -- "$cur")); return ;;
 	--profile) COMPREPLY=($(compgen -W "default windows" -- "$cur")); return ;;
+	--via) COMPREPLY=($(compgen -W "preload seccomp" -- "$cur")); return ;;
 	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
 	--parent | --from) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")); return ;;

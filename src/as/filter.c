@@ -40,9 +40,9 @@
 /* int arguments: what is in the upper half of the register is nobody's. */
 #define INT UINT64_C(0xffffffff)
 #define TYPE (INT & ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC))
-#define IS(arg, value) SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, INT, (value))
-#define IS_TYPE(value) SCMP_CMP(1, SCMP_CMP_MASKED_EQ, TYPE, (value))
-#define GIVEN(arg) SCMP_CMP(arg, SCMP_CMP_NE, 0)
+#define IS(arg, value) { (arg), SCMP_CMP_MASKED_EQ, INT, (value) }
+#define IS_TYPE(value) { 1, SCMP_CMP_MASKED_EQ, TYPE, (value) }
+#define GIVEN(arg) { (arg), SCMP_CMP_NE, 0, 0 }
 
 static const struct rule {
 	int nr;
@@ -58,11 +58,11 @@ static const struct rule {
 	    IS(2, HV_PROTOCOL_RAW) } },
 	{ SCMP_SYS(bind), 1, { IS(2, sizeof(SOCKADDR_HV)) } },
 	{ SCMP_SYS(connect), 1, { IS(2, sizeof(SOCKADDR_HV)) } },
-	{ SCMP_SYS(listen), 0, { { 0 } } },
+	{ SCMP_SYS(listen), 0, { { 0, SCMP_CMP_NE, 0, 0 } } },
 	{ SCMP_SYS(accept), 1, { GIVEN(1) } },
 	{ SCMP_SYS(accept4), 1, { GIVEN(1) } },
-	{ SCMP_SYS(getsockname), 0, { { 0 } } },
-	{ SCMP_SYS(getpeername), 0, { { 0 } } },
+	{ SCMP_SYS(getsockname), 0, { { 0, SCMP_CMP_NE, 0, 0 } } },
+	{ SCMP_SYS(getpeername), 0, { { 0, SCMP_CMP_NE, 0, 0 } } },
 	{ SCMP_SYS(getsockopt), 1, { IS(1, SOL_HVSOCKET) } },
 	{ SCMP_SYS(getsockopt), 2,
 	  { IS(1, SOL_SOCKET), IS(2, HVSOCKET_CONNECT_TIMEOUT) } },
@@ -80,7 +80,7 @@ static const struct rule {
 static int add(scmp_filter_ctx ctx, const struct rule *r)
 {
 	struct scmp_arg_cmp cmp[4] = {
-		SCMP_CMP(5, SCMP_CMP_NE, (uint64_t)(unsigned long)SYS_MARK),
+		{ 5, SCMP_CMP_NE, (uint64_t)(unsigned long)SYS_MARK, 0 },
 	};
 
 	for (unsigned int i = 0; i < r->n; i++)

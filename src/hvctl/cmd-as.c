@@ -5,11 +5,14 @@
  * A partition is the control socket that one talks to: the command gets its
  * directory in HVSOCKET_RUNTIME_DIR, the host's in HVSOCKET_HOST_RUNTIME_DIR
  * (so that hvctl manages from inside, too), and libhvsocket-preload.so; with
- * --profile that in HVSOCKET_PROFILE, which libhvsocket tells the broker.
- * Without --private hvctl becomes the command. With it, the command is a
- * child: signals that somebody sent to hvctl are passed on (those of the
- * terminal reach the command by themselves), and hvctl ends as the command
- * did, by the same signal if need be.
+ * --profile that in HVSOCKET_PROFILE, which libhvsocket tells the broker. A
+ * program that no preload library reaches has its calls made by hvsocket-as
+ * instead (as-seccomp.h).
+ *
+ * Without --private and hvsocket-as, hvctl becomes the command. With one of
+ * them, the command is a child or grandchild: signals that somebody sent to
+ * hvctl are passed on (those of the terminal reach the command by themselves),
+ * and hvctl ends as the command did, by the same signal if need be.
  */
 #include <errno.h>
 #include <limits.h>
@@ -24,6 +27,8 @@
 
 #include "base/cleanup.h"
 #include "config.h"
+#include "hvctl/as-program.h"
+#include "hvctl/as-seccomp.h"
 #include "hvctl/out.h"
 #include "hvctl/place.h"
 #include "hvctl/private.h"
@@ -95,7 +100,8 @@ static int set_preload(void)
 					      : 0;
 }
 
-static int set_environment(struct ctl *c, const struct args *a)
+static int set_environment(struct ctl *c, const struct args *a,
+			   enum as_way way)
 {
 	const char *profile = args_value(a, "profile");
 	char dir[CALL_DIR_SIZE];
@@ -106,7 +112,7 @@ static int set_environment(struct ctl *c, const struct args *a)
 	    setenv("HVSOCKET_HOST_RUNTIME_DIR", c->side[CALL_HOST].dir, 1) ||
 	    (profile && setenv("HVSOCKET_PROFILE", profile, 1)))
 		return complain("as: %s", strerror(errno));
-	return set_preload();
+	return way == AS_PRELOAD ? set_preload() : 0;
 }
 
 /* As env(1): 127 where there is no such command, 126 where it does not run. */
@@ -175,7 +181,7 @@ static int add_partition(struct ctl *c, const char *name)
 			   name, &reply);
 }
 
-static int run_private(struct ctl *c, const struct args *a,
+static int run_private(struct ctl *c, const struct args *a, enum as_way way,
 		       const sigset_t *set, int *ret_status)
 {
 	pid_t self = getpid();
@@ -185,9 +191,11 @@ static int run_private(struct ctl *c, const struct args *a,
 		if (!strcmp(a->opt[i]->name, "partition") &&
 		    add_partition(c, a->value[i]))
 			return 1;
-	if (add_partition(c, a->pos[0]) || set_environment(c, a))
+	if (add_partition(c, a->pos[0]) || set_environment(c, a, way))
 		return 1;
 	ctl_fini(c);
+	if (way == AS_SECCOMP)
+		return as_seccomp(a->rest, set, ret_status);
 	pid = fork();
 	if (pid < 0)
 		return complain("as: %s", strerror(errno));
@@ -201,43 +209,64 @@ static int run_private(struct ctl *c, const struct args *a,
 	return 0;
 }
 
-static int as_private(struct ctl *c, const struct args *a)
+static void block_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGCHLD);
+	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
+		sigaddset(ret, passed_on[i]);
+	sigprocmask(SIG_BLOCK, ret, NULL);
+}
+
+static int as_private(struct ctl *c, const struct args *a, enum as_way way)
 {
 	struct private_broker p;
 	int status, r;
 	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
-		sigaddset(&set, passed_on[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	block_signals(&set);
 	if (private_start(args_value(a, "profile"), &p))
 		return 1;
 	if (setenv("HVSOCKET_RUNTIME_DIR", p.dir, 1) ||
 	    setenv("HVSOCKET_HOST_RUNTIME_DIR", p.dir, 1))
 		r = complain("as: %s", strerror(errno));
 	else
-		r = run_private(c, a, &set, &status);
+		r = run_private(c, a, way, &set, &status);
 	private_end(&p);
 	return r ? r : end_like(status);
+}
+
+/* The command is not ours to be, but its supervisor's to start. */
+static int as_supervised(const struct args *a)
+{
+	sigset_t set;
+	int status;
+
+	block_signals(&set);
+	return as_seccomp(a->rest, &set, &status) ? 1 : end_like(status);
 }
 
 int cmd_as(struct ctl *c, const struct args *a)
 {
 	const char *profile = args_value(a, "profile");
 	enum profile known;
+	enum as_way way;
+	int r;
 
 	if (profile && (!*profile || profile_parse(profile, strlen(profile),
 						   &known) < 0))
 		return usage("as: --profile %s: there are default and windows",
 			     show(profile));
-	if (args_has(a, "private"))
-		return as_private(c, a);
-	if (args_has(a, "partition"))
+	if (!args_has(a, "private") && args_has(a, "partition"))
 		return usage("as: --partition goes with --private only");
-	if (set_environment(c, a))
+	r = as_choose(args_value(a, "via"), args_has(a, "verbose"), a->rest[0],
+		      &way);
+	if (r)
+		return r;
+	if (args_has(a, "private"))
+		return as_private(c, a, way);
+	if (set_environment(c, a, way))
 		return 1;
 	ctl_fini(c);
-	return become(a->rest);
+	return way == AS_SECCOMP ? as_supervised(a) : become(a->rest);
 }

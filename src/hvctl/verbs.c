@@ -120,6 +120,10 @@ static const struct opt opts_as[] = {
 	  .help = "with --private: a partition to be there" },
 	{ .name = "profile", .arg = "NAME",
 	  .help = "windows: only what Windows allows" },
+	{ .name = "via", .arg = "WAY",
+	  .help = "preload or seccomp (default: as COMMAND's file asks for)" },
+	{ .name = "verbose", .letter = 'v',
+	  .help = "say on stderr which way was taken, and why" },
 	OPT_END,
 };
 
@@ -199,9 +203,9 @@ const struct verb verbs[] = {
 	{ NULL, "as", cmd_as, "[OPTION]... PARTITION -- COMMAND",
 	  "run a command as a member of a partition", opts_as, 1, 1,
 	  ARGS_REST_COMMAND,
-	  "The exit status is COMMAND's. Statically linked programs and those "
-	  "that make\nsystem calls without libc do not see "
-	  "libhvsocket-preload.so." },
+	  "The exit status is COMMAND's. Statically linked and Go programs, "
+	  "which do not see\nlibhvsocket-preload.so, have their calls made for "
+	  "them by seccomp." },
 	{ NULL, "explain", cmd_explain, "[OPTION]... ADDRESS",
 	  "would this be allowed, and why?", opts_explain, 1, 1,
 	  ARGS_REST_NONE, "The exit code is 0 for yes and 1 for no." },

@@ -36,6 +36,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct entry **buckets;
 static size_t n_buckets;
 static size_t threshold = THRESHOLD_MIN;
+static const struct state_watch *watch;
 /* Read without the lock: zero means that nobody has anything to look up. */
 static atomic_size_t count;
 
@@ -52,6 +53,11 @@ void state_unlock_after_fork(void)
 size_t state_count(void)
 {
 	return atomic_load_explicit(&count, memory_order_relaxed);
+}
+
+void state_watch(const struct state_watch *w)
+{
+	watch = w;
 }
 
 static size_t bucket_of(uint64_t cookie, size_t n)
@@ -81,13 +87,17 @@ static void drop(struct entry **p)
 	atomic_fetch_sub_explicit(&count, 1, memory_order_relaxed);
 }
 
-static void mark(int fd)
+static void mark_cookie(uint64_t cookie)
 {
-	uint64_t cookie = sys_cookie(fd);
 	struct entry **p = cookie ? find(cookie) : NULL;
 
 	if (p && *p)
 		(*p)->seen = true;
+}
+
+static void mark(int fd)
+{
+	mark_cookie(sys_cookie(fd));
 }
 
 /*
@@ -109,9 +119,12 @@ static void mark_by_probing(void)
  * then nobody is known to be gone. */
 static bool mark_all(void)
 {
-	cleanup_closedir_ DIR *dir = opendir("/proc/self/fd");
+	cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
 
+	if (watch)
+		return watch->living(mark_cookie);
+	dir = opendir("/proc/self/fd");
 	if (!dir && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return false;
 	if (!dir) {
@@ -172,7 +185,7 @@ static void grow(void)
 }
 
 /* With the lock held. */
-static struct entry **get(uint64_t cookie, bool create)
+static struct entry **get(int fd, uint64_t cookie, bool create)
 {
 	struct entry **p = find(cookie), *e;
 
@@ -189,6 +202,8 @@ static struct entry **get(uint64_t cookie, bool create)
 	e->cookie = cookie;
 	*p = e;
 	atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
+	if (watch)
+		watch->born(fd, cookie);
 	return p;
 }
 
@@ -234,7 +249,7 @@ int state_change(int fd, void (*fn)(struct sock_state *s, void *arg), void *arg)
 	if (!cookie)
 		return -errno;
 	pthread_mutex_lock(&lock);
-	p = get(cookie, true);
+	p = get(fd, cookie, true);
 	if (p) {
 		fn(&(*p)->s, arg);
 		if (same_as_fresh(*p))
@@ -255,7 +270,7 @@ void state_set_reason(int fd, const struct hvs_reason *reason)
 		return;
 	}
 	pthread_mutex_lock(&lock);
-	p = get(cookie, reason->code != HVS_REASON_NONE);
+	p = get(fd, cookie, reason->code != HVS_REASON_NONE);
 	if (p && *p && reason->code == HVS_REASON_NONE) {
 		free((*p)->reason);
 		(*p)->reason = NULL;

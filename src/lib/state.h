@@ -75,6 +75,22 @@ void state_get_reason(int fd, struct hvs_reason *ret);
 /** state_count() - entries now; for tests */
 size_t state_count(void);
 
+/**
+ * struct state_watch - for a process that makes calls for others
+ *
+ * Their sockets are not among its descriptors, so somebody else has to tell
+ * which of them there still are. Set before the first socket.
+ */
+struct state_watch {
+	/* there is an entry from now on */
+	void (*born)(int fd, uint64_t cookie);
+	/* mark() each that may live; false: not all are known. With the lock
+	 * held, as mark() wants it. */
+	bool (*living)(void (*mark)(uint64_t cookie));
+};
+
+void state_watch(const struct state_watch *watch);
+
 /* For pthread_atfork(). */
 void state_lock_for_fork(void);
 void state_unlock_after_fork(void);

@@ -26,6 +26,7 @@ LAYERS = {
     "broker": ("base", "proto", "registry"),
     "lib": ("base", "proto"),
     "preload": ("base", "proto", "lib"),
+    "as": ("base", "proto", "lib", "preload"),
     "vmbus": ("base",),
     "transport": ("base", "proto", "vmbus"),
     "hvvm": ("base", "proto"),

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/* job.c - see job.h */
+#include "as/job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "as/target.h"
+#include "base/cleanup.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
+static struct job *jobs; /* abandoned ones too */
+static int listener = -1;
+
+static long long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+void jobs_start(int fd)
+{
+	listener = fd;
+	accept_start();
+}
+
+static void job_free(struct job *j)
+{
+	cleanup_close(&j->out.fd);
+	call_release(&j->in);
+	free(j);
+}
+
+static void take_out(struct job *j)
+{
+	struct job **p = &jobs;
+
+	while (*p != j)
+		p = &(*p)->next;
+	*p = j->next;
+}
+
+/* Return: 0 or -errno; of those, -ENOENT: nobody was there to hear it. */
+static int deliver(const struct notice *n, const struct outcome *o)
+{
+	struct piece p[2];
+	size_t count = 0;
+	int r;
+
+	if (o->to && o->n)
+		p[count++] = (struct piece){ o->to, o->bytes, o->n };
+	if (o->len_to)
+		p[count++] = (struct piece){ o->len_to, &o->len,
+					     sizeof(o->len) };
+	if (count) {
+		if (!notice_valid(listener, n->id))
+			return -ENOENT;
+		r = target_write(n->tid, p, count);
+		if (r == -ESRCH)
+			return -ENOENT;
+		if (r < 0)
+			return notice_answer(listener, n->id, -EFAULT);
+	}
+	switch (o->kind) {
+	case OUTCOME_NATIVE:
+		return notice_continue(listener, n->id);
+	case OUTCOME_FD:
+		r = notice_give(listener, n->id, o->fd, o->cloexec);
+		if (r == -ENOENT || r == 0)
+			return r;
+		/* there is no room for it in the program; but it is kept */
+		(void)notice_answer(listener, n->id, r);
+		return r;
+	case OUTCOME_ANSWER:
+		break;
+	}
+	return notice_answer(listener, n->id, o->value);
+}
+
+/* Nobody has heard it. Would the same call, made again, give less? */
+static bool unrepeatable(const struct job *j)
+{
+	const struct outcome *o = &j->out;
+
+	switch (j->in.notice.nr) {
+	case SYS_connect:
+		return o->value == 0 || o->value == -EINPROGRESS;
+	case SYS_getsockopt:
+		/* SO_ERROR is cleared when it is read */
+		return o->value == 0 && o->n && o->bytes[0];
+	default:
+		return o->kind == OUTCOME_FD;
+	}
+}
+
+/* With the lock held; @j is over, and may be gone afterwards. */
+static void hand_over(struct job *j)
+{
+	int r = deliver(&j->in.notice, &j->out);
+
+	if (r == 0 || !unrepeatable(j)) {
+		take_out(j);
+		job_free(j);
+		return;
+	}
+	j->until = now_ms() + KEEP_MS;
+}
+
+/* With the lock held. Its thread frees it, if there is one. */
+static void abandon(struct job *j)
+{
+	atomic_store(&j->abandoned, true);
+	if (j->running)
+		pthread_kill(j->thread, KICK);
+	if (j->over) {
+		take_out(j);
+		job_free(j);
+	}
+}
+
+bool job_valid(struct job *j)
+{
+	bool valid;
+
+	pthread_mutex_lock(&lock);
+	valid = notice_valid(listener, j->in.notice.id);
+	pthread_mutex_unlock(&lock);
+	return valid;
+}
+
+static bool in_the_way(const struct job *j)
+{
+	for (const struct job *o = jobs; o; o = o->next)
+		if (o != j && o->running && o->in.cookie == j->in.cookie &&
+		    atomic_load(&o->abandoned))
+			return true;
+	return false;
+}
+
+void job_running(struct job *j)
+{
+	pthread_mutex_lock(&lock);
+	j->thread = pthread_self();
+	while (in_the_way(j))
+		pthread_cond_wait(&ended, &lock);
+	j->running = true;
+	pthread_mutex_unlock(&lock);
+}
+
+void job_end(struct job *j)
+{
+	pthread_mutex_lock(&lock);
+	j->running = false;
+	j->over = true;
+	pthread_cond_broadcast(&ended);
+	if (atomic_load(&j->abandoned)) {
+		take_out(j);
+		job_free(j);
+	} else {
+		hand_over(j);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static struct job *find(pid_t tid)
+{
+	for (struct job *j = jobs; j; j = j->next)
+		if (j->in.notice.tid == tid && !atomic_load(&j->abandoned))
+			return j;
+	return NULL;
+}
+
+/* Return: it is the job of an earlier call, which was interrupted. */
+static bool resume(const struct call_in *in)
+{
+	bool resumed = false;
+	struct job *old;
+
+	pthread_mutex_lock(&lock);
+	old = find(in->notice.tid);
+	if (old && call_same(&old->in, in)) {
+		resumed = true;
+		old->in.notice.id = in->notice.id;
+		old->misses = 0;
+		if (old->over)
+			hand_over(old);
+	} else if (old) {
+		abandon(old);
+	}
+	pthread_mutex_unlock(&lock);
+	return resumed;
+}
+
+/* @in is given away. */
+static void later(struct call_in *in)
+{
+	uint64_t id = in->notice.id;
+	struct job *j;
+	int r;
+
+	if (resume(in)) {
+		call_release(in);
+		return;
+	}
+	j = calloc(1, sizeof(*j));
+	if (!j) {
+		call_release(in);
+		(void)notice_answer(listener, id, -ENOMEM);
+		return;
+	}
+	j->in = *in;
+	j->out.fd = -1;
+	pthread_mutex_lock(&lock);
+	j->next = jobs;
+	jobs = j;
+	pthread_mutex_unlock(&lock);
+	r = work_add(j);
+	if (r == 0)
+		return;
+	pthread_mutex_lock(&lock);
+	take_out(j);
+	pthread_mutex_unlock(&lock);
+	job_free(j);
+	(void)notice_answer(listener, id, r);
+}
+
+int jobs_take(void)
+{
+	struct outcome o = { .kind = OUTCOME_ANSWER, .fd = -1 };
+	enum call_when when;
+	struct call_in in;
+	struct notice n;
+	int error, r;
+
+	r = notice_receive(listener, &n);
+	if (r < 0)
+		return r == -ENOENT || r == -EINTR ? 0 : r;
+	when = call_look(&n, &in, &error);
+	if (!notice_valid(listener, n.id))
+		when = CALL_NATIVE; /* it has ended, or was another's */
+	switch (when) {
+	case CALL_NATIVE:
+		(void)notice_continue(listener, n.id);
+		break;
+	case CALL_NOW:
+		o.value = error;
+		if (!error)
+			call_make(&in, &o);
+		(void)deliver(&n, &o);
+		cleanup_close(&o.fd);
+		break;
+	case CALL_LATER:
+		later(&in);
+		return 0;
+	}
+	call_release(&in);
+	return 0;
+}
+
+/* With the lock held. */
+static void look_after(struct job *j, long long now)
+{
+	if (atomic_load(&j->abandoned)) {
+		/* the first one may have come before it began to wait */
+		if (j->running)
+			pthread_kill(j->thread, KICK);
+	} else if (j->over) {
+		if (now >= j->until)
+			abandon(j);
+	} else if (notice_valid(listener, j->in.notice.id)) {
+		j->misses = 0;
+	} else if (++j->misses > 1) {
+		abandon(j);
+	}
+}
+
+int jobs_tick(void)
+{
+	static long long last;
+	long long now = now_ms();
+	struct job *j, *next;
+	int left;
+
+	pthread_mutex_lock(&lock);
+	if (now - last >= TICK_MS) {
+		last = now;
+		for (j = jobs; j; j = next) {
+			next = j->next;
+			look_after(j, now);
+		}
+	}
+	left = jobs ? TICK_MS - (int)(now - last) : -1;
+	pthread_mutex_unlock(&lock);
+	return left;
+}

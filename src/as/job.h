@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job.h - calls that take their time, each in a thread of ours
+ *
+ * A thread of the program is in one call at a time, so there is at most one job
+ * for each. Signals make that less simple. One that interrupts a call ends its
+ * notification, and says nothing about what is to come: the same call again
+ * (SA_RESTART, or a loop around EINTR), something else, or nothing.
+ *
+ *   made again		the job goes on for the new notification, as a connect
+ *			of the kernel's would; if it is over by then, its result
+ *			has been kept, for KEEP_MS, where it cannot be had again:
+ *			a connection that was taken from a listener's queue
+ *   something else	the job is abandoned: its thread is interrupted, and the
+ *			broker hears that the connect is given up
+ *   nothing		the same. The kernel tells nobody; so while there are
+ *			jobs, the notifications are looked at every TICK_MS
+ *
+ * A result is written to the program's memory if its call is valid just before.
+ * A signal may come between the two, without SA_RESTART, and the buffer be used
+ * for something else at once; there is no way to exclude it (filter.c says what
+ * the one that there is would cost), and it takes a thread that is quicker than
+ * two system calls in a row.
+ */
+#ifndef AS_JOB_H
+#define AS_JOB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "as/call.h"
+
+#define TICK_MS 50
+#define KEEP_MS 1000
+#define KICK SIGRTMIN /* interrupts a thread of ours */
+
+struct job {
+	struct job *next;
+	struct call_in in; /* .notice.id: with the lock held */
+	struct outcome out;
+	atomic_bool abandoned;
+	bool over; /* .out is there; kept until .until */
+	int misses; /* ticks that found the notification gone */
+	long long until;
+	bool running;
+	pthread_t thread; /* if running */
+};
+
+/** jobs_start() - before everything else. */
+void jobs_start(int listener);
+
+/** jobs_take() - receive one notification and see to it. 0 or -errno */
+int jobs_take(void);
+
+/** jobs_tick() - Return: ms until the next one is due, -1: none is */
+int jobs_tick(void);
+
+/** job_valid() - is the program in that call right now? */
+bool job_valid(struct job *j);
+
+/** job_running() - @j is this thread's. Waits for what was abandoned on the same
+ * socket: while a connect is made, O_NONBLOCK is not the program's. */
+void job_running(struct job *j);
+
+/** job_end() - there is j->out, unless it was abandoned. @j is given away. */
+void job_end(struct job *j);
+
+/* work.c */
+
+/** work_add() - have a thread run @j. 0 or -errno */
+int work_add(struct job *j);
+
+/* accept.c */
+
+void accept_start(void);
+
+/** accept_run() - wait for a connection, for j->out */
+void accept_run(struct job *j);
+
+#endif /* AS_JOB_H */
