@@ -98,14 +98,14 @@ static int fill(scmp_filter_ctx ctx)
 	/* this is no sandbox: nobody has to be slowed down */
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);
-	if (r == 0)
-		r = seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1);
 	for (size_t i = 0; r == 0 && i < sizeof(rules) / sizeof(*rules); i++)
 		r = add(ctx, &rules[i]);
-	if (r == 0)
-		r = seccomp_load(ctx);
 	if (r)
 		return r;
+	errno = 0;
+	r = seccomp_load(ctx);
+	if (r) /* the kernel's word, if it was the kernel */
+		return errno ? -errno : r;
 	/* whether releasing the context closes its own is the library's */
 	r = fcntl(seccomp_notify_fd(ctx), F_DUPFD_CLOEXEC, 0);
 	return r < 0 ? -errno : r;

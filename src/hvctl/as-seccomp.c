@@ -103,7 +103,10 @@ static int wait_for(pid_t supervisor, int control, int signals,
 			*ret_status = status;
 			return 0;
 		}
-		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+		/* a reset comes before what is in the queue: it had not read
+		 * of a signal when it ended */
+		if (n >= 0 || (errno != EAGAIN && errno != EINTR &&
+			       errno != ECONNRESET))
 			return without_a_word(supervisor);
 	}
 }

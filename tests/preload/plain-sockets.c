@@ -166,6 +166,11 @@ START_TEST(recvfrom_names_the_peer)
 	s = accept(l, NULL, NULL);
 	ck_assert_int_eq(write(c, "hello", 5), 5);
 	ck_assert_int_eq(recvfrom(s, buf, sizeof(buf), 0, SA(&got), &len), 5);
+	if (getenv("TEST_BY_SECCOMP")) {
+		/* that way no call that carries data is stopped */
+		ck_assert_uint_eq(got.family, AF_UNIX);
+		return;
+	}
 	ck_assert_uint_eq(got.family, FAMILY);
 	ck_assert_mem_eq(got.vm, loopback, 16);
 	ck_assert_uint_eq(len, 36);

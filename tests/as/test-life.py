@@ -1,0 +1,174 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Status, signals, descriptors, identities, and daemons that are left."""
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from case import HVCTL, LIMIT, TOOL, Case
+
+
+def status_of(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f
+                    if ":\t" in line)
+
+
+class Life(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for words in (["partition", "add", "web1", "--ephemeral"],
+                      ["service", "add", "five", "--port", "5000"]):
+            subprocess.run([HVCTL, *words], env=cls.broker.env(), check=True,
+                           stdout=subprocess.DEVNULL, timeout=LIMIT)
+
+    def ready(self, *options, **more):
+        """A program that waits. Its hvctl, and its pid."""
+        p = self.popen("as", *options, "host", "--", TOOL, "wait",
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, **more)
+        pid = int(p.stdout.readline().split()[1])
+        return p, pid
+
+    def gone(self, *fds):
+        watch = select.poll()
+        for fd in fds:
+            watch.register(fd, select.POLLIN)
+        for fd in fds:
+            self.assertTrue(watch.poll(LIMIT * 1000), "it is still there")
+            watch.unregister(watch.poll(0)[0][0])
+
+    def test_status(self):
+        for more in (), ("--private",):
+            self.hvctl("as", *more, "host", "--", TOOL, "exit", "0")
+            self.hvctl("as", *more, "host", "--", TOOL, "exit", "7", code=7)
+            for sig in signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1:
+                self.hvctl("as", *more, "host", "--", TOOL, "kill", str(+sig),
+                           code=-sig)
+
+    def test_signals_are_passed_on(self):
+        for more in (), ("--private",):
+            p, _ = self.ready(*more)
+            p.send_signal(signal.SIGTERM)
+            self.assertEqual(p.wait(LIMIT), 42)
+            p, _ = self.ready(*more)
+            p.send_signal(signal.SIGUSR1)
+            self.assertEqual(p.wait(LIMIT), -signal.SIGUSR1)
+
+    def test_the_terminal_s_group(self):
+        """The program is in hvctl's, its supervisor is not."""
+        p, pid = self.ready(start_new_session=True)
+        parent = int(status_of(pid)["PPid"])
+        self.assertEqual(os.getpgid(pid), p.pid)
+        self.assertNotEqual(os.getpgid(parent), p.pid)
+        os.killpg(p.pid, signal.SIGTERM)
+        # hvctl passes on what somebody sent: twice is once here
+        self.assertEqual(p.wait(LIMIT), 42)
+
+    def test_hvctl_is_killed(self):
+        p, pid = self.ready()
+        supervisor = int(status_of(pid)["PPid"])
+        fds = [os.pidfd_open(pid), os.pidfd_open(supervisor)]
+        p.kill()
+        self.gone(*fds)
+        for fd in fds:
+            os.close(fd)
+
+    def test_the_supervisor_is_killed(self):
+        p, pid = self.ready(stderr=subprocess.PIPE)
+        fd = os.pidfd_open(pid)
+        os.kill(int(status_of(pid)["PPid"]), signal.SIGKILL)
+        self.gone(fd)
+        os.close(fd)
+        self.assertEqual(p.wait(LIMIT), 1)
+        self.assertIn(b"hvsocket-as has ended", p.stderr.read())
+
+    def test_others_keep_no_descriptors(self):
+        """Whoever reads the program's output is told when it closes it."""
+        p = self.popen("as", "host", "--", TOOL, "close",
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(p.stdout.read(), b"")
+        self.assertIsNone(p.poll())
+        p.stdin.close()
+        self.assertEqual(p.wait(LIMIT), 0)
+
+    def test_inherited_descriptors_reach_the_program(self):
+        r, w = os.pipe()
+        self.hvctl("as", "--via=seccomp", "host", "--", "sh", "-c",
+                   "echo here >&%d" % w, pass_fds=[w])
+        os.close(w)
+        with os.fdopen(r, "rb") as f:
+            self.assertEqual(f.read(), b"here\n")
+
+    def test_a_partition_s_program(self):
+        server = self.popen("nc", "-l", "-v", "wildcard:five",
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+        self.hvctl("wait", "host:five", "--timeout", str(LIMIT))
+        self.assertEqual(self.hvctl("as", "web1", "--", TOOL, "call", "5000"),
+                         "connected\n")
+        self.assertEqual(server.wait(LIMIT), 0)
+        self.assertIn(b"connection from web1:", server.stderr.read())
+
+    def test_a_program_of_the_library(self):
+        """hvctl itself, which speaks to the broker on its own."""
+        server = self.popen("as", "--via=seccomp", "host", "--", HVCTL, "nc",
+                            "-l", "wildcard:five", stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE)
+        self.hvctl("wait", "host:five", "--timeout", str(LIMIT))
+        self.hvctl("as", "--via=seccomp", "web1", "--", HVCTL, "nc",
+                   "host:five", input="from nc")
+        self.assertEqual(server.communicate(None, LIMIT)[0], b"from nc")
+
+    def test_a_broker_under_it(self):
+        """The project's daemons are left alone, as by the preload library."""
+        out = self.hvctl(
+            "as", "--via=seccomp", "host", "--", HVCTL, "as", "--private",
+            "host", "--", "sh", "-c",
+            '"$0" nc -l wildcard:7000 </dev/null & '
+            '"$0" wait host:7000 -t %d && echo said | "$0" nc host:7000; wait'
+            % LIMIT, HVCTL)
+        self.assertEqual(out, "said\n")
+
+    def test_a_daemon_that_is_left(self):
+        with tempfile.TemporaryFile() as out:
+            p = self.popen("as", "host", "--", TOOL, "serve", "5000",
+                           stdout=out)
+            self.assertEqual(p.wait(LIMIT), 0)
+            # hvctl has ended; the daemon still has its calls made
+            self.assertEqual(
+                self.hvctl("as", "web1", "--", TOOL, "call", "5000"),
+                "connected\nserved\n")
+
+    def test_a_profile(self):
+        """What Windows has not got; and RAW without it."""
+        self.hvctl("as", "host", "--", TOOL, "socket", "5")
+        out = self.hvctl("as", "--profile=windows", "host", "--", TOOL,
+                         "socket", "5", code=1)
+        self.assertEqual(out, "socket: Socket type not supported\n")
+        self.hvctl("as", "--profile=windows", "host", "--", TOOL, "socket",
+                   "1")
+
+    def test_another_user(self):
+        """The broker is asked by whom the program has become."""
+        server = self.popen("nc", "-l", "wildcard:five",
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.hvctl("wait", "host:five", "--timeout", str(LIMIT))
+        if os.geteuid() == 0:
+            # this broker's directory is root's
+            wanted = "connect: Network is down\n"
+        else:
+            wanted = "setuid: Operation not permitted\n"
+        self.assertEqual(self.hvctl("as", "web1", "--", TOOL, "call", "5000",
+                                    "65534", code=1), wanted)
+        # it has not stayed so for those who come after
+        self.assertEqual(self.hvctl("as", "web1", "--", TOOL, "call", "5000"),
+                         "connected\n")
+        self.finish(server)
+
+
+if __name__ == "__main__":
+    unittest.main()
