@@ -9,8 +9,8 @@
  *
  *   made again		the job goes on for the new notification, as a connect
  *			of the kernel's would; if it is over by then, its result
- *			has been kept, for KEEP_MS, where it cannot be had again:
- *			a connection that was taken from a listener's queue
+ *			has been kept for KEEP_MS where it cannot be had again,
+ *			like a connection taken from a listener's queue
  *   something else	the job is abandoned: its thread is interrupted, and the
  *			broker hears that the connect is given up
  *   nothing		the same. The kernel tells nobody; so while there are
@@ -59,8 +59,8 @@ int jobs_tick(void);
 /** job_valid() - is the program in that call right now? */
 bool job_valid(struct job *j);
 
-/** job_running() - @j is this thread's. Waits for what was abandoned on the same
- * socket: while a connect is made, O_NONBLOCK is not the program's. */
+/** job_running() - @j is this thread's. Waits for what was abandoned on the
+ * same socket: while a connect is made, O_NONBLOCK is not the program's. */
 void job_running(struct job *j);
 
 /** job_end() - there is j->out, unless it was abandoned. @j is given away. */

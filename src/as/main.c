@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hvsocket-as - Hyper-V sockets for programs that a preload library cannot reach
+ * hvsocket-as - Hyper-V sockets for programs that no preload library reaches
  *
  *	hvsocket-as CONTROL-FD -- COMMAND...
  *
@@ -15,8 +15,8 @@
  * killed. hvctl then ends. We do not before the last that has the filter, since
  * a call that the filter stops fails when there is nobody to hear of it: a
  * program may leave a daemon behind. Until then orphans are our children
- * (PR_SET_CHILD_SUBREAPER), because where Yama restricts ptrace only an ancestor
- * may look into a process.
+ * (PR_SET_CHILD_SUBREAPER), because where Yama restricts ptrace only an
+ * ancestor may look into a process.
  *
  * The main thread receives every notification, and answers what takes no time;
  * the rest is job.h's.
@@ -107,7 +107,7 @@ static int take_signals(void)
 	return close(fd);
 }
 
-/* As many descriptors as we may have: of each call that waits there are some. */
+/* As many descriptors as we may have: a call that waits has a few. */
 static void raise_limit(void)
 {
 	struct rlimit rl;

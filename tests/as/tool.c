@@ -5,12 +5,11 @@
  *	tool exit N		ends so
  *	tool kill SIGNAL	ends so
  *	tool wait		says READY, ends with 42 at SIGTERM
- *	tool close		closes its output, waits for the end of its input
+ *	tool close		closes its output, waits for its input to end
  *	tool privileges		no_new_privs
- *	tool call PORT [UID]	connects (as UID) to the parent's PORT, and says
- *				what comes of it
+ *	tool call PORT [UID]	connects (as UID) to the parent's PORT
  *	tool serve PORT		in the background: accepts one, sends "served"
- *	tool socket TYPE	makes one, and says what comes of it
+ *	tool socket TYPE	makes one
  */
 #include <errno.h>
 #include <grp.h>
