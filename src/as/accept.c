@@ -90,26 +90,28 @@ void accept_run(struct job *j)
 	bool waits = !(fcntl(j->in.fd, F_GETFL) & O_NONBLOCK);
 	long long ms = limit(j->in.fd);
 	long long until = ms < 0 ? -1 : now_ms() + ms;
-	bool done = false;
 
-	while (!done && !atomic_load(&j->abandoned)) {
+	j->out = (struct outcome){ .value = -EINTR, .fd = -1 };
+	while (!atomic_load(&j->kicked)) {
 		struct pollfd p[2] = {
 			{ .fd = j->in.fd, .events = POLLIN },
 			{ .fd = j->in.pidfd, .events = POLLIN },
 		};
+		bool done = false;
 
 		if (poll(p, 2, waits ? left(until) : 0) < 0)
 			continue; /* kicked */
-		if (p[1].revents) {
-			atomic_store(&j->abandoned, true);
-		} else if (p[0].revents || !waits) {
+		if (p[1].revents)
+			return; /* nobody is there any more */
+		if (p[0].revents || !waits) {
 			pthread_mutex_lock(turn);
 			done = attempt(j, waits);
 			pthread_mutex_unlock(turn);
 		} else if (until >= 0 && left(until) == 0) {
-			j->out = (struct outcome){ .value = -EAGAIN,
-						   .fd = -1 };
-			done = true;
+			j->out.value = -EAGAIN;
+			return;
 		}
+		if (done)
+			return;
 	}
 }

@@ -243,6 +243,14 @@ static void make_get(const struct call_in *c, struct outcome *o)
 		     n->args[4]);
 }
 
+static bool is_connected(int fd)
+{
+	struct sockaddr_un sa;
+	socklen_t len = sizeof(sa);
+
+	return sys_getpeername(fd, &sa, &len) == 0;
+}
+
 static void make(const struct call_in *c, struct outcome *o)
 {
 	const struct notice *n = &c->notice;
@@ -257,6 +265,10 @@ static void make(const struct call_in *c, struct outcome *o)
 		break;
 	case SYS_connect:
 		o->value = answer(pre_connect(c->fd, sa, sizeof(SOCKADDR_HV)));
+		/* one that was given up may have come first, and taken the
+		 * room that this one waited for */
+		if (o->value == -ECONNREFUSED && is_connected(c->fd))
+			o->value = -EISCONN;
 		break;
 	case SYS_listen:
 		o->value = answer(pre_listen(c->fd, arg_int(n, 1)));

@@ -90,7 +90,8 @@ static bool unrepeatable(const struct job *j)
 
 	switch (j->in.notice.nr) {
 	case SYS_connect:
-		return o->value == 0 || o->value == -EINPROGRESS;
+		return o->value == 0 || o->value == -EINPROGRESS ||
+		       o->value == -EINTR;
 	case SYS_getsockopt:
 		/* SO_ERROR is cleared when it is read */
 		return o->value == 0 && o->n && o->bytes[0];
@@ -99,28 +100,47 @@ static bool unrepeatable(const struct job *j)
 	}
 }
 
-/* With the lock held; @j is over, and may be gone afterwards. */
+/* With the lock held; @j is over, and may be gone afterwards. Only its result
+ * is kept: the socket must be able to go. */
 static void hand_over(struct job *j)
 {
 	int r = deliver(&j->in.notice, &j->out);
+	bool once = j->in.notice.nr == SYS_connect && !j->out.value &&
+		    !j->heard;
 
-	if (r == 0 || !unrepeatable(j)) {
+	if (r ? !unrepeatable(j) : !once) {
 		take_out(j);
 		job_free(j);
 		return;
 	}
-	j->until = now_ms() + KEEP_MS;
+	call_release(&j->in);
+	j->heard = r == 0;
+	j->until = now_ms() + (r ? KEEP_MS : SETTLE_MS);
+}
+
+/* A connection that nobody has been given yet. */
+static bool is_kept(const struct job *j)
+{
+	return j->over && j->out.kind == OUTCOME_FD;
+}
+
+/* With the lock held. */
+static void kick(struct job *j)
+{
+	atomic_store(&j->kicked, true);
+	if (j->running)
+		pthread_kill(j->thread, KICK);
 }
 
 /* With the lock held. Its thread frees it, if there is one. */
 static void abandon(struct job *j)
 {
-	atomic_store(&j->abandoned, true);
-	if (j->running)
-		pthread_kill(j->thread, KICK);
+	j->abandoned = true;
 	if (j->over) {
 		take_out(j);
 		job_free(j);
+	} else {
+		kick(j);
 	}
 }
 
@@ -138,60 +158,123 @@ static bool in_the_way(const struct job *j)
 {
 	for (const struct job *o = jobs; o; o = o->next)
 		if (o != j && o->running && o->in.cookie == j->in.cookie &&
-		    atomic_load(&o->abandoned))
+		    atomic_load(&o->kicked) && !call_is_accept(&o->in))
 			return true;
 	return false;
 }
 
-void job_running(struct job *j)
+bool job_running(struct job *j)
 {
+	bool make;
+
 	pthread_mutex_lock(&lock);
 	j->thread = pthread_self();
 	while (in_the_way(j))
 		pthread_cond_wait(&ended, &lock);
 	j->running = true;
+	make = !j->abandoned && notice_valid(listener, j->in.notice.id);
+	if (!make)
+		j->out.value = -EINTR;
 	pthread_mutex_unlock(&lock);
+	return make;
 }
 
-void job_end(struct job *j)
+bool job_end(struct job *j)
 {
+	bool end = true;
+
 	pthread_mutex_lock(&lock);
-	j->running = false;
-	j->over = true;
-	pthread_cond_broadcast(&ended);
-	if (atomic_load(&j->abandoned)) {
+	if (j->abandoned && j->out.kind == OUTCOME_FD)
+		j->abandoned = false; /* it came too late to be given up */
+	if (j->abandoned) {
 		take_out(j);
 		job_free(j);
+	} else if (j->out.value == -EINTR &&
+		   notice_valid(listener, j->in.notice.id)) {
+		atomic_store(&j->kicked, false);
+		j->again = true;
+		end = false;
 	} else {
+		/* the broker was done when we gave up */
+		if (j->again && j->out.value == -EISCONN)
+			j->out.value = 0;
+		j->running = false;
+		j->over = true;
 		hand_over(j);
 	}
+	pthread_cond_broadcast(&ended);
 	pthread_mutex_unlock(&lock);
+	return end;
 }
 
-static struct job *find(pid_t tid)
+/* What was interrupted on the same socket must not get in the way of this. */
+static void clear_way(const struct call_in *in)
 {
 	for (struct job *j = jobs; j; j = j->next)
-		if (j->in.notice.tid == tid && !atomic_load(&j->abandoned))
+		if (j->in.cookie == in->cookie && !j->over &&
+		    !call_is_accept(&j->in) &&
+		    !notice_valid(listener, j->in.notice.id))
+			kick(j);
+}
+
+/* With the lock held; @j was interrupted, and gives way to @in. */
+static void make_again(struct job *j, struct call_in *in)
+{
+	j->in.fd = fd_take(&in->fd);
+	j->in.pidfd = fd_take(&in->pidfd);
+	j->over = false;
+	j->again = true;
+	atomic_store(&j->kicked, false);
+	if (work_add(j) == 0)
+		return;
+	j->over = true;
+	j->out.value = -EAGAIN;
+	hand_over(j);
+}
+
+/* With the lock held: what @in's thread was in before, if that is not the same.
+ * A connection that is kept stays until somebody wants it. */
+static void leave(const struct call_in *in)
+{
+	struct job *j, *next;
+
+	for (j = jobs; j; j = next) {
+		next = j->next;
+		if (j->in.notice.tid == in->notice.tid && !j->abandoned &&
+		    !call_same(&j->in, in) && !is_kept(j))
+			abandon(j);
+	}
+}
+
+/* With the lock held. */
+static struct job *find_same(const struct call_in *in)
+{
+	for (struct job *j = jobs; j; j = j->next)
+		if (j->in.notice.tid == in->notice.tid && !j->abandoned &&
+		    call_same(&j->in, in))
 			return j;
 	return NULL;
 }
 
 /* Return: it is the job of an earlier call, which was interrupted. */
-static bool resume(const struct call_in *in)
+static bool resume(struct call_in *in)
 {
-	bool resumed = false;
 	struct job *old;
+	bool resumed;
 
 	pthread_mutex_lock(&lock);
-	old = find(in->notice.tid);
-	if (old && call_same(&old->in, in)) {
-		resumed = true;
+	leave(in);
+	old = find_same(in);
+	resumed = old;
+	if (!resumed) {
+		clear_way(in);
+	} else {
 		old->in.notice.id = in->notice.id;
 		old->misses = 0;
-		if (old->over)
+		if (old->over && old->out.value == -EINTR)
+			make_again(old, in);
+		else if (old->over)
 			hand_over(old);
-	} else if (old) {
-		abandon(old);
 	}
 	pthread_mutex_unlock(&lock);
 	return resumed;
@@ -266,17 +349,16 @@ int jobs_take(void)
 /* With the lock held. */
 static void look_after(struct job *j, long long now)
 {
-	if (atomic_load(&j->abandoned)) {
-		/* the first one may have come before it began to wait */
-		if (j->running)
-			pthread_kill(j->thread, KICK);
-	} else if (j->over) {
+	if (j->over) {
 		if (now >= j->until)
 			abandon(j);
+	} else if (j->abandoned) {
+		/* the first one may have come before it began to wait */
+		kick(j);
 	} else if (notice_valid(listener, j->in.notice.id)) {
 		j->misses = 0;
 	} else if (++j->misses > 1) {
-		abandon(j);
+		kick(j);
 	}
 }
 

@@ -13,8 +13,17 @@
  *			like a connection taken from a listener's queue
  *   something else	the job is abandoned: its thread is interrupted, and the
  *			broker hears that the connect is given up
- *   nothing		the same. The kernel tells nobody; so while there are
- *			jobs, the notifications are looked at every TICK_MS
+ *   nothing		the thread is interrupted as well. The kernel tells
+ *			nobody; so while there are jobs, the notifications are
+ *			looked at every TICK_MS. If the call is made again after
+ *			all, so is the job's; a connect may find then that it
+ *			had been quicker
+ *
+ * Even an answer that the kernel has taken may not be heard: a signal can be
+ * faster to the thread than it. That a connect has come to its end is therefore
+ * kept for SETTLE_MS in any case, or the same call, made again, would find the
+ * socket connected. (A descriptor and its answer are taken together, by the
+ * thread itself.)
  *
  * A result is written to the program's memory if its call is valid just before.
  * A signal may come between the two, without SA_RESTART, and the buffer be used
@@ -32,14 +41,18 @@
 #include "as/call.h"
 
 #define TICK_MS 50
-#define KEEP_MS 1000
+#define KEEP_MS 5000
+#define SETTLE_MS 200
 #define KICK SIGRTMIN /* interrupts a thread of ours */
 
 struct job {
 	struct job *next;
 	struct call_in in; /* .notice.id: with the lock held */
 	struct outcome out;
-	atomic_bool abandoned;
+	atomic_bool kicked; /* interrupted: the call seems to be over */
+	bool abandoned; /* it is over, for certain */
+	bool again; /* its call is made once more */
+	bool heard; /* an answer has been taken, at least by the kernel */
 	bool over; /* .out is there; kept until .until */
 	int misses; /* ticks that found the notification gone */
 	long long until;
@@ -59,12 +72,23 @@ int jobs_tick(void);
 /** job_valid() - is the program in that call right now? */
 bool job_valid(struct job *j);
 
-/** job_running() - @j is this thread's. Waits for what was abandoned on the
- * same socket: while a connect is made, O_NONBLOCK is not the program's. */
-void job_running(struct job *j);
+/**
+ * job_running() - @j is this thread's
+ *
+ * Waits for those on the same socket that are being interrupted: while a
+ * connect is made, O_NONBLOCK is not the program's.
+ *
+ * Return: its call is to be made; else it is over already, and so is @j->out.
+ */
+bool job_running(struct job *j);
 
-/** job_end() - there is j->out, unless it was abandoned. @j is given away. */
-void job_end(struct job *j);
+/**
+ * job_end() - there is j->out
+ *
+ * Return: true, and @j is given away; or false: it was interrupted (-EINTR) and
+ * is to be made again.
+ */
+bool job_end(struct job *j);
 
 /* work.c */
 
@@ -75,7 +99,7 @@ int work_add(struct job *j);
 
 void accept_start(void);
 
-/** accept_run() - wait for a connection, for j->out */
+/** accept_run() - wait for a connection, for j->out; -EINTR when kicked */
 void accept_run(struct job *j);
 
 #endif /* AS_JOB_H */

@@ -23,14 +23,15 @@ static unsigned int threads, idle;
 
 static void run(struct job *j)
 {
-	job_running(j);
-	if (!atomic_load(&j->abandoned)) {
-		if (call_is_accept(&j->in))
+	bool make = job_running(j);
+
+	do {
+		if (make && call_is_accept(&j->in))
 			accept_run(j);
-		else
+		else if (make)
 			call_make(&j->in, &j->out);
-	}
-	job_end(j);
+		make = true;
+	} while (!job_end(j));
 }
 
 static void *worker(void *arg)

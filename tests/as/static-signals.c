@@ -27,7 +27,8 @@ static void handle(int sig, int flags)
 
 struct waiter {
 	pthread_t thread;
-	int listener, tid;
+	int listener, tid; /* or what connects, to .where */
+	struct hv where;
 	atomic_int ready;
 	long result;
 };
@@ -180,6 +181,85 @@ START_TEST(killed_in_accept)
 }
 END_TEST
 
+/* A listener whose backlog is full: connects wait. */
+static int full(const struct hv *a)
+{
+	int l = make(SOCK_STREAM);
+
+	ck_assert_int_eq(bind(l, SA(a), sizeof(*a)), 0);
+	ck_assert_int_eq(listen(l, 0), 0);
+	dial(SOCK_STREAM, a);
+	return l;
+}
+
+static void *connect_once(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->tid = (int)syscall(SYS_gettid);
+	atomic_store(&w->ready, 1);
+	w->result = raw_connect(w->listener, &w->where);
+	return NULL;
+}
+
+static void start_connect(struct waiter *w)
+{
+	w->listener = make(SOCK_STREAM);
+	atomic_store(&w->ready, 0);
+	ck_assert_int_eq(pthread_create(&w->thread, NULL, connect_once, w), 0);
+	while (!atomic_load(&w->ready))
+		sleep_ms(1);
+	in_call(getpid(), w->tid, SYS_connect);
+}
+
+START_TEST(connect_is_interrupted)
+{
+	struct waiter w = { .where = address() };
+	int l = full(&w.where), blocking;
+	long again;
+	struct hv from;
+	socklen_t len = sizeof(from);
+
+	handle(SIGUSR1, 0);
+	start_connect(&w);
+	pthread_kill(w.thread, SIGUSR1);
+	pthread_join(w.thread, NULL);
+	ck_assert_int_eq(w.result, -EINTR);
+	/* it is given up, and can be made again; or had just been made */
+	ck_assert_int_ge(raw_accept(l, &from, &len), 0);
+	again = raw_connect(w.listener, &w.where);
+	ck_assert_msg(again == 0 || again == -EISCONN, "connect: %s",
+		      strerror((int)-again));
+	blocking = fcntl(w.listener, F_GETFL);
+	ck_assert_int_eq(blocking & O_NONBLOCK, 0);
+	len = sizeof(from);
+	echo(w.listener, (int)raw_accept(l, &from, &len));
+}
+END_TEST
+
+START_TEST(connect_goes_on)
+{
+	struct waiter w = { .where = address() };
+	int l = full(&w.where);
+	struct hv from;
+	socklen_t len = sizeof(from);
+
+	handle(SIGUSR1, SA_RESTART);
+	start_connect(&w);
+	for (int i = 0; i < 20; i++) {
+		pthread_kill(w.thread, SIGUSR1);
+		while (atomic_load(&caught) <= i)
+			sleep_ms(1);
+		in_call(getpid(), w.tid, SYS_connect);
+	}
+	ck_assert_int_ge(raw_accept(l, &from, &len), 0);
+	pthread_join(w.thread, NULL);
+	ck_assert_int_eq(w.result, 0);
+	len = sizeof(from);
+	echo(w.listener, (int)raw_accept(l, &from, &len));
+}
+END_TEST
+
 static void *cancelled(void *arg)
 {
 	struct waiter *w = arg;
@@ -285,6 +365,8 @@ Suite *suite_signals(void)
 	tcase_add_test(t, closed_after_an_interruption);
 	tcase_add_test(t, killed_in_accept);
 	tcase_add_test(t, cancelled_in_accept);
+	tcase_add_test(t, connect_is_interrupted);
+	tcase_add_test(t, connect_goes_on);
 	tcase_add_loop_test(t, storm, 0, 2);
 	suite_add_tcase(s, t);
 	return s;

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from case import CLEAN, HVCTL, STATIC
+from case import CLEAN, HVCTL, STATIC, WITHOUT
 
 PLAIN, PLAIN_STATIC = os.environ["PLAIN"], os.environ["PLAIN_STATIC"]
 WINSOCK = os.environ["WINSOCK"]
@@ -16,8 +16,10 @@ ROOM = 200  # seconds, for a whole suite
 
 
 class Programs(unittest.TestCase):
+    before = ()
+
     def runs(self, *words, **more):
-        r = subprocess.run([HVCTL, "as", "--private", *words],
+        r = subprocess.run([*self.before, HVCTL, "as", "--private", *words],
                            env=dict(CLEAN, **more), timeout=ROOM, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.assertEqual(r.returncode, 0, r.stdout)
@@ -63,6 +65,13 @@ class Programs(unittest.TestCase):
                 self.assertIn("all have answered", out)
                 self.assertIn("a Go program" if cgo == "1" else
                               "statically linked", out)
+
+
+class OlderKernel(Programs):
+    """One that knows pidfds of processes only (before 6.9)."""
+    before = (WITHOUT, "PIDFD_THREAD")
+
+    test_programs_of_the_library = test_go = None
 
 
 if __name__ == "__main__":

@@ -4,24 +4,37 @@
  *
  *	without CALL COMMAND...
  *
- * CALL is a name that libseccomp knows; it gives ENOSYS.
+ * CALL is a name that libseccomp knows; it gives ENOSYS. Or PIDFD_THREAD, which
+ * kernels before 6.9 have not got: EINVAL.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	int nr = argc > 2 ? seccomp_syscall_resolve_name(argv[1]) : -1;
+	bool threads = argc > 2 && !strcmp(argv[1], "PIDFD_THREAD");
+	int nr = -1, r;
 
+	if (threads)
+		nr = SCMP_SYS(pidfd_open);
+	else if (argc > 2)
+		nr = seccomp_syscall_resolve_name(argv[1]);
 	if (!ctx || nr < 0) {
 		fprintf(stderr, "usage: without CALL COMMAND...\n");
 		return 2;
 	}
-	if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0) < 0 ||
-	    seccomp_load(ctx) < 0) {
+	if (threads)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EINVAL), nr, 1,
+				     SCMP_A1(SCMP_CMP_EQ, O_EXCL));
+	else
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
+	if (r < 0 || seccomp_load(ctx) < 0) {
 		perror("seccomp");
 		return 2;
 	}
