@@ -20,7 +20,8 @@
  * SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV is not asked for, and it is all or
  * nothing: with it no signal but a deadly one would end a call that we have
  * been told of. No handler could interrupt an accept() that waits, ^Z would not
- * stop its program, and a machine could not be suspended. Without it a call
+ * stop its program, and a machine could not be suspended. (Nor would it keep a
+ * signal from a call that we have yet to hear of.) Without it a call
  * that was interrupted is made again or ends with EINTR, as its handler asked;
  * what that means for us is in job.h.
  */
