@@ -30,7 +30,8 @@ class Way(Case):
 
     def says(self, *words, code=0):
         """What -v says."""
-        r = self.run_hvctl("as", "-v", *words)
+        r = self.run_hvctl("as", "-v", *words,
+                           env=self.broker.env(PATH="/usr/bin:/bin"))
         err = r.stderr.decode()
         self.assertEqual(r.returncode, code, err)
         self.assertTrue(err.startswith("hvctl: as: "), err)
