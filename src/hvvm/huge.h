@@ -35,15 +35,15 @@ enum huge_state {
 	HUGE_USED,
 };
 
-/** huge_start() - for memory as it is after boot: nothing huge yet. @m must stay
- * until huge_stop(). Return: 0, also where the system wants no huge pages;
- * -errno */
+/** huge_start() - for memory as it is after boot: nothing huge yet. @m must
+ * stay until huge_stop(). Return: 0, also where the system wants no huge
+ * pages; -errno */
 int huge_start(struct huge *h, const struct memory *m);
 /** huge_stop() - waits for the thread. @h was started, or has stop -1 */
 void huge_stop(struct huge *h);
 
-/** huge_new(), huge_pass(), huge_free() - the same without a thread: one look at
- * all blocks. Return: how many the guest has begun to use since the last one */
+/** huge_new(), huge_pass(), huge_free() - the same without a thread: one look
+ * at all blocks. Return: how many the guest has begun to use since the last */
 int huge_new(struct huge *h, const struct memory *m);
 unsigned int huge_pass(struct huge *h);
 void huge_free(struct huge *h);

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-/** thread_start() - @name: up to 15 bytes, as ps shows it. Return: 0 or -errno */
+/** thread_start() - @name: up to 15 bytes, as ps shows it. Return: 0, -errno */
 int thread_start(pthread_t *ret, const char *name, void *(*run)(void *),
 		 void *arg);
 
