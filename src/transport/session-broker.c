@@ -196,12 +196,15 @@ static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
 		break;
 	if (!s) {
 		/* the guest gave up */
+		if (ss->given_up)
+			ss->given_up--;
 		if (fd >= 0) {
 			link_notice_closed(ss->link, token, 0, 0);
 			closer_close_socket(fd);
 		}
 		return;
 	}
+	s->serial = 0; /* answered */
 	if (error || session_find(ss, token)) {
 		if (fd >= 0)
 			closer_close_socket(fd);
@@ -211,6 +214,11 @@ static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
 	}
 	session_set_token(s, token);
 	ss->ops->accept(ss->ctx, s->conn);
+	if (s->state == S_OVER) { /* what the guest had sent ended it */
+		link_notice_closed(ss->link, token, 0, 0);
+		closer_close_socket(fd);
+		return;
+	}
 	session_go_live(s, fd);
 }
 
@@ -234,7 +242,7 @@ static void on_lost(void *ctx)
 	struct sessions *ss = ctx;
 	struct session *s, *next;
 
-	ss->dials = 0;
+	ss->dials = ss->given_up = 0;
 	for (s = LIST_FIRST(&ss->all); s; s = next) {
 		next = LIST_NEXT(s, all);
 		s->owes_reply = false;

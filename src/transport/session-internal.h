@@ -55,6 +55,7 @@ struct sessions {
 	bool running;
 	bool stalled; /* by the broker; a session's relay says it too */
 	unsigned int dials; /* not answered, also of guests that gave up */
+	unsigned int given_up; /* those */
 	struct session_list all;
 	struct session_list buckets[BUCKETS];
 };

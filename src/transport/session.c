@@ -61,6 +61,8 @@ void session_finish(struct session *s)
 {
 	if (s->state == S_OVER)
 		return;
+	if (s->state == S_DIALLING && s->serial)
+		s->ss->given_up++;
 	s->state = S_OVER;
 	s->conn = NULL;
 	ev_io_stop(&s->io);
@@ -258,7 +260,8 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 	struct session *s;
 
 	/* A guest that dials and hangs up at once waits for itself. */
-	if (ss->dials >= SESSION_DIALS_MAX || closer_busy())
+	if (ss->dials >= SESSION_DIALS_MAX ||
+	    ss->given_up >= SESSION_GIVEN_UP_MAX || closer_busy())
 		return -ENOBUFS;
 	s = session_new(ss, S_DIALLING);
 	if (!s)

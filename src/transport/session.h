@@ -33,6 +33,8 @@
 #define SESSION_ARRIVE_MS 5000u
 #define SESSION_BUSY_MS 20u
 #define SESSION_DIALS_MAX 256u /* that the broker is asked at a time */
+/* Of these, of guests that did not wait: each fills a listener's backlog. */
+#define SESSION_GIVEN_UP_MAX 16u
 
 struct sessions;
 struct session;

@@ -206,6 +206,8 @@ static void run_to_guest(struct conn *c)
 
 void conn_look(struct conn *c)
 {
+	if (c->vm->stopped)
+		return; /* conn_resume() comes */
 	run_to_host(c);
 	if (c->s && c->end)
 		run_to_guest(c);
@@ -367,7 +369,8 @@ static void h_accept(void *ctx, void *conn)
 	struct conn *c = conn;
 
 	vm_begin(ctx);
-	vmbh_sock_accept(c->s); /* conn_connected() follows */
+	if (c->s)			/* its time may have run out just now */
+		vmbh_sock_accept(c->s); /* conn_connected() follows */
 	vm_end(ctx);
 }
 
@@ -375,15 +378,16 @@ static void h_accept(void *ctx, void *conn)
 static void h_abort(void *ctx, void *conn)
 {
 	struct conn *c = conn;
-	bool asked = !c->answered && !vmbh_sock_from_host(c->s);
 
-	vm_begin(ctx);
 	c->end = NULL;
-	if (asked)
-		vmbh_sock_refuse(c->s);
-	else
-		vmbh_sock_close(c->s);
-	conn_free(c);
+	vm_begin(ctx);
+	if (c->s) { /* else its time has run out just now */
+		if (!c->answered && !vmbh_sock_from_host(c->s))
+			vmbh_sock_refuse(c->s);
+		else
+			vmbh_sock_close(c->s);
+		conn_free(c);
+	}
 	vm_end(ctx);
 }
 

@@ -174,6 +174,10 @@ static void on_dialled(struct ev_timer *t)
 		return;
 	}
 	e->u->ops->accept(e->u->ctx, e->conn);
+	if (e->state == E_OVER) { /* what the guest had sent ended it */
+		close(fd);
+		return;
+	}
 	if (end_live(e, fd) < 0)
 		end_abort(e);
 	else if (e->conn)
