@@ -349,8 +349,10 @@ static void load_done(struct vmbh *h,
 		if (c->device && c->state == CHAN_OPEN)
 			device_opened(c->device);
 		s = c->sock;
-		if (s)
-			sock_connect_early(s);
+		if (s && s->state == SOCK_OFFERED) {
+			sock_connect_early(s); /* which may be its end */
+			continue;
+		}
 		if (!s || s->state < SOCK_ASKED || s->state == SOCK_SETTLING)
 			continue;
 		s->told = true;

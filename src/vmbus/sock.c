@@ -166,8 +166,8 @@ void sock_connect_early(struct vmbh_sock *s)
 {
 	struct vmbh *h = s->h;
 
-	if (!h->config.connect_early || s->from_host ||
-	    s->state != SOCK_OFFERED)
+	if (!h->config.connect_early || s->from_host || s->told ||
+	    s->state != SOCK_OFFERED || s->answer != ANSWER_NONE)
 		return;
 	s->told = true;
 	h->ops->connect(h->ctx, s, &s->service, &s->endpoint);
@@ -220,6 +220,8 @@ void sock_request(struct vmbh *h, const uint8_t *m)
 	if (!h->offers_requested)
 		return;
 	supersede(h, &endpoint);
+	if (!h->offers_requested)
+		return; /* nor what waited for that */
 	s = sock_new(h, false, &service, &endpoint);
 	if (!s) {
 		refuse(h, &service, &endpoint);
@@ -242,16 +244,25 @@ void sock_request(struct vmbh *h, const uint8_t *m)
 	sock_connect_early(s);
 }
 
+/* The first that could be offered now. NULL: none */
+static struct vmbh_sock *deliverable(struct vmbh *h)
+{
+	struct vmbh_sock *s;
+
+	TAILQ_FOREACH(s, &h->delayed, delayed)
+	if (!chan_by_instance(h, &s->endpoint))
+		break;
+	return s;
+}
+
 void sock_retry_delayed(struct vmbh *h)
 {
-	struct vmbh_sock *s, *next;
+	struct vmbh_sock *s;
 
-	for (s = TAILQ_FIRST(&h->delayed); s; s = next) {
-		next = TAILQ_NEXT(s, delayed);
-		/* without a relid it goes on waiting */
-		if (!chan_by_instance(h, &s->endpoint) && offer(s) == 0)
-			sock_connect_early(s);
-	}
+	/* connect() may have done anything: from the beginning each time.
+	 * Without a relid it goes on waiting. */
+	while ((s = deliverable(h)) && offer(s) == 0)
+		sock_connect_early(s);
 }
 
 /* An instance that no channel has, and that is no port of the guest's. */
