@@ -36,7 +36,7 @@ static void replies(const uint8_t *data, size_t size)
 	char why[100];
 
 	if (!m.map)
-		MUST(memory_new(&m, 2 << 20) == 0);
+		MUST(memory_new(&m, 2 << 20, false) == 0);
 	ring.kick = ring.call = m.fd;
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	MUST(send(pair[1], data, size, MSG_DONTWAIT) == (ssize_t)size);

@@ -51,35 +51,15 @@ static bool make_ready(struct huge *h, uint64_t block)
 
 	(void)*(const volatile uint8_t *)(h->m->map + at);
 	if (madvise(h->m->map + at, HUGE_BLOCK, MADV_COLLAPSE) < 0) {
+		/* the page is there now, as if the guest had touched it */
+		h->state[block] = HUGE_FAILED;
 		h->failures++;
 		return false;
 	}
 	h->failures = 0;
 	h->state[block] = HUGE_READY;
+	h->ready++;
 	return true;
-}
-
-/* @step: 1 or -1; where it leads below 0, that is beyond the end. How many in
- * a row are not untouched on that side of @block? */
-static unsigned int row(const struct huge *h, uint64_t block, int step)
-{
-	unsigned int n = 0;
-
-	for (block += (uint64_t)step; n < HUGE_AHEAD && block < h->count &&
-				      h->state[block] != HUGE_UNTOUCHED;
-	     block += (uint64_t)step)
-		n++;
-	return n;
-}
-
-/* Have @n blocks ready on that side of @block, as far as no other is in use. */
-static void ahead(struct huge *h, uint64_t block, int step, unsigned int n)
-{
-	for (block += (uint64_t)step;
-	     n && block < h->count && h->state[block] != HUGE_USED;
-	     block += (uint64_t)step, n--)
-		if (h->state[block] == HUGE_UNTOUCHED && !make_ready(h, block))
-			return;
 }
 
 /* Has the guest written to a block that is ready? */
@@ -94,32 +74,69 @@ static bool written(const struct huge *h, uint64_t block)
 	return false;
 }
 
-static bool begun(const struct huge *h, uint64_t block)
+/* Where in the file the first page at or behind @block is; its end: none */
+static uint64_t next_data(const struct huge *h, uint64_t block)
 {
-	off_t at;
+	off_t at = lseek(h->m->fd, (off_t)(block * HUGE_BLOCK), SEEK_DATA);
 
-	if (h->state[block] == HUGE_READY)
-		return written(h, block);
-	if (h->state[block] == HUGE_USED)
-		return false;
-	at = lseek(h->m->fd, (off_t)(block * HUGE_BLOCK), SEEK_DATA);
-	return at >= 0 && (uint64_t)at / HUGE_BLOCK == block;
+	return at < 0 ? h->m->size : (uint64_t)at;
+}
+
+/* @step: 1 or -1; where it leads below 0, that is beyond the end. How many in
+ * a row are used on that side of @block? */
+static unsigned int row(const struct huge *h, uint64_t block, int step)
+{
+	unsigned int n = 0;
+
+	for (block += (uint64_t)step;
+	     n < HUGE_AHEAD && block < h->count && h->state[block] == HUGE_USED;
+	     block += (uint64_t)step)
+		n++;
+	return n;
+}
+
+/* Have @n blocks ready on that side of @block, as far as no other is in use. */
+static void ahead(struct huge *h, uint64_t block, int step, unsigned int n)
+{
+	for (block += (uint64_t)step; n && block < h->count;
+	     block += (uint64_t)step, n--) {
+		if (h->state[block] == HUGE_READY)
+			continue;
+		if (h->state[block] != HUGE_UNTOUCHED ||
+		    next_data(h, block) / HUGE_BLOCK == block ||
+		    h->ready >= h->used + HUGE_AHEAD || !make_ready(h, block))
+			return;
+	}
+}
+
+static void begun(struct huge *h, uint64_t block)
+{
+	unsigned int below = row(h, block, -1), above = row(h, block, 1);
+
+	h->ready -= h->state[block] == HUGE_READY;
+	h->state[block] = HUGE_USED;
+	h->used++;
+	ahead(h, block, 1, below ? below : 1);
+	ahead(h, block, -1, above ? above : 1);
 }
 
 unsigned int huge_pass(struct huge *h)
 {
+	uint64_t data = next_data(h, 0); /* none was begun before it */
 	unsigned int n = 0;
 
-	for (uint64_t b = 0; b < h->count && h->failures < FAILURES_MAX; b++) {
-		unsigned int below, above;
-
-		if (!begun(h, b))
+	for (uint64_t b = 0; b < h->count; b++) {
+		if (h->failures >= FAILURES_MAX || h->stopping)
+			break;
+		if (h->state[b] == HUGE_UNTOUCHED) {
+			if (data < b * HUGE_BLOCK)
+				data = next_data(h, b);
+			if (data / HUGE_BLOCK != b)
+				continue;
+		} else if (h->state[b] != HUGE_READY || !written(h, b)) {
 			continue;
-		h->state[b] = HUGE_USED;
-		below = row(h, b, -1);
-		above = row(h, b, 1);
-		ahead(h, b, 1, below ? below : 1);
-		ahead(h, b, -1, above ? above : 1);
+		}
+		begun(h, b);
 		n++;
 	}
 	return n;
@@ -182,6 +199,7 @@ void huge_stop(struct huge *h)
 {
 	if (h->stop < 0)
 		return;
+	h->stopping = true;
 	(void)eventfd_write(h->stop, 1);
 	pthread_join(h->thread, NULL);
 	close(h->stop);

@@ -7,12 +7,16 @@
  * blocks of 2 MiB the guest has begun to use, and makes those beside them huge
  * before the guest gets there (MADV_COLLAPSE, Linux 6.1): one exit instead of
  * 512. Those in use are let be: each page that is moved stops the guest once.
- * Ahead of a row of used blocks are as many as are in it, at most HUGE_AHEAD.
+ * On either side of a row of used blocks are as many as are in it, at most
+ * HUGE_AHEAD; of all that are ready and not used there are never more than are
+ * used, and HUGE_AHEAD.
  */
 #ifndef HVVM_HUGE_H
 #define HVVM_HUGE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hvvm/memory.h"
@@ -26,13 +30,16 @@ struct huge {
 	pthread_t thread;
 	uint8_t *state; /* of each block, enum huge_state */
 	uint64_t count;
+	uint64_t ready, used;  /* blocks */
 	unsigned int failures; /* one after the other */
+	_Atomic bool stopping;
 };
 
 enum huge_state {
 	HUGE_UNTOUCHED,
 	HUGE_READY, /* a huge page, not used so far */
 	HUGE_USED,
+	HUGE_FAILED, /* stays as it is */
 };
 
 /** huge_start() - for memory as it is after boot: nothing huge yet. @m must

@@ -181,6 +181,7 @@ static int map_memory(struct machine *m)
 static int new_vm(struct machine *m)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_reinject_control reinject = { .pit_reinject = 0 };
 	uint64_t identity = IDENTITY_MAP_ADDRESS;
 	int run_len = ioctl(m->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	int r = 0;
@@ -193,6 +194,8 @@ static int new_vm(struct machine *m)
 	    ioctl(m->fd, KVM_CREATE_IRQCHIP, 0) < 0 ||
 	    ioctl(m->fd, KVM_CREATE_PIT2, &pit) < 0)
 		return complain("no interrupt controllers", -errno);
+	/* no guest of ours counts its ticks, and KVM would do without AVIC */
+	(void)ioctl(m->fd, KVM_REINJECT_CONTROL, &reinject);
 	r = map_memory(m);
 	if (r < 0)
 		return complain("KVM does not take the memory", r);
@@ -286,9 +289,9 @@ static int start(struct machine *m)
 		r = vcpu_start(&m->vcpus[i]);
 	if (r < 0)
 		return complain("no thread for a processor", r);
-	if (!m->o->no_huge_pages)
-		r = huge_start(&m->huge, &m->memory);
-	return r < 0 ? complain("no thread for huge pages", r) : 0;
+	if (!m->o->no_huge_pages && huge_start(&m->huge, &m->memory) < 0)
+		log_warn("no thread for huge pages: the guest does without");
+	return 0;
 }
 
 static void stop(struct machine *m)
@@ -416,7 +419,7 @@ int machine_new(const struct options *o, struct machine *m)
 	m->vcpus = calloc(o->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return complain("processors", -ENOMEM);
-	r = memory_new(&m->memory, o->memory);
+	r = memory_new(&m->memory, o->memory, !o->no_huge_pages);
 	if (r < 0)
 		return complain("the guest's memory", r);
 	r = pm_init(&m->pm, &m->pio, on_power, m);

@@ -10,9 +10,9 @@
 /* At a multiple of a huge page's size, or none could be mapped. */
 static int map_aligned(struct memory *m)
 {
-	uint8_t *room = mmap(NULL, m->size + MEMORY_STEP, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			     0);
+	uint8_t *room =
+		mmap(NULL, m->size + MEMORY_STEP, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t before;
 
 	if (room == MAP_FAILED)
@@ -33,7 +33,7 @@ static int map_aligned(struct memory *m)
 	return 0;
 }
 
-int memory_new(struct memory *m, uint64_t size)
+int memory_new(struct memory *m, uint64_t size, bool huge)
 {
 	uint64_t low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
 	int r;
@@ -62,7 +62,8 @@ int memory_new(struct memory *m, uint64_t size)
 		return r;
 	}
 	(void)madvise(m->map, size, MADV_DONTDUMP);
-	(void)madvise(m->map, size, MADV_HUGEPAGE); /* where that is allowed */
+	/* where the system leaves it to us */
+	(void)madvise(m->map, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return 0;
 }
 

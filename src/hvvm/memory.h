@@ -8,6 +8,7 @@
 #ifndef HVVM_MEMORY_H
 #define HVVM_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,8 +29,9 @@ struct memory {
 	struct memory_region at[2];
 };
 
-/** memory_new() - @size: a multiple of 2 MiB. Return: 0 or -errno */
-int memory_new(struct memory *m, uint64_t size);
+/** memory_new() - @size: a multiple of MEMORY_STEP; @huge: huge pages are
+ * welcome. Return: 0 or -errno */
+int memory_new(struct memory *m, uint64_t size, bool huge);
 void memory_free(struct memory *m);
 /** memory_clear() - all zeros again, and nothing taken. Return: 0 or -errno */
 int memory_clear(struct memory *m);

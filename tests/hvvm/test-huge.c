@@ -13,7 +13,7 @@ static struct huge h;
 
 static void begin(void)
 {
-	ck_assert_int_eq(memory_new(&m, BLOCKS * HUGE_BLOCK), 0);
+	ck_assert_int_eq(memory_new(&m, BLOCKS * HUGE_BLOCK, true), 0);
 	ck_assert_int_eq(huge_new(&h, &m), 0);
 }
 
@@ -28,13 +28,13 @@ static void touch(unsigned int block)
 	m.map[block * HUGE_BLOCK + 12288] = 1;
 }
 
-/* "." untouched, "r" ready, "u" in use */
+/* "." untouched, "r" ready, "u" in use, "f" failed */
 static const char *states(void)
 {
 	static char text[BLOCKS + 1];
 
 	for (unsigned int i = 0; i < BLOCKS; i++)
-		text[i] = ".ru"[h.state[i]];
+		text[i] = ".ruf"[h.state[i]];
 	return text;
 }
 
@@ -59,10 +59,10 @@ START_TEST(test_row)
 	touch(4);
 	touch(5);
 	(void)huge_pass(&h);
-	ck_assert_str_eq(states(), "...ruurr........................");
+	ck_assert_str_eq(states(), "...ruur.........................");
 	touch(6);
 	ck_assert_uint_eq(huge_pass(&h), 1);
-	ck_assert_str_eq(states(), "...ruuurrr......................");
+	ck_assert_str_eq(states(), "...ruuurr.......................");
 	for (unsigned int i = 7; i < 16; i++) {
 		touch(i);
 		(void)huge_pass(&h);
@@ -83,6 +83,41 @@ START_TEST(test_edges)
 	(void)huge_pass(&h);
 	/* down from the end, and not into what others use */
 	ck_assert_str_eq(states(), "ur...........................ruu");
+}
+END_TEST
+
+/* Never more than are used, and HUGE_AHEAD. */
+START_TEST(test_bound)
+{
+	for (unsigned int i = 0; i < BLOCKS; i += 3) {
+		touch(i);
+		(void)huge_pass(&h);
+		ck_assert_uint_le(h.ready, h.used + HUGE_AHEAD);
+	}
+	ck_assert_uint_eq(h.used, 11);
+	ck_assert_uint_eq(h.ready, 19);
+}
+END_TEST
+
+/* What cannot be made huge is not taken for begun by the guest, whose page it
+ * has now. */
+START_TEST(test_failures)
+{
+	end();
+	ck_assert_int_eq(memory_new(&m, BLOCKS * HUGE_BLOCK, false), 0);
+	ck_assert_int_eq(huge_new(&h, &m), 0);
+	touch(5);
+	ck_assert_uint_eq(huge_pass(&h), 1);
+	ck_assert_str_eq(states(), "....fuf.........................");
+	ck_assert_uint_eq(huge_pass(&h), 0);
+	ck_assert_uint_eq(h.failures, 2);
+	touch(6);
+	ck_assert_uint_eq(huge_pass(&h), 0);
+	for (unsigned int i = 8; i < BLOCKS; i += 3)
+		touch(i);
+	(void)huge_pass(&h);
+	/* and that is given up after some */
+	ck_assert_uint_eq(h.failures, 16);
 }
 END_TEST
 
@@ -149,6 +184,8 @@ static void fill(TCase *t)
 	tcase_add_test(t, test_alone);
 	tcase_add_test(t, test_row);
 	tcase_add_test(t, test_edges);
+	tcase_add_test(t, test_bound);
+	tcase_add_test(t, test_failures);
 	tcase_add_test(t, test_content);
 	tcase_add_test(t, test_thread);
 }

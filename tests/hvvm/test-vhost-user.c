@@ -221,7 +221,7 @@ static void one(enum way way, uint32_t at, uint64_t protocol)
 	int event = eventfd(0, 0), wanted = errors[way];
 
 	start(&b, path, sizeof(path));
-	ck_assert_int_eq(memory_new(&m, 2 << 20), 0);
+	ck_assert_int_eq(memory_new(&m, 2 << 20, false), 0);
 	ck_assert_int_eq(vhost_user_open(path, &v), 0);
 	if (way == SILENT)
 		v.limit_ms = 20;
@@ -247,7 +247,7 @@ START_TEST(test_right)
 	int event = eventfd(0, 0);
 
 	start(&b, path, sizeof(path));
-	ck_assert_int_eq(memory_new(&m, 2 << 20), 0);
+	ck_assert_int_eq(memory_new(&m, 2 << 20, false), 0);
 	/* as if it were in two places */
 	m.count = 2;
 	m.at[0].size = 1 << 20;
