@@ -16,6 +16,7 @@ static const char *const keys[PARTITION_KEYS] = {
 	[PARTITION_NAME] = "Name",     [PARTITION_VMID] = "VmId",
 	[PARTITION_KIND] = "Kind",     [PARTITION_PARENT] = "Parent",
 	[PARTITION_USER] = "User",     [PARTITION_ENABLED] = "Enabled",
+	[PARTITION_CID] = "Cid",
 };
 
 enum rule_key { RULE_POLICY, RULE_BIND, RULE_CONNECT, RULE_WILDCARD, RULES };
@@ -218,6 +219,24 @@ static int build_parent(struct partition_file *f, struct parse_error *e)
 	return name_check("Parent", parent, f->line[PARTITION_PARENT], e);
 }
 
+/* 1 is the host itself (vsock_loopback); 0, 2 and the last one are no VM's. */
+static int build_cid(struct partition_file *f, struct parse_error *e)
+{
+	const char *text = f->value[PARTITION_CID];
+	unsigned int line = f->line[PARTITION_CID];
+	int r;
+
+	if (!text || strcmp(text, "none") == 0)
+		return 0;
+	if (f->p.kind != PARTITION_VM)
+		return parse_fail(e, line, "Cid= is for a partition of kind vm");
+	r = value_u32("Cid", text, line, UINT32_MAX - 1, &f->p.cid, e);
+	if (!r && (f->p.cid == 0 || f->p.cid == 2))
+		r = parse_fail(e, line, "Cid=%u is no guest's: 3 to %u, or 1",
+			       f->p.cid, UINT32_MAX - 1);
+	return r;
+}
+
 static int build(struct partition_file *f, const char *stem,
 		 const struct name_lookup *names, struct parse_error *e)
 {
@@ -252,6 +271,8 @@ static int build(struct partition_file *f, const char *stem,
 	if (!r && f->value[PARTITION_ENABLED])
 		r = value_yes_no("Enabled", f->value[PARTITION_ENABLED],
 				 f->line[PARTITION_ENABLED], &f->p.enabled, e);
+	if (!r)
+		r = build_cid(f, e);
 	return r;
 }
 

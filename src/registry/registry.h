@@ -93,6 +93,7 @@ struct partition {
 	bool enabled;
 	bool has_user; /* whose transports may attach it */
 	uint32_t user;
+	uint32_t cid; /* of its AF_VSOCK in the kernel; 0: none */
 	struct rules defaults;
 	struct service_override *table; /* opaque: partition_rules() */
 	size_t depth; /* 0: the host */
@@ -190,6 +191,7 @@ struct partition_draft {
 	const char *name; /* required */
 	const GUID *id; /* NULL: a random one */
 	const char *kind, *parent, *user; /* or NULL */
+	const char *cid; /* or NULL; "none" takes it away */
 	bool disabled;
 };
 

@@ -88,6 +88,12 @@ static int finish_partition(struct registry *r, struct unit *u,
 	return 0;
 }
 
+/* The present value, or the draft's where it has one. */
+static const char *either(const char *now, const char *draft)
+{
+	return draft ? draft : now;
+}
+
 int registry_add_partition(struct registry *r, const struct partition_draft *d,
 			   const struct partition **ret, char *why,
 			   size_t size)
@@ -121,16 +127,11 @@ int registry_add_partition(struct registry *r, const struct partition_draft *d,
 			[PARTITION_PARENT] = d->parent,
 			[PARTITION_USER] = d->user,
 			[PARTITION_ENABLED] = d->disabled ? "no" : NULL,
+			[PARTITION_CID] = d->cid,
 		};
 
 		return finish_partition(r, u, NULL, v, ret, why, size);
 	}
-}
-
-/* The present value, or the draft's where it has one. */
-static const char *either(const char *now, const char *draft)
-{
-	return draft ? draft : now;
 }
 
 int registry_set_partition(struct registry *r, const GUID *vmid,
@@ -166,6 +167,7 @@ int registry_set_partition(struct registry *r, const GUID *vmid,
 				either(now[PARTITION_PARENT], d->parent),
 			[PARTITION_USER] = either(now[PARTITION_USER], d->user),
 			[PARTITION_ENABLED] = d->disabled ? "no" : NULL,
+			[PARTITION_CID] = either(now[PARTITION_CID], d->cid),
 		};
 
 		return finish_partition(r, u, old, v, NULL, why, size);

@@ -334,6 +334,19 @@ START_TEST(partitions)
 	ck_assert(x->enabled);
 	ck_assert_uint_eq(x->user, 12);
 	ck_assert_ptr_null(partition(&p, "nobody"));
+	d = (struct partition_draft){ .cid = "77" };
+	ck_assert_int_eq(registry_set_partition(p.r, &b, &d, why, sizeof(why)),
+			 -EINVAL);
+	ck_assert_int_eq(registry_set_partition(p.r, &a, &d, why, sizeof(why)),
+			 0);
+	d = (struct partition_draft){ .user = "12" };
+	ck_assert_int_eq(registry_set_partition(p.r, &a, &d, why, sizeof(why)),
+			 0);
+	ck_assert_uint_eq(partition(&p, "web 1")->cid, 77);
+	d = (struct partition_draft){ .cid = "none" };
+	ck_assert_int_eq(registry_set_partition(p.r, &a, &d, why, sizeof(why)),
+			 0);
+	ck_assert_uint_eq(partition(&p, "web 1")->cid, 0);
 
 	ck_assert_int_eq(registry_remove_partition(p.r, &a, why, sizeof(why)),
 			 0);
