@@ -3,6 +3,7 @@
 #include "transport/relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,24 @@
 #include "base/fdmsg.h"
 #include "transport/closer.h"
 
+#define CHUNK 65536u /* as much as a pipe holds */
+
+/* Neither holds anything between two calls. */
+static uint8_t chunk[CHUNK];
+static int tube[2] = { -1, -1 };
+
 void relay_init(struct relay *r)
 {
 	*r = (struct relay) { .fd = -1 };
+}
+
+static bool is_unix(int fd)
+{
+	socklen_t len = sizeof(int);
+	int domain = AF_UNIX;
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+	return domain == AF_UNIX;
 }
 
 void relay_attach(struct relay *r, int fd)
@@ -24,7 +40,8 @@ void relay_attach(struct relay *r, int fd)
 
 	/* an urgent byte is a byte like others: it must not vanish */
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	(void)closer_guard_socket(fd);
+	r->unix_ = is_unix(fd);
+	r->splices = closer_guard_socket(fd) || !r->unix_;
 	r->fd = fd;
 	if (r->shut) /* said before it was there */
 		(void)shutdown(fd, SHUT_WR);
@@ -193,6 +210,112 @@ ssize_t relay_write(struct relay *r, const struct iovec *iov, unsigned int n)
 		return give_up(r, done);
 	r->full = (size_t)done < len;
 	return done;
+}
+
+int relay_move_start(void)
+{
+	if (tube[0] < 0 && pipe2(tube, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+static ssize_t copy(struct relay *from, struct relay *to, bool *ret_taken)
+{
+	struct iovec iov = { .iov_base = chunk, .iov_len = sizeof(chunk) };
+	ssize_t n = relay_pull(from, &iov, 1);
+
+	*ret_taken = true;
+	if (n > 0) {
+		iov.iov_len = (size_t)n;
+		*ret_taken = relay_push(to, &iov, 1) >= 0;
+	}
+	return n;
+}
+
+static ssize_t tube_from(int fd)
+{
+	ssize_t n;
+
+	do
+		n = splice(fd, NULL, tube[1], NULL, CHUNK,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* What @r takes of the @len bytes in the pipe. Return: bytes, or -errno */
+static ssize_t tube_to(struct relay *r, size_t len)
+{
+	size_t left = len;
+	ssize_t n;
+
+	while (left) {
+		n = splice(tube[0], NULL, r->fd, NULL, left,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		if (n <= 0)
+			break;
+		left -= (size_t)n;
+		r->from_guest += (uint64_t)n;
+	}
+	return (ssize_t)(len - left);
+}
+
+/* The pipe is empty afterwards, whatever becomes of the @len bytes in it. */
+static int tube_hold(struct relay *r, size_t len)
+{
+	struct iovec iov = { .iov_base = chunk };
+	int err = 0;
+	ssize_t n;
+
+	while (len) {
+		n = read(tube[0], chunk, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -EIO;
+		len -= (size_t)n;
+		iov.iov_len = (size_t)n;
+		if (!r->broken && err == 0)
+			err = hold(r, &iov, 1, 0);
+	}
+	return err;
+}
+
+ssize_t relay_move(struct relay *from, struct relay *to, bool *ret_taken)
+{
+	ssize_t n, done = 0;
+
+	if (!from->splices || tube[0] < 0)
+		return copy(from, to, ret_taken);
+	*ret_taken = true;
+	if (from->fd < 0 || from->stalled || from->drained)
+		return -EAGAIN;
+	n = tube_from(from->fd);
+	if (n <= 0) {
+		from->eof = n == 0;
+		return n;
+	}
+	from->to_guest += (uint64_t)n;
+	/* as in relay_pull(): no more was there */
+	from->drained = n < (ssize_t)CHUNK && !from->unix_ && !from->ended;
+	if (!to->broken && to->fd >= 0 && !to->held_len && !to->stalled)
+		done = tube_to(to, (size_t)n);
+	if (done < 0)
+		(void)give_up(to, done);
+	/* how much of it went before an error nobody needs to know */
+	if (done < n) {
+		size_t left = done < 0 ? relay_unread(tube[0])
+				       : (size_t)(n - done);
+
+		if (tube_hold(to, left) < 0)
+			(void)give_up(to, -ENOMEM);
+	}
+	*ret_taken = !to->broken;
+	return n;
 }
 
 bool relay_wanted(const struct relay *r)

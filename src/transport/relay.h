@@ -28,6 +28,8 @@ struct relay {
 	bool eof;      /* its end was read */
 	bool ended;    /* there will be no event when all was read */
 	bool stalled;  /* nothing moves: relay_stall() */
+	bool splices;  /* it brings bytes only, no descriptors */
+	bool unix_;    /* AF_UNIX, whose splice() stops at each write's end */
 	bool shut_write, shut_read; /* what relay_shut() has put off */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
@@ -60,6 +62,13 @@ ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);
 /** relay_write() - write what fits, hold nothing. Return: bytes, 0 if none;
  * -errno as above. If not all, relay_wanted() until there is room */
 ssize_t relay_write(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_move() - what there is on @from, a chunk at most, to @to, which holds
+ * what is not taken at once; by splice(2) where @from brings bytes only.
+ * Return: as relay_pull(); *@ret_taken: does somebody still read there? */
+ssize_t relay_move(struct relay *from, struct relay *to, bool *ret_taken);
+/** relay_move_start() - the pipe for that, before the sandbox; without it
+ * relay_move() copies. 0 or -errno */
+int relay_move_start(void);
 /** relay_wanted() - is room for more waited for? */
 bool relay_wanted(const struct relay *r);
 /** relay_watch() - before an event is served (@io, @events), and after

@@ -302,6 +302,12 @@ void session_answered(struct session *s, bool accepted)
 		reply(s, HVS_REASON_NONE, "");
 }
 
+void session_declined(struct session *s, uint32_t reason, const char *why)
+{
+	s->conn = NULL;
+	session_refuse(s, reason, why);
+}
+
 bool session_hand_over(struct session *s, int fd)
 {
 	if (!s->native || !s->owes_reply ||
@@ -312,14 +318,18 @@ bool session_hand_over(struct session *s, int fd)
 	return true;
 }
 
+bool session_may_pull(struct session *s)
+{
+	if (!closer_busy())
+		return true;
+	/* no event tells when it is over */
+	(void)session_limit(s, SESSION_BUSY_MS);
+	return false;
+}
+
 ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
 {
-	if (closer_busy()) {
-		/* no event tells when it is over */
-		(void)session_limit(s, SESSION_BUSY_MS);
-		return -EAGAIN;
-	}
-	return relay_pull(&s->relay, iov, n);
+	return session_may_pull(s) ? relay_pull(&s->relay, iov, n) : -EAGAIN;
 }
 
 size_t session_waiting(const struct session *s)
@@ -345,6 +355,11 @@ ssize_t session_write(struct session *s, const struct iovec *iov,
 ssize_t session_flush(struct session *s)
 {
 	return relay_flush(&s->relay);
+}
+
+struct relay *session_relay(struct session *s)
+{
+	return &s->relay;
 }
 
 size_t session_held(const struct session *s)

@@ -36,6 +36,7 @@
 /* Of these, of guests that did not wait: each fills a listener's backlog. */
 #define SESSION_GIVEN_UP_MAX 16u
 
+struct relay;
 struct sessions;
 struct session;
 
@@ -48,6 +49,9 @@ struct session_guest_ops {
 			 const char **ret_why);
 	/* The dial has succeeded. */
 	void (*accept)(void *ctx, void *conn);
+	/* The guest's connection itself, where the link's config.native says
+	 * that there is one: a descriptor, borrowed. abort() follows */
+	int (*native)(void *ctx, void *conn);
 	/* Reset towards the guest; @conn is not used again. */
 	void (*abort)(void *ctx, void *conn);
 	void (*readable)(void *ctx, void *conn);
@@ -82,12 +86,17 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 		 const GUID *source, struct session **ret);
 /** session_answered() - to open(); if not, the session is over */
 void session_answered(struct session *s, bool accepted);
+/** session_declined() - to open(): no, for this reason; the session is over */
+void session_declined(struct session *s, uint32_t reason, const char *why);
 /** session_hand_over() - the same with the guest's connection itself, a socket,
  * borrowed, where the program asked for that. Return: true: it is the program's
  * now, and the session is over; false: session_answered() as ever */
 bool session_hand_over(struct session *s, int fd);
 ssize_t session_pull(struct session *s, const struct iovec *iov,
 		     unsigned int n);
+/** session_may_pull() - is it not too much that waits to be closed? readable()
+ * follows if so */
+bool session_may_pull(struct session *s);
 /** session_waiting() - bytes that are there to be pulled */
 size_t session_waiting(const struct session *s);
 ssize_t session_push(struct session *s, const struct iovec *iov,
@@ -97,6 +106,8 @@ ssize_t session_push(struct session *s, const struct iovec *iov,
 ssize_t session_write(struct session *s, const struct iovec *iov,
 		      unsigned int n);
 ssize_t session_flush(struct session *s);
+/** session_relay() - its socket, for relay_move() */
+struct relay *session_relay(struct session *s);
 size_t session_held(const struct session *s);
 void session_shut(struct session *s, bool no_more_data, bool no_more_reading);
 /** session_end() - the guest's end is gone */

@@ -13,12 +13,9 @@
 #include "base/unix.h"
 #include "transport/closer.h"
 #include "transport/handshake.h"
-#include "transport/relay.h"
+#include "transport/joint.h"
 
 #define CONNS_MAX 4096u
-#define CHUNK 65536u
-#define BUDGET 16 /* chunks each way before others have their turn */
-#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 enum conn_state {
 	C_DIALLING, /* the guest's: the broker is asked */
@@ -32,13 +29,8 @@ struct conn {
 	LIST_ENTRY(conn) link;
 	struct conns *cs;
 	enum conn_state state;
-	struct session *s; /* NULL: gone */
-	struct relay vmm;
-	struct ev_io io;
-	struct ev_timer again;
+	struct joint j; /* the VMM's socket, and the session */
 	struct hybrid_parser answer;
-	bool in_done, out_done; /* no more from, to the guest */
-	uint32_t missed;	/* events from before it was live */
 };
 
 struct conns {
@@ -52,9 +44,8 @@ struct conns {
 	struct log_limit limit;
 };
 
-static uint8_t chunk[CHUNK]; /* never holds anything between two calls */
-
 static void on_vmm(struct ev_io *io, uint32_t events);
+static void on_over(struct joint *j);
 
 /* Return: NULL: no room; @fd is owned in either case */
 static struct conn *conn_new(struct conns *cs, int fd, enum conn_state state)
@@ -69,11 +60,9 @@ static struct conn *conn_new(struct conns *cs, int fd, enum conn_state state)
 	}
 	c->cs = cs;
 	c->state = state;
-	relay_init(&c->vmm);
-	relay_attach(&c->vmm, fd);
 	hybrid_parser_init(&c->answer, HYBRID_OK);
-	if (ev_io_start(cs->ev, &c->io, fd, EVENTS, on_vmm) < 0) {
-		relay_fini(&c->vmm);
+	if (joint_start(&c->j, cs->ev, fd, on_vmm, on_over) < 0) {
+		closer_close_socket(fd);
 		free(c);
 		return NULL;
 	}
@@ -88,10 +77,7 @@ static void conn_close(struct conn *c)
 	if (c->state == C_OVER)
 		return;
 	c->state = C_OVER;
-	c->s = NULL;
-	ev_io_stop(&c->io);
-	ev_timer_stop(&c->again);
-	relay_fini(&c->vmm);
+	joint_stop(&c->j);
 	LIST_REMOVE(c, link);
 	c->cs->count--;
 	c->cs->ops->look(c->cs->ctx);
@@ -100,99 +86,32 @@ static void conn_close(struct conn *c)
 
 static void conn_end(struct conn *c)
 {
-	struct session *s = c->s;
-
-	c->s = NULL;
-	if (s)
-		session_end(s);
+	joint_end(&c->j);
 	conn_close(c);
 }
 
-/* ---- bytes */
-
-/* From the guest, until there are no more or they are not taken. Return: is it
- * only the others' turn? */
-static bool pump_in(struct conn *c)
+static void on_over(struct joint *j)
 {
-	struct iovec iov = { .iov_base = chunk };
-	ssize_t n;
-
-	for (int i = 0; i < BUDGET; i++) {
-		if (c->in_done || session_held(c->s))
-			return false;
-		iov.iov_len = sizeof(chunk);
-		n = relay_pull(&c->vmm, &iov, 1);
-		if (n == -EAGAIN)
-			return false;
-		iov.iov_len = n > 0 ? (size_t)n : 0;
-		if (n <= 0) {
-			session_shut(c->s, true, false);
-			c->in_done = true;
-		} else if (session_push(c->s, &iov, 1) < 0) {
-			relay_shut(&c->vmm, false, true);
-			c->in_done = true;
-		}
-	}
-	return !c->in_done;
+	conn_end(container_of(j, struct conn, j));
 }
 
-static bool pump_out(struct conn *c)
+static void go_live(struct conn *c)
 {
-	struct iovec iov = { .iov_base = chunk };
-	ssize_t n;
-
-	for (int i = 0; i < BUDGET; i++) {
-		if (c->out_done || relay_wanted(&c->vmm))
-			return false;
-		iov.iov_len = sizeof(chunk);
-		n = session_pull(c->s, &iov, 1);
-		if (n == -EAGAIN)
-			return false;
-		iov.iov_len = n > 0 ? (size_t)n : 0;
-		if (n <= 0) {
-			relay_shut(&c->vmm, true, false);
-			c->out_done = true;
-		} else if (relay_push(&c->vmm, &iov, 1) < 0) {
-			session_shut(c->s, false, true);
-			c->out_done = true;
-		}
-	}
-	return !c->out_done;
-}
-
-static void step(struct conn *c);
-
-static void on_again(struct ev_timer *t)
-{
-	step(container_of(t, struct conn, again));
-}
-
-static void step(struct conn *c)
-{
-	bool in, out;
-
-	if (c->state != C_LIVE || !c->s)
-		return;
-	in = pump_in(c);
-	out = pump_out(c);
-	if (c->in_done && c->out_done)
-		conn_end(c);
-	else if ((in || out) &&
-		 ev_timer_start_at(c->cs->ev, &c->again, 0, on_again) < 0)
-		conn_end(c);
+	c->state = C_LIVE;
+	c->j.live = true;
 }
 
 /* ---- what happens at the VMM's socket */
 
 static void on_answer(struct conn *c)
 {
-	struct session *s = c->s;
-	int r = handshake_read(c->vmm.fd, &c->answer);
+	struct session *s = c->j.s;
+	int r = handshake_read(c->j.guest.fd, &c->answer);
 
 	if (r == -EAGAIN)
 		return;
-	if (r == 0 && session_hand_over(s, c->vmm.fd)) {
-		c->s = NULL;
+	if (r == 0 && session_hand_over(s, c->j.guest.fd)) {
+		c->j.s = NULL;
 		conn_close(c);
 		return;
 	}
@@ -205,48 +124,33 @@ static void on_answer(struct conn *c)
 		log_limited(&c->cs->limit, LOG_WARN_,
 			    "%s: the answer to CONNECT is not OK and a number",
 			    c->cs->path);
-	c->s = NULL;
+	c->j.s = NULL;
 	session_answered(s, false);
 	conn_close(c);
 }
 
-static void on_live(struct conn *c, uint32_t events)
-{
-	struct relay *r = &c->vmm;
-
-	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-		/* a guest that stopped reading makes no event but this one */
-		if (!r->broken && !relay_quiet(events) &&
-		    (r->shut ? events & EPOLLHUP : !relay_probe(r))) {
-			session_shut(c->s, false, true);
-			c->out_done = true;
-		}
-		(void)relay_flush(r);
-	}
-	step(c);
-}
-
 static void on_vmm(struct ev_io *io, uint32_t events)
 {
-	struct conn *c = container_of(io, struct conn, io);
+	struct conn *c = container_of(io, struct conn, j.io);
 
-	relay_event(&c->vmm, events);
+	relay_event(&c->j.guest, events);
 	switch (c->state) {
 	case C_DIALLING:
 		/* has the guest given up? What it has written before it closed
 		 * is still to be delivered */
-		c->missed |= events;
 		if (events & (EPOLLHUP | EPOLLERR) && !relay_unread(io->fd))
 			conn_end(c);
+		else
+			joint_events(&c->j, events);
 		break;
 	case C_ASKING:
 		on_answer(c);
-		break;
-	case C_LIVE:
-		on_live(c, events);
+		if (c->state == C_ARRIVING)
+			joint_events(&c->j, events);
 		break;
 	case C_ARRIVING: /* what there is waits */
-		c->missed |= events;
+	case C_LIVE:
+		joint_events(&c->j, events);
 		break;
 	case C_OVER:
 		break;
@@ -260,14 +164,15 @@ void conns_dialled(struct conns *cs, int fd, const GUID *service)
 	struct conn *c = conn_new(cs, fd, C_DIALLING);
 
 	/* The guest's own port is not told. */
-	if (c && session_dial(cs->sessions, c, service, &guid_zero, &c->s) < 0)
+	if (c &&
+	    session_dial(cs->sessions, c, service, &guid_zero, &c->j.s) < 0)
 		conn_close(c);
 }
 
 static void on_accept(void *ctx, void *conn)
 {
 	(void)ctx;
-	((struct conn *)conn)->state = C_LIVE;
+	go_live(conn);
 }
 
 static void on_abort(void *ctx, void *conn)
@@ -338,7 +243,7 @@ static uint32_t on_open(void *ctx, struct session *s, const GUID *service,
 		*ret_why = "the VMM closed the connection";
 		return HVS_REASON_PARTITION_OFF;
 	}
-	c->s = s;
+	c->j.s = s;
 	*ret_conn = c;
 	return HVS_REASON_NONE;
 }
@@ -348,39 +253,23 @@ static uint32_t on_open(void *ctx, struct session *s, const GUID *service,
 static void on_readable(void *ctx, void *conn)
 {
 	struct conn *c = conn;
-	uint32_t events;
 
 	(void)ctx;
 	if (c->state == C_ARRIVING)
-		c->state = C_LIVE;
-	/* edge-triggered: they do not come again */
-	events = c->missed;
-	c->missed = 0;
-	on_live(c, events);
+		go_live(c);
+	joint_readable(&c->j);
 }
 
 static void on_writable(void *ctx, void *conn)
 {
-	struct conn *c = conn;
-
 	(void)ctx;
-	if (c->state != C_LIVE)
-		return;
-	if (session_flush(c->s) < 0) {
-		relay_shut(&c->vmm, false, true);
-		c->in_done = true;
-	}
-	step(c);
+	joint_writable(&((struct conn *)conn)->j);
 }
 
 static void on_unread(void *ctx, void *conn)
 {
-	struct conn *c = conn;
-
 	(void)ctx;
-	relay_shut(&c->vmm, false, true);
-	c->in_done = true;
-	step(c);
+	joint_unread(&((struct conn *)conn)->j);
 }
 
 static void on_services(void *ctx, const struct msg_services *m)
