@@ -33,6 +33,7 @@ static void fixed(const uint8_t *p, size_t n)
 		struct msg_connect_reply connect_reply;
 		struct msg_listen listen;
 		struct msg_dial dial;
+		struct msg_dial_reply dial_reply;
 		struct msg_open open;
 		struct msg_token_u64 token;
 		struct msg_close close;
@@ -55,7 +56,7 @@ static void fixed(const uint8_t *p, size_t n)
 	msg_address_decode(p, n, false, &u.address);
 	msg_address_decode(p, n, true, &u.address);
 	msg_dial_decode(p, n, &u.dial);
-	msg_dial_reply_decode(p, n, &u.u64);
+	msg_dial_reply_decode(p, n, &u.dial_reply);
 	msg_open_decode(p, n, &u.open);
 	msg_token_u64_decode(p, n, &u.token);
 	msg_close_decode(p, n, &u.close);
@@ -68,6 +69,7 @@ static void texts(const uint8_t *p, size_t n)
 	struct msg_hello_reply hello;
 	struct msg_result_reply result;
 	struct msg_services services;
+	struct msg_cids cids;
 	struct msg_attach attach;
 	struct msg_reply reply;
 	const char *a, *b;
@@ -87,6 +89,8 @@ static void texts(const uint8_t *p, size_t n)
 		touch(attach.name, attach.name_len, p, n);
 	if (msg_services_decode(p, n, &services) == 0)
 		touch(services.ids, services.n * 16, p, n);
+	if (msg_cids_decode(p, n, &cids) == 0)
+		touch(cids.entries, cids.n * CIDS_ENTRY, p, n);
 	if (msg_attach_reply_decode(p, n, &g, &a, &len) == 0)
 		touch(a, len, p, n);
 	for (int r = 0; r < 2; r++) {

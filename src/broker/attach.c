@@ -141,7 +141,8 @@ void request_attach(struct client *c, struct frame *f)
 	verdict_init(&v);
 	if (msg_attach_decode(f->p, f->len, &m) < 0 ||
 	    (m.flags & ~(ATTACH_STALLS | ATTACH_SERVICES |
-			 ATTACH_PARTITIONS)) ||
+			 ATTACH_PARTITIONS | ATTACH_NATIVE)) ||
+	    ((m.flags & ATTACH_NATIVE) && m.kind != TRANSPORT_VSOCK) ||
 	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
 	    !m.types || (m.types & ~(ATTACH_STREAM | ATTACH_RAW)) ||
 	    f->nfds != __builtin_popcount(m.types)) {
@@ -190,7 +191,10 @@ void request_attach(struct client *c, struct frame *f)
 	t->stalls = m.flags & ATTACH_STALLS;
 	t->partitions = m.flags & ATTACH_PARTITIONS;
 	t->made_partition = made;
-	t->wants_services = m.flags & ATTACH_SERVICES;
+	t->native = m.flags & ATTACH_NATIVE;
+	t->services.entry = sizeof(GUID);
+	if (m.flags & ATTACH_SERVICES)
+		t->services.type = MSG_SERVICES;
 	c->transport = t;
 	HASH_ADD(hh, b->transports, partition, sizeof(t->partition), t);
 	log_info("partition \"%s\" attached (%s, pid %d)", p->name,

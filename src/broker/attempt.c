@@ -129,13 +129,15 @@ void attempt_succeed(struct attempt *a, bool heap,
 			.source = a->source,
 		};
 
-		if (transport_relays(t, &r) < 0) {
+		if (!a->to_native && transport_relays(t, &r) < 0) {
 			attempt_refuse(a, heap, ENOBUFS, HVS_REASON_QUOTA,
 				       "the guest has too many connections");
 			return;
 		}
 		msg_begin_reply(&m, MSG_DIAL, a->serial, 0, 0, 0);
 		msg_put_u64(&m, a->token);
+		if (a->to_native)
+			msg_put_u32(&m, DIAL_NATIVE);
 		client_send(a->client, &m, &a->fd, 1);
 	} else if (a->request == MSG_CONNECT) {
 		msg_begin_reply(&m, MSG_CONNECT, a->serial, 0, 0, 0);

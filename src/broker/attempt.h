@@ -41,6 +41,7 @@ struct attempt {
 	bool parked;
 	bool handed_over; /* native: */
 	int native; /* the guest's connection, from its transport */
+	bool to_native; /* the listener takes it itself */
 
 	enum attempt_state state;
 	uint32_t tries;

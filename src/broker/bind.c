@@ -223,7 +223,8 @@ void request_bind(struct client *c, struct frame *f)
 	int err = EINVAL, fd;
 
 	if (msg_bind_decode(f->p, f->len, &m) < 0 ||
-	    (m.flags & ~BIND_DATAGRAM) ||
+	    (m.flags & ~(BIND_DATAGRAM | BIND_NATIVE)) ||
+	    m.flags == (BIND_DATAGRAM | BIND_NATIVE) ||
 	    (err = address_check(&m.addr, &why)) ||
 	    (err = sock_inspect(f->fds[0], &info, &why))) {
 		client_refuse(c, MSG_BIND, f->h.serial, (uint32_t)err,
@@ -240,8 +241,16 @@ void request_bind(struct client *c, struct frame *f)
 		sock_close(b, fd);
 		return;
 	}
+	if (m.flags & BIND_NATIVE && info.type != SOCK_STREAM) {
+		client_refuse(c, MSG_BIND, f->h.serial, EPROTONOSUPPORT,
+			      HVS_REASON_TYPE,
+			      "only a stream's listener takes guests' connections themselves");
+		sock_close(b, fd);
+		return;
+	}
 	name = (struct listener_name){
 		.type = (uint8_t)info.type,
+		.native = m.flags & BIND_NATIVE,
 		.partition = caller.partition,
 		.vmid = m.addr.VmId,
 		.service = m.addr.ServiceId,

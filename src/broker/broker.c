@@ -98,6 +98,7 @@ void broker_changed(struct broker *b)
 		dgram_flush(b->dgrams);
 	} while (b->changed);
 	transports_tell_services(b);
+	overseers_tell(b);
 	counters_prune(b);
 	attempts_wake(b);
 }

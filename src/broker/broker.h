@@ -111,6 +111,7 @@ struct client {
 	struct held *held; /* registrations that end with it */
 	struct transport *transport; /* if it attached */
 	bool relay; /* it is hvsocket-dgram */
+	struct overseer *overseer; /* it is told of CIDs (cids.c) */
 	struct client_out *out, **out_end; /* frames that wait for room */
 	unsigned int out_n, out_files; /* of them with a descriptor */
 	struct client *prev, *next; /* all of them */
@@ -154,6 +155,7 @@ struct broker {
 	uint32_t half_open_n;
 	struct attempt *waiting; /* for a listener */
 	struct transport *transports; /* hash by partition */
+	unsigned int overseers; /* clients that said CIDS */
 	struct dgrams *dgrams;
 	struct account *accounts;
 	struct outcome *outcomes;
@@ -310,6 +312,10 @@ struct sock_info {
  * whatever @fd is. Return: 0, or an errno with a sentence in @ret_why */
 int sock_inspect(int fd, struct sock_info *ret, const char **ret_why);
 
+/** sock_is_native() - is it a connected socket of @type, of AF_UNIX, or, for
+ * @vsock, AF_VSOCK? Never blocks, whatever @fd is. */
+bool sock_is_native(int fd, bool vsock, int type);
+
 /** sock_connected() - has this AF_UNIX socket a peer? */
 bool sock_connected(int fd);
 
@@ -338,6 +344,16 @@ void held_end(struct client *c);
 void leases_free(struct broker *b);
 void request_attach(struct client *c, struct frame *f);
 void transport_frame(struct client *c, struct frame *f);
+
+/* ---- cids.c --------------------------------------------------------------*/
+
+void request_cids(struct client *c, struct frame *f);
+/** overseer_frame() - a frame of a client that said CIDS */
+void overseer_frame(struct client *c, struct frame *f);
+/** overseers_tell() - partitions or services may have changed */
+void overseers_tell(struct broker *b);
+/** overseer_gone() - its client is being dropped */
+void overseer_gone(struct client *c);
 
 /** bind_unused() - a number that nobody in the partition listens on */
 GUID bind_unused(struct broker *b, const GUID *partition, const GUID *vmid,

@@ -186,6 +186,7 @@ static const struct {
 	[MSG_REACH] = { request_reach, 0, 0 },
 	[MSG_KEEP] = { request_keep, 0, 0 },
 	[MSG_ATTACH] = { request_attach, 1, 2 },
+	[MSG_CIDS] = { request_cids, 0, 0 },
 	[MSG_RELAY] = { request_relay, 0, 0 },
 };
 
@@ -197,6 +198,10 @@ static void dispatch(struct client *c, struct frame *f)
 	}
 	if (c->relay) {
 		dgram_frame(c, f);
+		return;
+	}
+	if (c->overseer) {
+		overseer_frame(c, f);
 		return;
 	}
 	if (f->h.reply || (!c->hello && f->h.type != MSG_HELLO)) {
@@ -427,6 +432,7 @@ void client_drop(struct client *c)
 		dgram_relay_gone(c->b->dgrams);
 	if (c->transport)
 		transport_gone(c);
+	overseer_gone(c);
 	c->door->clients--;
 	c->account->clients--;
 	c->account->files -= c->files;

@@ -24,6 +24,15 @@
 #include "broker/transport.h"
 #include "broker/windows.h"
 
+/* Does the listener get the guest's connection itself? On the host only, as
+ * it belongs to nobody's table and no rule ends it. */
+static bool to_native(const struct attempt *a, const struct verdict *v)
+{
+	return a->request == MSG_DIAL && a->client->transport->native &&
+	       v->listener && v->listener->name.native &&
+	       guid_is_zero(&v->listener->name.partition);
+}
+
 /* Gives the socket its name. Return: 0, or an errno with a sentence. */
 int attempt_name(struct attempt *a, const struct verdict *v,
 		     const char **ret_why)
@@ -39,8 +48,12 @@ int attempt_name(struct attempt *a, const struct verdict *v,
 		.token = a->token,
 	};
 	struct sockaddr_un sa, have;
-	socklen_t len = connector_name_encode(&n, &sa), have_len = sizeof(have);
+	socklen_t len, have_len = sizeof(have);
 
+	a->to_native = to_native(a, v);
+	if (a->to_native)
+		n.flags |= CONNECTOR_NATIVE;
+	len = connector_name_encode(&n, &sa);
 	if (a->named) {
 		/* a try before, or a broker before */
 		if (getsockname(a->fd, (struct sockaddr *)&have, &have_len) ==

@@ -28,7 +28,8 @@ static struct listener_key key_of(const GUID *partition, const GUID *vmid,
 bool listener_name_same(const struct listener_name *a,
 			const struct listener_name *b)
 {
-	return a->type == b->type && a->uid == b->uid &&
+	return a->type == b->type && a->native == b->native &&
+	       a->uid == b->uid &&
 	       guid_equal(&a->partition, &b->partition) &&
 	       guid_equal(&a->vmid, &b->vmid) &&
 	       guid_equal(&a->service, &b->service);

@@ -10,6 +10,7 @@
 #include "broker/listeners.h"
 #include "broker/manage.h"
 #include "broker/users.h"
+#include "broker/verdict.h"
 
 static json_t *steps_json(const char *steps)
 {
@@ -42,6 +43,27 @@ static void say_yes(struct verdict *v, bool bind)
 		snprintf(v->text, sizeof(v->text),
 			 "a listener of uid %u in partition \"%s\" is reached",
 			 v->listener->name.uid, v->target->name);
+}
+
+/*
+ * What nobody here decides: any process of the host may open AF_VSOCK itself,
+ * and the kernel asks no one.
+ */
+static void past_the_broker(const struct world *w, const struct caller *c,
+			    struct verdict *v)
+{
+	const struct partition *from =
+		registry_partition(w->registry, &c->partition);
+	const struct partition *to = v->target;
+
+	if (from && from->cid && to && to->kind == PARTITION_HOST)
+		verdict_step(v,
+			     "not decided here: \"%s\" has CID %u of the kernel's vsock, and reaches any program of the host that listens on AF_VSOCK itself",
+			     from->name, from->cid);
+	if (to && to->cid && from && from->kind == PARTITION_HOST)
+		verdict_step(v,
+			     "not decided here: any program of the host may reach CID %u by AF_VSOCK itself, past the broker",
+			     to->cid);
 }
 
 static json_t *verdict_json(const struct verdict *v)
@@ -141,6 +163,7 @@ json_t *manage_explain(struct call *c)
 		if (t == SOCK_DGRAM)
 			dgram_not_carried(&v);
 	}
+	past_the_broker(&c->b->world, &caller, &v);
 	say_yes(&v, strcmp(verb, "bind") == 0);
 	return verdict_json(&v);
 }

@@ -2,12 +2,9 @@
 /*
  * services.c - SERVICES: what there is to dial, for transports that ask
  *
- * The whole list, in frames of which one at a time is unanswered: a transport
- * that is slow gets fewer lists, not a queue of them. Who may dial what is not
- * in it: that is decided when it is dialled.
+ * Who may dial what is not in the list: that is decided when it is dialled.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/guid.h"
 #include "broker/transport.h"
@@ -48,56 +45,29 @@ static GUID *list_ids(const struct broker *b, size_t *ret_n)
 	return l.ids;
 }
 
-static void send_part(struct transport *t)
-{
-	static uint8_t bytes[MSG_MAX]; /* one thread */
-	struct msg_buf m = msg_buf(bytes, sizeof(bytes));
-	size_t n = t->services_n - t->services_sent;
-	uint32_t flags = t->services_sent ? 0 : SERVICES_FIRST;
-
-	if (n > SERVICES_MAX)
-		n = SERVICES_MAX;
-	else
-		flags |= SERVICES_LAST;
-	t->services_serial = ++t->serial;
-	msg_begin(&m, MSG_SERVICES, t->services_serial);
-	msg_put_u32(&m, flags);
-	msg_put_bytes(&m, t->services + t->services_sent, n * sizeof(GUID));
-	t->services_sent += n;
-	client_send(t->client, &m, NULL, 0);
-}
-
-void transport_tell_services(struct broker *b, struct transport *t)
+void services_tell(struct broker *b, struct client *c, struct telling *t,
+		   uint32_t *serial)
 {
 	GUID *ids;
 	size_t n;
 
-	if (!t->wants_services || t->services_serial)
+	if (telling_busy(t))
 		return; /* its answer leads here */
 	ids = list_ids(b, &n);
-	if (!ids)
-		return;
-	if (t->services && n == t->services_n &&
-	    memcmp(ids, t->services, n * sizeof(*ids)) == 0) {
-		free(ids);
-		return;
-	}
-	free(t->services);
-	t->services = ids;
-	t->services_n = n;
-	t->services_sent = 0;
-	send_part(t);
+	if (ids)
+		telling_say(t, c, serial, (uint8_t *)ids, n * sizeof(*ids));
+}
+
+void transport_tell_services(struct broker *b, struct transport *t)
+{
+	if (t->services.type)
+		services_tell(b, t->client, &t->services, &t->serial);
 }
 
 void transport_services_taken(struct broker *b, struct transport *t,
 			      uint32_t serial)
 {
-	if (!t->services_serial || serial != t->services_serial)
-		return;
-	t->services_serial = 0;
-	if (t->services_sent < t->services_n)
-		send_part(t);
-	else
+	if (telling_taken(&t->services, t->client, &t->serial, serial))
 		transport_tell_services(b, t);
 }
 

@@ -34,6 +34,17 @@ int sock_inspect(int fd, struct sock_info *ret, const char **ret_why)
 	return 0;
 }
 
+bool sock_is_native(int fd, bool vsock, int type)
+{
+	int domain, its_type;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain == (vsock ? AF_VSOCK : AF_UNIX) &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &its_type, &len) == 0 &&
+	       its_type == type && sock_connected(fd);
+}
+
 bool sock_connected(int fd)
 {
 	struct sockaddr_un sa;

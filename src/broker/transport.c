@@ -82,7 +82,7 @@ void transport_gone(struct client *c)
 		 c->pid);
 	if (t->made_partition)
 		transport_unmake_partition(b, &t->partition);
-	free(t->services);
+	telling_fini(&t->services);
 	free(t);
 }
 
@@ -167,15 +167,17 @@ void transport_forget(struct transport *t, uint64_t token)
 /*
  * Whoever holds a guest's connection itself talks to the VMM, with descriptors
  * too, whose closing may take the VMM's thread as long as it likes. So only the
- * VM's user and root, on the host; and one at a time, as a descriptor that
- * nobody fetches is one of ours in flight.
+ * VM's user and root, on the host; a kernel's AF_VSOCK carries no descriptors,
+ * and any process could make one itself. And one at a time, as a descriptor
+ * that nobody fetches is one of ours in flight.
  */
 static bool may_be_native(const struct transport *t, const struct attempt *a)
 {
 	int unread = 0;
 
 	return guid_is_zero(&a->partition) && a->client &&
-	       (!a->uid || a->uid == t->client->uid) &&
+	       (!a->uid || a->uid == t->client->uid ||
+		t->kind == TRANSPORT_VSOCK) &&
 	       ioctl(a->client->fd, SIOCOUTQ, &unread) == 0 && !unread;
 }
 
@@ -253,13 +255,11 @@ void transport_ask_counters(struct broker *b, const struct transport *t)
 /* ---- From the transport --------------------------------------------------*/
 
 /* What a native OPEN brought, if it is what it should be. */
-static void take_native(struct attempt *a, struct frame *f)
+static void take_native(struct attempt *a, const struct transport *t,
+			struct frame *f)
 {
-	struct sock_info info;
-	const char *why;
-
-	if (f->nfds != 1 || sock_inspect(f->fds[0], &info, &why) ||
-	    info.type != a->type || !sock_connected(f->fds[0]))
+	if (f->nfds != 1 ||
+	    !sock_is_native(f->fds[0], t->kind == TRANSPORT_VSOCK, a->type))
 		return;
 	a->native = frame_take_fd(f, 0);
 	a->handed_over = true;
@@ -297,7 +297,7 @@ static void on_open_reply(struct transport *t, struct frame *f)
 		return;
 	}
 	if (!r.error && f->nfds) {
-		take_native(a, f);
+		take_native(a, t, f);
 		if (!a->handed_over) {
 			attempt_opened(a, EIO, HVS_REASON_BROKER_FAILED,
 				       "the transport handed over something else than the guest's connection");

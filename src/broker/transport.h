@@ -11,6 +11,7 @@
 
 #include "broker/attempt.h"
 #include "broker/broker.h"
+#include "broker/telling.h"
 
 #define RELAYED_MAX 65536 /* of one transport */
 
@@ -42,14 +43,11 @@ struct transport {
 	bool stalls; /* it understands STALL */
 	bool partitions; /* OPEN and LIVE have the partition */
 	enum simulated simulated;
-	bool wants_services;
+	bool native; /* it hands over what its guest dialled */
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;
-	/* the list it has been told, or is being told */
-	GUID *services; /* NULL: none yet */
-	size_t services_n, services_sent;
-	uint32_t services_serial; /* not answered; 0: none */
+	struct telling services; /* type 0: not wanted */
 };
 
 const char *transport_kind_name(uint16_t kind);
@@ -103,6 +101,9 @@ void transport_ask_counters(struct broker *b, const struct transport *t);
 const char *simulated_name(enum simulated s);
 /* services.c */
 
+/** services_tell() - the list, unless it is the one that @c has been told */
+void services_tell(struct broker *b, struct client *c, struct telling *t,
+		   uint32_t *serial);
 /** transport_tell_services() - the list, if it wants it and it is not what it
  * was told last */
 void transport_tell_services(struct broker *b, struct transport *t);

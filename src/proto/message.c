@@ -312,12 +312,15 @@ int msg_dial_decode(const uint8_t *p, size_t len, struct msg_dial *ret)
 	FINISH(&c, ret, m);
 }
 
-int msg_dial_reply_decode(const uint8_t *p, size_t len, uint64_t *ret_token)
+int msg_dial_reply_decode(const uint8_t *p, size_t len,
+			  struct msg_dial_reply *ret)
 {
 	struct cursor c = cursor_at(p, len, MSG_REPLY_HEADER);
-	uint64_t v = take64(&c);
+	struct msg_dial_reply m = { .token = take64(&c) };
 
-	FINISH(&c, ret_token, v);
+	if (len > MSG_REPLY_HEADER + 8)
+		m.flags = take32(&c);
+	FINISH(&c, ret, m);
 }
 
 int msg_open_decode(const uint8_t *p, size_t len, struct msg_open *ret)
@@ -397,6 +400,31 @@ int msg_services_decode(const uint8_t *p, size_t len, struct msg_services *ret)
 	if (bytes % 16 || m.flags & ~(SERVICES_FIRST | SERVICES_LAST))
 		return -EINVAL;
 	FINISH(&c, ret, m);
+}
+
+int msg_cids_decode(const uint8_t *p, size_t len, struct msg_cids *ret)
+{
+	struct cursor c = cursor_at(p, len, MSG_HEADER);
+	const char *entries = NULL;
+	struct msg_cids m;
+	size_t bytes;
+
+	m.flags = take32(&c);
+	bytes = take_rest(&c, &entries);
+	m.entries = (const uint8_t *)entries;
+	m.n = bytes / CIDS_ENTRY;
+	if (bytes % CIDS_ENTRY || m.flags & ~(SERVICES_FIRST | SERVICES_LAST))
+		return -EINVAL;
+	FINISH(&c, ret, m);
+}
+
+void msg_cids_entry(const struct msg_cids *m, size_t i, uint32_t *ret_cid,
+		    GUID *ret_vmid)
+{
+	const uint8_t *p = m->entries + i * CIDS_ENTRY;
+
+	*ret_cid = le32_get(p);
+	*ret_vmid = guid_get(p + 4);
 }
 
 void msg_put_bytes(struct msg_buf *b, const void *p, size_t len)

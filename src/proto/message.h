@@ -45,6 +45,7 @@ enum msg_type {
 	MSG_COUNTERS = 24,
 	MSG_STALL = 25,
 	MSG_SERVICES = 28,
+	MSG_CIDS = 29,
 	MSG_RELAY = 32,
 	MSG_SOCKET = 33,
 	MSG_KNOWN = 34,
@@ -80,6 +81,7 @@ struct msg_bind {
 	uint32_t flags;
 };
 
+#define BIND_NATIVE 2u /* the connections of guests themselves are wanted */
 #define BIND_DATAGRAM 1u
 #define BIND_REPLY_DISABLED 1u
 
@@ -130,6 +132,7 @@ enum result_state {
 #define ATTACH_STALLS 1u /* flag: it understands STALL */
 #define ATTACH_SERVICES 2u /* flag: SERVICES is wanted */
 #define ATTACH_PARTITIONS 4u /* flag: OPEN and LIVE have the partition */
+#define ATTACH_NATIVE 8u /* flag: it hands over what the guest dialled */
 
 struct msg_attach {
 	GUID vmid;
@@ -156,6 +159,13 @@ struct msg_dial {
 	uint32_t timeout_ms;
 	GUID vmid, service, source;
 };
+
+struct msg_dial_reply {
+	uint64_t token;
+	uint32_t flags; /* 0 where there are none */
+};
+
+#define DIAL_NATIVE 1u /* the listener takes the guest's connection itself */
 
 struct msg_open {
 	uint64_t token;
@@ -201,6 +211,14 @@ struct msg_services {
 /* ServiceIds in one frame */
 #define SERVICES_MAX ((MSG_MAX - MSG_HEADER - 4) / 16)
 
+struct msg_cids { /* the broker's */
+	uint32_t flags; /* SERVICES_FIRST, SERVICES_LAST */
+	const uint8_t *entries; /* in the frame, CIDS_ENTRY bytes each */
+	size_t n;
+};
+
+#define CIDS_ENTRY 20 /* u32 CID, VmId */
+
 struct msg_reply { /* the common head of a reply */
 	uint32_t error, reason;
 	const uint8_t *payload; /* or the sentence if error is not 0 */
@@ -234,13 +252,18 @@ int msg_attach_reply_decode(const uint8_t *p, size_t len, GUID *ret_vmid,
 			    const char **ret_name, size_t *ret_name_len);
 int msg_u32_decode(const uint8_t *p, size_t len, uint32_t *ret); /* STATE */
 int msg_dial_decode(const uint8_t *p, size_t len, struct msg_dial *ret);
-int msg_dial_reply_decode(const uint8_t *p, size_t len, uint64_t *ret_token);
+int msg_dial_reply_decode(const uint8_t *p, size_t len,
+			  struct msg_dial_reply *ret);
 int msg_open_decode(const uint8_t *p, size_t len, struct msg_open *ret);
 int msg_token_u64_decode(const uint8_t *p, size_t len,
 			 struct msg_token_u64 *ret);
 int msg_close_decode(const uint8_t *p, size_t len, struct msg_close *ret);
 int msg_closed_decode(const uint8_t *p, size_t len, struct msg_closed *ret);
 int msg_services_decode(const uint8_t *p, size_t len, struct msg_services *ret);
+int msg_cids_decode(const uint8_t *p, size_t len, struct msg_cids *ret);
+/* The @i-th entry of a list that was decoded. */
+void msg_cids_entry(const struct msg_cids *m, size_t i, uint32_t *ret_cid,
+		    GUID *ret_vmid);
 int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret);
 
 /*

@@ -15,6 +15,7 @@
 #define LISTENER_SIZE 58
 #define RENDEZVOUS_SIZE 18
 #define CONNECTOR_SIZE 82
+#define LISTENER_NATIVE 0x40 /* bit in a listener's type */
 
 static const char connector_magic[4] = { 'h', 'v', 's', '1' };
 
@@ -44,6 +45,8 @@ socklen_t listener_name_encode(const struct listener_name *n,
 	raw[1] = n->type;
 	if (n->profile == PROFILE_WINDOWS)
 		raw[1] |= TYPE_WINDOWS;
+	if (n->native)
+		raw[1] |= LISTENER_NATIVE;
 	guid_put(raw + 2, &n->partition);
 	guid_put(raw + 18, &n->vmid);
 	guid_put(raw + 34, &n->service);
@@ -55,13 +58,18 @@ socklen_t listener_name_encode(const struct listener_name *n,
 static int listener_decode(const char *text, size_t len,
 			   struct listener_name *ret)
 {
-	uint8_t raw[LISTENER_SIZE];
+	uint8_t raw[LISTENER_SIZE], type;
 
-	if (b64_decode(text, len, raw, sizeof(raw)) < 0 || raw[0] != VERSION ||
-	    !type_ok(raw[1] & ~TYPE_WINDOWS))
+	if (b64_decode(text, len, raw, sizeof(raw)) < 0 || raw[0] != VERSION)
+		return -EINVAL;
+	type = raw[1] & (uint8_t)~(TYPE_WINDOWS | LISTENER_NATIVE);
+	/* only streams are handed over */
+	if (!type_ok(type) ||
+	    (raw[1] & LISTENER_NATIVE && type != SOCK_STREAM))
 		return -EINVAL;
 	*ret = (struct listener_name){
-		.type = raw[1] & ~TYPE_WINDOWS,
+		.type = type,
+		.native = raw[1] & LISTENER_NATIVE,
 		.profile = raw[1] & TYPE_WINDOWS ? PROFILE_WINDOWS :
 						   PROFILE_DEFAULT,
 		.partition = guid_get(raw + 2),

@@ -8,6 +8,7 @@
 #ifndef PROTO_NAME_H
 #define PROTO_NAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -26,6 +27,7 @@
 
 struct listener_name {
 	uint8_t type; /* SOCK_STREAM or SOCK_SEQPACKET */
+	bool native; /* it takes guests' connections themselves */
 	GUID partition; /* zero: the host */
 	GUID vmid; /* whom it hears */
 	GUID service;
@@ -40,7 +42,7 @@ struct rendezvous_name {
 
 struct connector_name {
 	uint8_t type;
-	uint8_t flags; /* CONNECTOR_GUEST */
+	uint8_t flags; /* CONNECTOR_* */
 	GUID peer; /* the connector as the listener sees it */
 	GUID peer_service;
 	GUID dest; /* as dialled */
@@ -50,6 +52,8 @@ struct connector_name {
 };
 
 #define CONNECTOR_GUEST 1u
+/* all that will come is the guest's connection itself */
+#define CONNECTOR_NATIVE 2u
 
 enum name_kind {
 	NAME_NONE, /* unnamed */

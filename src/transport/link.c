@@ -338,7 +338,8 @@ void link_start(struct link *l)
 	msg_put_u32(&l->out, MSG_VERSION);
 	send_fds(l, NULL, 0);
 	l->flags = ATTACH_PARTITIONS | (l->ops->stall ? ATTACH_STALLS : 0) |
-		   (l->config.services ? ATTACH_SERVICES : 0);
+		   (l->config.services ? ATTACH_SERVICES : 0) |
+		   (l->config.native ? ATTACH_NATIVE : 0);
 	send_attach(l);
 }
 
@@ -346,7 +347,8 @@ void link_start(struct link *l)
  * asked without the newest of those that can be done without. */
 static bool ask_for_less(struct link *l, const struct msg_reply *r)
 {
-	static const uint32_t newest_first[] = { ATTACH_PARTITIONS,
+	static const uint32_t newest_first[] = { ATTACH_NATIVE,
+						 ATTACH_PARTITIONS,
 						 ATTACH_STALLS };
 
 	if (r->reason != HVS_REASON_BAD_REQUEST)
@@ -400,7 +402,7 @@ static int on_reply(struct link *l, const struct msg_header *h, size_t len,
 {
 	struct msg_hello_reply hello;
 	struct msg_reply r;
-	uint64_t token = 0;
+	struct msg_dial_reply dial = { 0 };
 	int fd = -1;
 
 	if (msg_reply_decode(l->in, len, &r) < 0)
@@ -420,7 +422,7 @@ static int on_reply(struct link *l, const struct msg_header *h, size_t len,
 	if (h->type != MSG_DIAL)
 		return -EPROTO;
 	if (!r.error) {
-		if (msg_dial_reply_decode(l->in, len, &token) < 0 ||
+		if (msg_dial_reply_decode(l->in, len, &dial) < 0 ||
 		    m->nfds > 1)
 			return -EPROTO;
 		if (m->nfds == 1) {
@@ -428,12 +430,12 @@ static int on_reply(struct link *l, const struct msg_header *h, size_t len,
 			m->nfds = 0;
 		} else {
 			/* this process had no room for it: one dial fails */
-			link_notice_closed(l, token, 0, 0);
+			link_notice_closed(l, dial.token, 0, 0);
 			r.error = EMFILE;
 			r.reason = HVS_REASON_BROKER_FAILED;
 		}
 	}
-	l->ops->dialled(l->ctx, h->serial, r.error, r.reason, token, fd);
+	l->ops->dialled(l->ctx, h->serial, r.error, r.reason, &dial, fd);
 	return 0;
 }
 

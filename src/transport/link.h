@@ -35,7 +35,8 @@ struct link_ops {
 	void (*services)(void *ctx, const struct msg_services *m);
 	/* the answer to link_dial(); @fd is the callee's, -1 if @error */
 	void (*dialled)(void *ctx, uint32_t serial, uint32_t error,
-			uint32_t reason, uint64_t token, int fd);
+			uint32_t reason, const struct msg_dial_reply *m,
+			int fd);
 	/* a socket at the rendezvous; @fd is the callee's */
 	void (*arrived)(void *ctx, int fd, const struct connector_name *n);
 };
@@ -45,6 +46,7 @@ struct link_config {
 	uint16_t kind;	       /* enum transport_kind */
 	GUID vmid;	       /* zero: the broker's choice */
 	bool services;	       /* tell what is registered */
+	bool native;	       /* what the guest dials can be handed over */
 };
 
 enum link_state {

@@ -5,6 +5,7 @@
  */
 #include <sys/socket.h>
 
+#include "base/fdmsg.h"
 #include "base/guid.h"
 #include "transport/closer.h"
 #include "transport/session-internal.h"
@@ -182,10 +183,27 @@ static void on_counters(void *ctx, uint32_t serial)
 	link_send(ss->link);
 }
 
+/*
+ * The listener wants the guest's connection itself: all that goes over the
+ * program's socket is that one, and both are the program's business.
+ */
+static void hand_over(struct session *s, int fd)
+{
+	struct sessions *ss = s->ss;
+	int native = ss->ops->native ? ss->ops->native(ss->ctx, s->conn) : -1;
+
+	if (native >= 0)
+		(void)fdmsg_send(fd, "", 1, &native, 1, MSG_DONTWAIT);
+	closer_close_socket(fd);
+	session_abort_guest(s);
+	session_finish(s);
+}
+
 static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
-		       uint32_t reason, uint64_t token, int fd)
+		       uint32_t reason, const struct msg_dial_reply *m, int fd)
 {
 	struct sessions *ss = ctx;
+	uint64_t token = m->token;
 	struct session *s;
 
 	(void)reason;
@@ -210,6 +228,10 @@ static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
 			closer_close_socket(fd);
 		session_abort_guest(s);
 		session_finish(s);
+		return;
+	}
+	if (m->flags & DIAL_NATIVE) {
+		hand_over(s, fd);
 		return;
 	}
 	session_set_token(s, token);

@@ -176,6 +176,40 @@ def test_one_at_a_time(b, c):
 
 
 @in_a_broker
+def test_native_listener(b, c):
+    """Of streams, and only where the transport can hand over."""
+    b.service("x", 5000)
+    native = struct.pack("<I", 2)
+    raw = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    e = refusal(lambda: c.ask(BIND, address(CHILDREN, port(5000)) + native,
+                              [raw]).check())
+    same((e.errno, e.reason), (ERRNO[TYPE], TYPE), str(e))
+    listener = socket.socket(socket.AF_UNIX)
+    c.ask(BIND, address(CHILDREN, port(5000)) + native, [listener]).check()
+    listener.listen()
+    # the same address is taken, native or not
+    other = socket.socket(socket.AF_UNIX)
+    for flags in (0, 2):
+        e = refusal(lambda: c.ask(
+            BIND, address(CHILDREN, port(5000)) + struct.pack("<I", flags),
+            [other]).check())
+        same(e.reason, TAKEN, str(e))
+    t = Transport(b, "vm")
+    _, g = t.dial(PARENT, port(5000))
+    a, name = listener.accept()
+    same(name[1 + 5], 1, "flags in its name: a guest's, and as ever")
+    g.sendall(b"as ever")
+    same(a.recv(10), b"as ever", "bytes")
+    t.end()
+    # who says that it can has to be of that kind
+    s = socket.socket(socket.AF_UNIX)
+    with b.client() as x:
+        e = refusal(lambda: x.ask(
+            ATTACH, b.vm.bytes_le + struct.pack("<HHI", 1, 1, 8), [s]).check())
+    same(e.reason, BAD_REQUEST, str(e))
+
+
+@in_a_broker
 def test_flags(b, c):
     e = refusal(dial, c, b.vm, NATIVE | NONBLOCK)
     same(e.reason, BAD_REQUEST, str(e))

@@ -184,7 +184,7 @@ def test_bind_of_what_is_no_such_socket(_):
                           (socket.socket(), errno.EINVAL)):
             e = refusal(lambda: c.ask(BIND, body, [s]).check())
             same((e.errno, e.reason), (number, hvb.BAD_REQUEST), e.text)
-        for flags in (2, 3, 1 << 31):
+        for flags in (3, 4, 1 << 31):
             e = refusal(lambda: c.ask(
                 BIND, body[:36] + struct.pack("<I", flags), [stream]).check())
             same(e.reason, hvb.BAD_REQUEST, e.text)

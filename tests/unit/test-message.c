@@ -29,6 +29,7 @@ union any {
 	struct msg_result_reply result_reply;
 	struct msg_attach attach;
 	struct msg_dial dial;
+	struct msg_dial_reply dial_reply;
 	struct msg_open open;
 	struct msg_token_u64 token_u64;
 	struct msg_close close;
@@ -74,7 +75,7 @@ GET(result_reply, msg_result_reply_decode, result_reply)
 GET(attach, msg_attach_decode, attach)
 GET(state, msg_u32_decode, u32)
 GET(dial, msg_dial_decode, dial)
-GET(dial_reply, msg_dial_reply_decode, u64)
+GET(dial_reply, msg_dial_reply_decode, dial_reply)
 GET(open, msg_open_decode, open)
 GET(parked, msg_token_u64_decode, token_u64)
 GET(close, msg_close_decode, close)
@@ -267,6 +268,12 @@ static bool same_dial(const union any *v)
 	       guid_equal(&m->source, &guid_parent);
 }
 
+static bool same_dial_reply(const union any *v)
+{
+	return v->dial_reply.token == 0x1122334455667788 &&
+	       v->dial_reply.flags == 0;
+}
+
 static void put_open(struct msg_buf *b)
 {
 	put_u64(b);
@@ -373,7 +380,7 @@ static const struct row rows[] = {
 	ROW(attach_reply, true, 18, true, attach_reply, attach_reply),
 	ROW(state, false, 4, false, u32, u32),
 	ROW(dial, false, 56, false, dial, dial),
-	ROW(dial_reply, true, 8, false, u64, u64),
+	ROW(dial_reply, true, 8, false, u64, dial_reply),
 	ROW(open, false, 52, false, open, open),
 	ROW(parked, false, 16, false, parked, parked),
 	ROW(close, false, 12, false, close, close),

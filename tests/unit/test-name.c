@@ -167,6 +167,30 @@ START_TEST(strangers)
 }
 END_TEST
 
+/* A listener that takes guests' connections themselves has its own name. */
+START_TEST(native)
+{
+	struct listener_name l = { .type = SOCK_STREAM, .uid = 7 };
+	struct sockaddr_un sa, plain;
+	socklen_t len;
+	struct name n;
+
+	(void)listener_name_encode(&l, &plain);
+	l.native = true;
+	len = listener_name_encode(&l, &sa);
+	ck_assert_str_ne(sa.sun_path, plain.sun_path);
+	name_decode(&sa, len, &n);
+	ck_assert_int_eq(n.kind, NAME_LISTENER);
+	ck_assert(n.listener.native);
+	ck_assert_int_eq(n.listener.type, SOCK_STREAM);
+	ck_assert_uint_eq(n.listener.uid, 7);
+	/* only of streams */
+	l.type = SOCK_SEQPACKET;
+	len = listener_name_encode(&l, &sa);
+	ck_assert_int_eq(kind_of(&sa, len), NAME_FOREIGN);
+}
+END_TEST
+
 /* As the kernel gives them. */
 START_TEST(real_sockets)
 {
@@ -196,6 +220,7 @@ static void fill(TCase *t)
 	tcase_add_test(t, round_trips);
 	tcase_add_test(t, distinct);
 	tcase_add_test(t, strangers);
+	tcase_add_test(t, native);
 	tcase_add_test(t, real_sockets);
 }
 
