@@ -184,9 +184,12 @@ HVS_PUBLIC int hvs_listen(int fd, int backlog);
  * @len:	in: room at @addr; out: 36; NULL if @addr is
  * @flags:	SOCK_NONBLOCK, SOCK_CLOEXEC, or 0
  *
- * Plain accept4(2) works as well. Blocks unless @fd is O_NONBLOCK.
+ * Plain accept4(2) works as well, unless @fd was made with HVS_NATIVE. Blocks
+ * unless @fd is O_NONBLOCK; with HVS_NATIVE also, for 2 s at most, until the
+ * guest's connection has been handed over, which is immediate.
  *
- * Return: a descriptor owned by the caller, or -1. Errors: accept4(2)'s.
+ * Return: a descriptor owned by the caller, or -1. Errors: accept4(2)'s;
+ * ECONNABORTED (the guest's connection was not handed over).
  */
 HVS_PUBLIC int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags);
 
@@ -499,7 +502,11 @@ HVS_PUBLIC int hvs_dial(const char *address, uint32_t timeout_ms,
  * hvs_serve() - a listening socket from an address as text
  * @address:	"wildcard:echo", "children:5000", "web1:echo"
  * @backlog:	as in listen(2)
- * @flags:	HVS_DIAL_RAW, HVS_DIAL_NONBLOCK
+ * @flags:	HVS_DIAL_RAW, HVS_DIAL_NONBLOCK, HVS_NATIVE
+ *
+ * With HVS_NATIVE what hvs_accept() returns may be the guest's connection
+ * itself, with no process of ours in between; only hvs_accept() can take such
+ * connections, and only streams are handed over.
  *
  * Return: a descriptor (close-on-exec, the caller's) or -1; errors of
  * hvs_address_parse(), hvs_socket(), hvs_bind(), hvs_listen().

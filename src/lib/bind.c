@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bind.c - hvs_bind(), hvs_listen()
+ * bind.c - see bind.h; hvs_bind(), hvs_listen()
  *
  * The broker binds the socket inside its own directory. Zero/zero is kept
  * here until it is known whether the socket listens (then the broker picks a
  * number) or connects (then it is nothing).
  */
+#include "lib/bind.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -57,7 +59,7 @@ static bool is_bound(struct call *c)
 	       guid_equal(&b->want.ServiceId, &n.listener.service);
 }
 
-static int bind_run(int fd, const SOCKADDR_HV *addr)
+int bind_run(int fd, const SOCKADDR_HV *addr, uint32_t flags)
 {
 	uint8_t raw[CALL_FRAME_SIZE];
 	struct msg_bind reply;
@@ -67,7 +69,7 @@ static int bind_run(int fd, const SOCKADDR_HV *addr)
 
 	call_begin(&b.call, MSG_BIND, raw, sizeof(raw));
 	msg_put_address(&b.call.frame, addr);
-	msg_put_u32(&b.call.frame, 0);
+	msg_put_u32(&b.call.frame, flags);
 	b.call.fd = b.call.reason_fd = fd;
 	b.call.binds = true;
 	b.call.done = is_bound;
@@ -155,7 +157,7 @@ int hvs_bind(int fd, const SOCKADDR_HV *addr, socklen_t len)
 	if (state_get(fd, &s) && s.pending_bind)
 		return hvs__fail(fd, EINVAL, HVS_REASON_BAD_REQUEST, NULL,
 				 "the socket is already bound (to zero/zero)");
-	r = pending ? bind_pending(fd) : bind_run(fd, &a);
+	r = pending ? bind_pending(fd) : bind_run(fd, &a, 0);
 	if (r == 0)
 		state_clear_reason(fd);
 	return r;
@@ -206,7 +208,7 @@ int hvs_listen(int fd, int backlog)
 	struct call c;
 
 	if (state_get(fd, &s) && s.pending_bind) {
-		if (bind_run(fd, &none) < 0)
+		if (bind_run(fd, &none, 0) < 0)
 			return -1;
 		(void)state_change(fd, set_pending, &pending);
 		(void)state_get(fd, &s);

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 
 #include "base/cleanup.h"
+#include "lib/bind.h"
 #include "lib/connect.h"
 #include "lib/reason.h"
+#include "proto/message.h"
 
 static int bad_flags(unsigned int flags)
 {
@@ -58,7 +60,7 @@ int hvs_serve(const char *address, int backlog, unsigned int flags)
 	SOCKADDR_HV a;
 	int type;
 
-	if (flags & ~(HVS_DIAL_RAW | HVS_DIAL_NONBLOCK))
+	if (flags & ~(HVS_DIAL_RAW | HVS_DIAL_NONBLOCK | HVS_NATIVE))
 		return bad_flags(flags);
 	if (hvs_address_parse(address, &a) < 0)
 		return -1;
@@ -66,8 +68,12 @@ int hvs_serve(const char *address, int backlog, unsigned int flags)
 	if (flags & HVS_DIAL_NONBLOCK)
 		type |= SOCK_NONBLOCK;
 	fd = hvs_socket(AF_HYPERV, type, HV_PROTOCOL_RAW);
-	if (fd < 0 || hvs_bind(fd, &a, sizeof(a)) < 0 ||
-	    hvs_listen(fd, backlog) < 0)
+	if (fd < 0)
+		return -1;
+	if (flags & HVS_NATIVE ? bind_run(fd, &a, BIND_NATIVE) < 0
+			       : hvs_bind(fd, &a, sizeof(a)) < 0)
+		return -1;
+	if (hvs_listen(fd, backlog) < 0)
 		return -1;
 	return fd_take(&fd);
 }

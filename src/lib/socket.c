@@ -6,15 +6,21 @@
  * datagrams are SOCK_SEQPACKET. Only of the last something is remembered.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "base/fdmsg.h"
 #include "lib/address.h"
 #include "lib/dgram.h"
 #include "lib/profile.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
 #include "proto/name.h"
+
+/* The broker has connected it already; the transport sends at once. */
+#define NATIVE_MS 2000
 
 int hvs_socket(int af, int type, int protocol)
 {
@@ -64,6 +70,39 @@ static int accept_failed(int fd)
 	return hvs__fail_errno();
 }
 
+/*
+ * A listener of HVS_NATIVE has accepted @fd, over which nothing will come but
+ * the guest's own socket, which the transport has sent, or is about to.
+ */
+static int take_native(int fd, int flags)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int domain = 0, native, r;
+	socklen_t len = sizeof(domain);
+	struct fdmsg m = { .nfds = 0 };
+	uint8_t byte;
+
+	do
+		r = poll(&p, 1, NATIVE_MS);
+	while (r < 0 && errno == EINTR);
+	if (r == 1)
+		r = fdmsg_recv(fd, &byte, 1, MSG_DONTWAIT, &m);
+	close(fd);
+	native = m.nfds == 1 ? m.fds[0] : -1;
+	if (native >= 0 &&
+	    sys_getsockopt(native, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    domain == AF_VSOCK &&
+	    fcntl(native, F_SETFL,
+		  flags & SOCK_NONBLOCK ? O_NONBLOCK : 0) == 0 &&
+	    fcntl(native, F_SETFD,
+		  flags & SOCK_CLOEXEC ? FD_CLOEXEC : 0) == 0)
+		return native;
+	for (int i = 0; i < m.nfds; i++)
+		close(m.fds[i]);
+	errno = ECONNABORTED;
+	return hvs__fail_errno();
+}
+
 int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
 {
 	SOCKADDR_HV a = address_none();
@@ -76,10 +115,6 @@ int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
 		errno = len ? EINVAL : EFAULT;
 		return hvs__fail_errno();
 	}
-	if (!addr) {
-		r = sys_accept4(fd, NULL, NULL, flags);
-		return r < 0 ? accept_failed(fd) : r;
-	}
 	r = sys_accept4(fd, &sa, &sa_len, flags);
 	if (r < 0)
 		return accept_failed(fd);
@@ -89,7 +124,10 @@ int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
 	if (n.kind == NAME_CONNECTOR) {
 		a.VmId = n.connector.peer;
 		a.ServiceId = n.connector.peer_service;
+		if (n.connector.flags & CONNECTOR_NATIVE)
+			r = take_native(r, flags);
 	}
-	(void)address_give(&a, addr, len);
+	if (r >= 0 && addr)
+		(void)address_give(&a, addr, len);
 	return r;
 }
