@@ -7,6 +7,7 @@
 #include <linux/landlock.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -59,11 +60,13 @@ static const int plain[] = {
 };
 
 /* One argument must have this value under this mask. */
-static const struct {
+struct with_argument {
 	int call;
 	unsigned int arg;
 	uint64_t mask, value;
-} with_argument[] = {
+};
+
+static const struct with_argument with_argument[] = {
 	{ SCMP_SYS(socket), 0, UINT32_MAX, AF_UNIX },
 	{ SCMP_SYS(mmap), 2, PROT_EXEC, 0 },
 	{ SCMP_SYS(mprotect), 2, PROT_EXEC, 0 },
@@ -75,6 +78,12 @@ static const struct {
 	/* fstat() of glibc */
 	{ SCMP_SYS(newfstatat), 3, UINT32_MAX, AT_EMPTY_PATH },
 };
+
+static const struct with_argument for_vsock[] = {
+	{ SCMP_SYS(socket), 0, UINT32_MAX, AF_VSOCK },
+	{ SCMP_SYS(setsockopt), 1, UINT32_MAX, AF_VSOCK },
+};
+static bool allow_vsock;
 
 static const int remove_calls[] = {
 	SCMP_SYS(unlink),
@@ -97,6 +106,25 @@ static int add_calls(scmp_filter_ctx ctx, const int *calls)
 	return r;
 }
 
+static int add_with(scmp_filter_ctx ctx, const struct with_argument *w,
+		    size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		const struct scmp_arg_cmp cmp = {
+			.arg = w[i].arg,
+			.op = SCMP_CMP_MASKED_EQ,
+			.datum_a = w[i].mask,
+			.datum_b = w[i].value,
+		};
+
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, w[i].call, 1,
+					   &cmp);
+	}
+	return r;
+}
+
 /* What may be done to files of one directory. */
 enum in_directory { IN_NOTHING, IN_REMOVE, IN_MAKE };
 
@@ -112,17 +140,10 @@ static int add_rules(scmp_filter_ctx ctx, const int *more, enum in_directory in)
 		r = add_calls(ctx, remove_calls);
 	if (r == 0 && in == IN_MAKE)
 		r = add_calls(ctx, make_calls);
-	for (size_t i = 0; i < ARRAY_LEN(with_argument) && r == 0; i++) {
-		const struct scmp_arg_cmp cmp = {
-			.arg = with_argument[i].arg,
-			.op = SCMP_CMP_MASKED_EQ,
-			.datum_a = with_argument[i].mask,
-			.datum_b = with_argument[i].value,
-		};
-
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW,
-					   with_argument[i].call, 1, &cmp);
-	}
+	if (r == 0)
+		r = add_with(ctx, with_argument, ARRAY_LEN(with_argument));
+	if (r == 0 && allow_vsock)
+		r = add_with(ctx, for_vsock, ARRAY_LEN(for_vsock));
 	return r;
 }
 
@@ -175,6 +196,11 @@ static int landlock(const char *in, uint64_t access)
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		return -errno;
 	return 0;
+}
+
+void sandbox_allow_vsock(void)
+{
+	allow_vsock = true;
 }
 
 static int drop_privileges(void)

@@ -9,6 +9,9 @@
 #ifndef TRANSPORT_SANDBOX_H
 #define TRANSPORT_SANDBOX_H
 
+/** sandbox_allow_vsock() - before entering: sockets of AF_VSOCK, too */
+void sandbox_allow_vsock(void);
+
 /**
  * sandbox_enter() - for good, for all threads
  * @remove_in:	directory in which a file may be removed later (unlink), or
