@@ -34,7 +34,7 @@ _hvctl() {
 	local top="service partition vm container listeners connections status nc
 		forward attach wait as explain simulate reload help version"
 	local service="add list show enable disable revert remove import export"
-	local partition="add list id show set remove"
+	local partition="add list id show set remove import"
 
 	COMPREPLY=()
 	if ((cword == 1)); then
@@ -60,11 +60,12 @@ _hvctl() {
 	"service show") opts="--json" ;;
 	"service import") opts="--json" ;;
 	"service export") opts="--utf8" ;;
-	"partition add") opts="--id --kind --parent --user --ephemeral --json" ;;
+	"partition add") opts="--id --kind --parent --user --cid --ephemeral --json" ;;
 	"partition list") opts="--json" ;;
 	"partition id") opts="--from-container" ;;
 	"partition show") opts="--json" ;;
-	"partition set") opts="--name --user --enabled --json" ;;
+	"partition set") opts="--name --user --cid --enabled --json" ;;
+	"partition import") opts="--connect --watch" ;;
 	"listeners") opts="--verbose --json" ;;
 	"connections") opts="--json" ;;
 	"status") opts="--json" ;;
@@ -84,6 +85,7 @@ _hvctl() {
 	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
 	--parent | --from) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")); return ;;
+	--connect) COMPREPLY=($(compgen -W "qemu:///system qemu:///session" -- "$cur")); return ;;
 	--lease) COMPREPLY=($(compgen -W '$$' -- "$cur")); return ;;
 	esac
 	if [[ $cur == -* ]]; then
@@ -97,13 +99,14 @@ _hvctl() {
 		COMPREPLY=($(compgen -f -- "$cur")) ;;
 	"partition id" | "partition show" | "partition set" | "partition remove" | "as")
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	"partition import") COMPREPLY=($(compgen -W "libvirt" -- "$cur")) ;;
 	simulate)
 		case $cword in
 		2) COMPREPLY=($(compgen -W "host $(_hvctl_names partition name)" -- "$cur")) ;;
 		3) COMPREPLY=($(compgen -W "pause save reset migrate host-sleep resume" -- "$cur")) ;;
 		esac ;;
 	attach)
-		((cword == 2)) && COMPREPLY=($(compgen -W "hybrid vhost-user vmbus" -- "$cur")) ;;
+		((cword == 2)) && COMPREPLY=($(compgen -W "hybrid vhost-user vmbus vsock" -- "$cur")) ;;
 	nc | wait | explain | forward)
 		local whole=$cur i=$cword
 		# the words around a colon, put together again

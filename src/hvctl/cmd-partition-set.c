@@ -18,13 +18,8 @@
 #include "hvctl/verbs.h"
 #include "registry/write-file.h"
 
-struct wish {
-	const char *name, *user;
-	bool has_enabled, enabled;
-};
-
-static int set_volatile(struct ctl *c, const struct wish *w, const json_t *o,
-			json_t **ret)
+static int set_volatile(struct ctl *c, const struct partition_wish *w,
+			const json_t *o, json_t **ret)
 {
 	json_t *q = json_pack("{s:s, s:s}", "method", store_partitions.set,
 			      "partition", json_text(o, "id"));
@@ -34,6 +29,8 @@ static int set_volatile(struct ctl *c, const struct wish *w, const json_t *o,
 		r = json_object_set_new(q, "name", json_string(w->name));
 	if (!r && w->user)
 		r = json_object_set_new(q, "user", json_string(w->user));
+	if (!r && w->cid)
+		r = json_object_set_new(q, "cid", json_string(w->cid));
 	if (!r && w->has_enabled)
 		r = json_object_set_new(q, "enabled", json_boolean(w->enabled));
 	if (r) {
@@ -58,8 +55,8 @@ static int edit_key(char **text, const char *key, const char *value)
 	return 0;
 }
 
-static int set_file(struct store *s, const struct wish *w, const json_t *o,
-		    json_t **ret)
+static int set_file(struct store *s, const struct partition_wish *w,
+		    const json_t *o, json_t **ret)
 {
 	cleanup_free_ char *dir = NULL, *stem = NULL, *text = NULL;
 	const char *about = json_text(o, "name");
@@ -79,6 +76,8 @@ static int set_file(struct store *s, const struct wish *w, const json_t *o,
 	r = edit_key(&text, "Name", w->name);
 	if (!r)
 		r = edit_key(&text, "User", w->user);
+	if (!r)
+		r = edit_key(&text, "Cid", w->cid);
 	if (!r && w->has_enabled)
 		r = edit_key(&text, "Enabled", w->enabled ? "yes" : "no");
 	if (r == -EINVAL)
@@ -93,32 +92,52 @@ static int set_file(struct store *s, const struct wish *w, const json_t *o,
 			    w->name ? "name" : NULL, w->name, ret);
 }
 
-int cmd_partition_set(struct ctl *c, const struct args *a)
+int partition_change(struct ctl *c, const struct partition_wish *w,
+		     const json_t *o, json_t **ret)
 {
-	struct wish w = { .name = args_value(a, "name"),
-			  .user = args_value(a, "user"),
-			  .has_enabled = args_has(a, "enabled") };
-	cleanup_json_ json_t *o = NULL;
-	cleanup_json_ json_t *reply = NULL;
 	struct store s;
 	int r;
 
-	if (!w.name && !w.user && !w.has_enabled)
-		return usage("%s: nothing to set: --name, --user or --enabled",
-			     c->verb);
+	if (store_is_volatile(o))
+		return set_volatile(c, w, o, ret);
+	r = store_open(c, &store_partitions, &s);
+	if (!r)
+		r = set_file(&s, w, o, ret);
+	store_close(&s);
+	return r;
+}
+
+bool partition_cid_ok(const char *text)
+{
+	uint32_t cid;
+
+	return !strcmp(text, "none") ||
+	       (!text_u32(text, &cid) && cid != 0 && cid != 2 &&
+		cid != UINT32_MAX);
+}
+
+int cmd_partition_set(struct ctl *c, const struct args *a)
+{
+	struct partition_wish w = { .name = args_value(a, "name"),
+				    .user = args_value(a, "user"),
+				    .cid = args_value(a, "cid"),
+				    .has_enabled = args_has(a, "enabled") };
+	cleanup_json_ json_t *o = NULL;
+	cleanup_json_ json_t *reply = NULL;
+	int r;
+
+	if (!w.name && !w.user && !w.cid && !w.has_enabled)
+		return usage("%s: nothing to set: --name, --user, --cid or "
+			     "--enabled", c->verb);
+	if (w.cid && !partition_cid_ok(w.cid))
+		return usage("%s: --cid %s: no guest's CID: 3 to 4294967294, 1, "
+			     "or none", c->verb, show(w.cid));
 	if (w.has_enabled && text_bool(args_value(a, "enabled"), &w.enabled))
 		return usage("%s: --enabled %s: not yes or no", c->verb,
 			     show(args_value(a, "enabled")));
 	if (find_partition(c, a->pos[0], &o))
 		return 1;
-	if (store_is_volatile(o)) {
-		r = set_volatile(c, &w, o, &reply);
-	} else {
-		r = store_open(c, &store_partitions, &s);
-		if (!r)
-			r = set_file(&s, &w, o, &reply);
-		store_close(&s);
-	}
+	r = partition_change(c, &w, o, &reply);
 	if (!r && args_has(a, "json"))
 		print_json(reply);
 	return r;

@@ -49,6 +49,7 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 	const char *kind = group_kind(c);
 	const char *asked = args_value(a, "kind");
 	const char *id = args_value(a, "id");
+	const char *cid = args_value(a, "cid");
 	GUID guid;
 	int r;
 
@@ -62,6 +63,9 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 	if (asked && kind && strcmp(asked, kind))
 		return usage("%s: --kind %s: %s is another kind", c->verb,
 			     show(asked), kind);
+	if (cid && !partition_cid_ok(cid))
+		return usage("%s: --cid %s: no guest's CID: 3 to 4294967294, 1, "
+			     "or none", c->verb, show(cid));
 	if (!id) {
 		r = guid_random(&guid);
 		if (r)
@@ -74,6 +78,7 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 			[PARTITION_KIND] = asked ? asked : kind,
 			[PARTITION_PARENT] = args_value(a, "parent"),
 			[PARTITION_USER] = args_value(a, "user"),
+			[PARTITION_CID] = args_value(a, "cid"),
 		},
 	};
 	guid_format(&guid, w->id);
@@ -85,7 +90,7 @@ static json_t *add_request(const struct wish *w)
 	static const char *const keys[PARTITION_KEYS] = {
 		[PARTITION_NAME] = "name",     [PARTITION_VMID] = "id",
 		[PARTITION_KIND] = "kind",     [PARTITION_PARENT] = "parent",
-		[PARTITION_USER] = "user",
+		[PARTITION_USER] = "user",     [PARTITION_CID] = "cid",
 	};
 	json_t *q = json_pack("{s:s}", "method", "partition.add");
 

@@ -3,6 +3,8 @@
 #ifndef HVCTL_PARTITION_H
 #define HVCTL_PARTITION_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 #include "hvctl/call.h"
@@ -17,5 +19,19 @@ int find_partition(struct ctl *c, const char *ref, json_t **ret);
  * 1 (told) */
 int check_partition_text(const struct ctl *c, const char *about,
 			 const char *stem, const char *text);
+
+/* What is to change; NULL: as it is. Values as they would stand in the file. */
+struct partition_wish {
+	const char *name, *user, *cid;
+	bool has_enabled, enabled;
+};
+
+/** partition_change() - @o, one object of the broker's. Return: 0, or 1 or 2
+ * (told) */
+int partition_change(struct ctl *c, const struct partition_wish *w,
+		     const json_t *o, json_t **ret);
+
+/** partition_cid_ok() - could it stand in a file? */
+bool partition_cid_ok(const char *text);
 
 #endif /* HVCTL_PARTITION_H */

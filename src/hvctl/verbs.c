@@ -43,6 +43,8 @@ static const struct opt opts_partition_add[] = {
 	{ .name = "parent", .arg = "NAME", .help = "default: the host" },
 	{ .name = "user", .arg = "USER",
 	  .help = "whose transports may attach it" },
+	{ .name = "cid", .arg = "N",
+	  .help = "of a VM of the kernel's vsock (hvsocket-vsock)" },
 	{ .name = "ephemeral",
 	  .help = "volatile: until removed, or the machine restarts" },
 	OPT_JSON,
@@ -59,9 +61,19 @@ static const struct opt opts_partition_set[] = {
 	{ .name = "name", .arg = "NAME", .help = "a new name" },
 	{ .name = "user", .arg = "USER",
 	  .help = "whose transports may attach it" },
+	{ .name = "cid", .arg = "N|none",
+	  .help = "of a VM of the kernel's vsock (hvsocket-vsock)" },
 	{ .name = "enabled", .arg = "YES|NO",
 	  .help = "may it use sockets at all?" },
 	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_import[] = {
+	{ .name = "connect", .letter = 'c', .arg = "URI",
+	  .help = "which libvirt, as for virsh (default: virsh's own)" },
+	{ .name = "watch",
+	  .help = "go on, and follow what becomes of the domains" },
 	OPT_END,
 };
 
@@ -168,11 +180,18 @@ const struct verb verbs[] = {
 	{ "partition", "show", cmd_partition_show, "PARTITION [--json]",
 	  "all about one partition", opts_json, 1, 1, ARGS_REST_NONE, NULL },
 	{ "partition", "set", cmd_partition_set, "PARTITION OPTION...",
-	  "change its name, user, or whether it is enabled",
+	  "change its name, user, CID, or whether it is enabled",
 	  opts_partition_set, 1, 1, ARGS_REST_NONE, NULL },
 	{ "partition", "remove", cmd_partition_remove, "PARTITION",
 	  "forget it; its listeners are closed", opts_none, 1, 1,
 	  ARGS_REST_NONE, NULL },
+	{ "partition", "import", cmd_partition_import,
+	  "[OPTION]... libvirt",
+	  "make a partition of each libvirt domain that has a vsock",
+	  opts_import, 1, 1, ARGS_REST_NONE,
+	  "Asks virsh. Prints name, VmId and CID of each; the partitions are "
+	  "volatile, and\none whose VmId is known already only gets its CID. "
+	  "hvsocket-vsock attaches them." },
 	{ NULL, "listeners", cmd_listeners, "[-v] [--json]",
 	  "who listens, to whom", opts_listeners, 0, 0, ARGS_REST_NONE, NULL },
 	{ NULL, "connections", cmd_connections, "[--json]",
@@ -194,7 +213,7 @@ const struct verb verbs[] = {
 	  "runs until it\nis ended. A partition called tcp or unix is written "
 	  "as its GUID." },
 	{ NULL, "attach", cmd_attach, "TRANSPORT [ARGUMENT]...",
-	  "start a transport: vhost-user, vmbus", opts_none, 1, 1,
+	  "start a transport: vhost-user, vmbus, hybrid, vsock", opts_none, 1, 1,
 	  ARGS_REST_VERBATIM,
 	  "hvctl attach vhost-user --partition NAME --socket-path PATH" },
 	{ NULL, "wait", cmd_wait, "[OPTION]... ADDRESS",

@@ -47,6 +47,9 @@ int cmd_partition_show(struct ctl *c, const struct args *a);
 int cmd_partition_set(struct ctl *c, const struct args *a);
 int cmd_partition_remove(struct ctl *c, const struct args *a);
 
+/* cmd-import.c */
+int cmd_partition_import(struct ctl *c, const struct args *a);
+
 /* cmd-show.c */
 int cmd_listeners(struct ctl *c, const struct args *a);
 int cmd_connections(struct ctl *c, const struct args *a);
