@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# bash completion for hvvm(1), hvsocket-vmbus(8) and hvsocket-hybrid(8). Options are those that the
+# bash completion for hvvm(1), hvsocket-vmbus(8), hvsocket-hybrid(8) and
+# hvsocket-vsock(8). Options are those that the
 # program's own help names, so that this cannot lag behind; a test compares the
 # names of messages with the program's.
 # shellcheck shell=bash disable=SC2207
@@ -135,6 +136,19 @@ _hvsocket_hybrid() {
 		"$(_hvvm_options "${COMP_WORDS[0]}")" -- "$cur"))
 }
 
+_hvsocket_vsock() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+
+	COMPREPLY=()
+	if [[ $prev == --sandbox ]]; then
+		COMPREPLY=($(compgen -W "seccomp none" -- "$cur"))
+		return
+	fi
+	COMPREPLY=($(compgen -W \
+		"$(_hvvm_options "${COMP_WORDS[0]}")" -- "$cur"))
+}
+
 complete -F _hvvm hvvm
 complete -F _hvsocket_vmbus hvsocket-vmbus
 complete -F _hvsocket_hybrid hvsocket-hybrid
+complete -F _hvsocket_vsock hvsocket-vsock

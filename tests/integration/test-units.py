@@ -213,6 +213,9 @@ def test_systemd_analyze():
         verify(user, "/bin/true", "web1", "hvsocket-hybrid@.service",
                "hvsocketd.socket", "hvsocketd.service",
                "hvsocket-dgram.service")
+    verify(False, "/bin/true", "", "hvsocket-vsock.service",
+           "hvsocket-libvirt.service", "hvsocketd.socket",
+           "hvsocketd.service", "hvsocket-dgram.service")
 
 
 def test_a_directory_for_each_vm():

@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""What bash offers after hvvm, hvsocket-vmbus and hvsocket-hybrid.
+"""What bash offers after hvvm and the transports.
 
-    test-completions.py TOP HVVM HVSOCKET-VMBUS HVSOCKET-HYBRID
+    test-completions.py TOP HVVM HVSOCKET-VMBUS HVSOCKET-HYBRID HVSOCKET-VSOCK
 """
 import os
 import re
 import subprocess
 import sys
 
-TOP, HVVM, VMBUS, HYBRID = map(os.path.abspath, sys.argv[1:5])
+TOP, HVVM, VMBUS, HYBRID, VSOCK = map(os.path.abspath, sys.argv[1:6])
 FILE = os.path.join(TOP, "completions", "hvvm.bash")
 
 
@@ -47,6 +47,12 @@ def test_options_of_hvsocket_hybrid():
     assert "--uds-path" in found and "--front" in found, found
 
 
+def test_options_of_hvsocket_vsock():
+    found = offered("_hvsocket_vsock", VSOCK, "--")
+    assert found == help_options(VSOCK), found
+    assert "--sandbox" in found, found
+
+
 def test_first_word():
     found = offered("_hvvm", HVVM, "")
     assert found == {"run", "--help", "--version"}, found
@@ -76,7 +82,8 @@ def test_values():
         found = offered("_hvvm", HVVM, "run", word, FILE[:-4])
         assert found == {FILE}, found
     for function, word in (("_hvsocket_vmbus", VMBUS),
-                           ("_hvsocket_hybrid", HYBRID)):
+                           ("_hvsocket_hybrid", HYBRID),
+                           ("_hvsocket_vsock", VSOCK)):
         found = offered(function, word, "--sandbox", "")
         assert found == {"seccomp", "none"}, found
     found = offered("_hvsocket_hybrid", HYBRID, "--uds-path", FILE[:-4])
