@@ -2,13 +2,15 @@
 /*
  * bench-guest - the guest's part of the measurements with real guests
  *
- * Connects to the host (CID 2) at port 7000 and obeys what comes, one line
- * each, over AF_VSOCK, whatever carries that:
+ *	bench-guest [FIRST]
  *
- *	up BYTES SIZE BUFFER	send BYTES to port 7001, SIZE in each write
- *	down BYTES SIZE BUFFER	receive until end of file from port 7002
- *	trips COUNT SIZE	as many round trips with port 7003
- *	connects COUNT		as many connections to port 7004, one by one
+ * Connects to the host (CID 2) at port FIRST, 7000 if not given, and obeys
+ * what comes, one line each, over AF_VSOCK, whatever carries that:
+ *
+ *	up BYTES SIZE BUFFER	send BYTES to port FIRST + 1, SIZE in each write
+ *	down BYTES SIZE BUFFER	receive until end of file from port FIRST + 2
+ *	trips COUNT SIZE	as many round trips with port FIRST + 3
+ *	connects COUNT		as many connections to port FIRST + 4, singly
  *	hold COUNT		as many at a time, until the next command
  *
  * Each is answered "done NANOSECONDS" (the guest's clock). BUFFER, if not 0, is
@@ -28,11 +30,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONTROL 7000u
 #define NOBODY 7999u
 #define HELD_MAX 1024
 
 static char buf[1 << 20];
+static unsigned int first = 7000;
 
 static _Noreturn void die(const char *what)
 {
@@ -132,7 +134,7 @@ static void get(int fd, size_t size, size_t each)
 
 static void up(long bytes, long size, int buffer)
 {
-	int fd = dial(7001, buffer);
+	int fd = dial(first + 1, buffer);
 
 	put(fd, (size_t)bytes, (size_t)size);
 	shutdown(fd, SHUT_WR);
@@ -142,7 +144,7 @@ static void up(long bytes, long size, int buffer)
 
 static void down(long size, int buffer)
 {
-	int fd = dial(7002, buffer);
+	int fd = dial(first + 2, buffer);
 
 	get(fd, 0, (size_t)size);
 	close(fd);
@@ -150,7 +152,7 @@ static void down(long size, int buffer)
 
 static void trips(long count, long size)
 {
-	int fd = dial(7003, 0);
+	int fd = dial(first + 3, 0);
 
 	for (long i = 0; i < count; i++) {
 		put(fd, (size_t)size, (size_t)size);
@@ -174,18 +176,22 @@ static void obey(const char *line)
 		trips(a, b);
 	else if (sscanf(line, "connects %ld", &a) == 1)
 		while (a--)
-			close(dial(7004, 0));
+			close(dial(first + 4, 0));
 	else if (sscanf(line, "hold %ld", &a) == 1 && a <= HELD_MAX)
 		while (holding < a)
-			held[holding++] = dial(7004, 0);
+			held[holding++] = dial(first + 4, 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	int fd = dial(CONTROL, 0);
-	FILE *control = fdopen(fd, "r");
+	FILE *control;
 	char line[128];
+	int fd;
 
+	if (argc > 1)
+		first = (unsigned int)atoi(argv[1]);
+	fd = dial(first, 0);
+	control = fdopen(fd, "r");
 	if (!control)
 		die("fdopen");
 	while (fgets(line, sizeof(line), control)) {

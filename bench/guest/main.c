@@ -2,11 +2,13 @@
 /*
  * hvbench-guest - a guest under hvvm beside a guest under QEMU
  *
- *	hvbench-guest HVSOCKETD HVVM QEMU KERNEL INITRD-HV INITRD-VIRTIO JSON
+ *	hvbench-guest HVSOCKETD HVVM QEMU HVSOCKET-VSOCK KERNEL INITRD-HV
+ *		INITRD-VIRTIO JSON
  *
  * Runs where both have KVM (scripts/nested). Both guests run the same kernel
  * and the same program; QEMU's has the kernel's own vhost-vsock. Both are up
- * the whole time, and are measured by turns.
+ * the whole time, and are measured by turns. In QEMU's the program runs three
+ * times: with AF_VSOCK on the host, by hvsocket-vsock, and handed over by that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,12 +62,23 @@ static const char *qemu_command[] = {
 };
 
 static struct side hv = { .name = "hvvm",
+			  .first = PORT_FIRST,
 			  .command = hvvm_command,
 			  .log = "/tmp/bench-hvvm.log" };
 static struct side vhost = { .name = "vhost-vsock",
 			     .vsock = true,
+			     .first = PORT_FIRST,
 			     .command = qemu_command,
 			     .log = "/tmp/bench-qemu.log" };
+
+/* (in the same guest, and so in the same log) */
+static struct side relayed = { .name = "hvsocket-vsock",
+			       .first = PORT_FIRST + 100,
+			       .log = "/tmp/bench-qemu.log" };
+static struct side native = { .name = "hvsocket-vsock, native",
+			      .native = true,
+			      .first = PORT_FIRST + 200,
+			      .log = "/tmp/bench-qemu.log" };
 
 static void both(long bytes, long size, long buffer, long count)
 {
@@ -103,6 +116,65 @@ static void moving(void)
 	both(0, 0, 0, 50);
 	row("connects of the guest", "1/s", CONNECT_PAIRS, side_connects,
 	    ">= 0.4");
+}
+
+/* ---- the kernel's vsock: by itself, and by hvsocket-vsock */
+
+static void vsock_row(const char *name, const char *unit, bench_fn fn,
+		      struct side *s, const char *bound)
+{
+	struct bench_result r;
+
+	s->bytes = vhost.bytes = 16 * MIB;
+	s->size = vhost.size = fn == side_trip ? 64 : 65536;
+	s->buffer = vhost.buffer = 0;
+	s->count = vhost.count = fn == side_trip ? 300 : 50;
+	(void)fn(s);
+	(void)fn(&vhost);
+	r = bench_n_pairs(STREAM_PAIRS, fn, s, fn, &vhost);
+	bench_result_row(name, unit, "AF_VSOCK", &r, bound);
+}
+
+static void by_vsock(void)
+{
+	vsock_row("vsock relayed, guest to host, 64 KiB", "Gbit/s", side_up,
+		  &relayed, ">= 0.8");
+	vsock_row("vsock relayed, host to guest, 64 KiB", "Gbit/s", side_down,
+		  &relayed, ">= 0.8");
+	vsock_row("vsock relayed, round trip of 64 bytes", "us", side_trip,
+		  &relayed, "<= 1.25");
+	vsock_row("vsock relayed, connects of the guest", "1/s", side_connects,
+		  &relayed, NULL);
+	vsock_row("vsock native, guest to host, 64 KiB", "Gbit/s", side_up,
+		  &native, NULL);
+	vsock_row("vsock native, host to guest, 64 KiB", "Gbit/s", side_down,
+		  &native, NULL);
+	vsock_row("vsock native, round trip of 64 bytes", "us", side_trip,
+		  &native, NULL);
+}
+
+static pid_t start_vsock(const char *program)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	execl(program, program, (char *)NULL);
+	_exit(127);
+}
+
+static void put_file(const char *dir, const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/config/%s", dir, name);
+	f = fopen(path, "w");
+	if (!f || fputs(text, f) < 0 || fclose(f) != 0)
+		die(path);
 }
 
 /* ---- memory: what is not the guest's */
@@ -211,33 +283,36 @@ static void starting(void)
 
 static void services(const struct bench_broker *b)
 {
-	char path[128];
-	FILE *f;
+	const unsigned int firsts[] = { hv.first, relayed.first, native.first };
+	char name[40], text[80];
 
-	for (unsigned int i = 0; i < PORTS; i++) {
-		snprintf(path, sizeof(path), "%s/config/services.d/p%u.conf",
-			 b->dir, PORT_FIRST + i);
-		f = fopen(path, "w");
-		if (!f ||
-		    fprintf(f, "[Service]\nElementName=p%u\nPort=%u\n",
-			    PORT_FIRST + i, PORT_FIRST + i) < 0 ||
-		    fclose(f) != 0)
-			die(path);
+	for (unsigned int i = 0; i < 3 * PORTS; i++) {
+		unsigned int port = firsts[i / PORTS] + i % PORTS;
+
+		snprintf(name, sizeof(name), "services.d/p%u.conf", port);
+		snprintf(text, sizeof(text),
+			 "[Service]\nElementName=p%u\nPort=%u\n", port, port);
+		put_file(b->dir, name, text);
 	}
+	put_file(b->dir, "partitions.d/qemu.conf",
+		 "[Partition]\nVmId=4b4f9a5e-34c4-4d3b-8a3f-2f6a0c1d7e90\n"
+		 "Cid=42\n");
 }
 
 int main(int argc, char **argv)
 {
 	struct bench_broker broker;
+	pid_t vsock;
 
-	if (argc != 8) {
+	if (argc != 9) {
 		fprintf(stderr, "usage: hvbench-guest HVSOCKETD HVVM QEMU "
-				"KERNEL INITRD-HV INITRD-VIRTIO JSON\n");
+				"HVSOCKET-VSOCK KERNEL INITRD-HV "
+				"INITRD-VIRTIO JSON\n");
 		return 2;
 	}
-	kernel = argv[4];
-	initrd_hv = argv[5];
-	initrd_virtio = argv[6];
+	kernel = argv[5];
+	initrd_hv = argv[6];
+	initrd_virtio = argv[7];
 	hvvm_command[0] = argv[2];
 	hvvm_command[5] = kernel;
 	hvvm_command[7] = initrd_hv;
@@ -245,16 +320,27 @@ int main(int argc, char **argv)
 	qemu_command[15] = kernel;
 	qemu_command[17] = initrd_virtio;
 	signal(SIGPIPE, SIG_IGN);
-	bench_open(argv[7]);
+	bench_open(argv[8]);
 	broker_start(&broker, argv[1]);
 	services(&broker);
 	side_listen(&hv);
 	side_listen(&vhost);
+	side_listen(&relayed);
+	side_listen(&native);
+	/* (the ports of the plain ones are taken by now, and left alone) */
+	vsock = start_vsock(argv[4]);
 	side_start(&hv);
 	side_wait(&hv);
 	side_start(&vhost);
 	side_wait(&vhost);
+	side_wait(&relayed);
+	side_wait(&native);
 	moving();
+	by_vsock();
+	bench_number("hvsocket-vsock, memory", "KiB",
+		     (double)process_kib(vsock, "RssAnon:"));
+	kill(vsock, SIGTERM);
+	waitpid(vsock, NULL, 0);
 	memory();
 	side_stop(&hv);
 	side_stop(&vhost);

@@ -70,11 +70,26 @@ static int listen_hvs(unsigned int port)
 	return fd;
 }
 
+static int listen_native(unsigned int port)
+{
+	char address[32];
+	int fd;
+
+	snprintf(address, sizeof(address), "children:%u", port);
+	fd = hvs_serve(address, 1024, HVS_NATIVE);
+	if (fd < 0)
+		die("hvs_serve");
+	return fd;
+}
+
 void side_listen(struct side *s)
 {
 	for (unsigned int i = 0; i < PORTS; i++) {
-		s->listeners[i] = s->vsock ? listen_vsock(PORT_FIRST + i)
-					   : listen_hvs(PORT_FIRST + i);
+		unsigned int port = s->first + i;
+
+		s->listeners[i] = s->vsock    ? listen_vsock(port)
+				  : s->native ? listen_native(port)
+					      : listen_hvs(port);
 		if (listen(s->listeners[i], 1024) < 0)
 			die("listen");
 	}
@@ -86,7 +101,7 @@ int side_accept(struct side *s, int port)
 	int fd;
 
 	await(s, s->listeners[port], "the guest does not connect");
-	fd = accept4(s->listeners[port], NULL, NULL, SOCK_CLOEXEC);
+	fd = hvs_accept(s->listeners[port], NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
 		die("accept");
 	return fd;

@@ -13,11 +13,13 @@
 #include <sys/types.h>
 
 enum { PORT_CONTROL, PORT_UP, PORT_DOWN, PORT_TRIPS, PORT_CONNECTS, PORTS };
-#define PORT_FIRST 7000u
+#define PORT_FIRST 7000u /* the next ones' come 100 later */
 
 struct side {
 	const char *name;
 	bool vsock;	      /* AF_VSOCK; else hvsocketd's */
+	bool native;	      /* hvsocketd's, with HVS_NATIVE */
+	unsigned int first;   /* port */
 	const char **command; /* of the VMM */
 	const char *log;      /* where its output goes */
 	int listeners[PORTS];
