@@ -54,6 +54,9 @@ enum msg_type {
 	MSG_GONE = 37,
 	MSG_DROPS = 38,
 	MSG_PROBE = 39,
+	MSG_UPLINK = 40,
+	MSG_JOIN = 41,
+	MSG_JOINED = 42,
 };
 
 struct msg_header {
