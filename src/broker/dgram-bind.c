@@ -18,7 +18,6 @@
 #include "broker/dgram.h"
 
 #define WAIT_MS 5000
-#define BACKLOG 64
 #define BEHIND_MAX 1024 /* sockets that hvsocket-dgram has yet to fetch */
 
 /* A BIND that waits for hvsocket-dgram, or is being done. */
@@ -47,62 +46,17 @@ static bool hand_over(struct dgrams *d, const struct msg_socket *s, int end)
 	return !d->relay->broken;
 }
 
-static int listen_here(struct dgrams *d)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX,
-				  .sun_path = NAME_DATAGRAMS };
-	cleanup_close_ int fd = -1;
-
-	if (d->listen_fd >= 0)
-		return 0;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	(void)unlink(sa.sun_path);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    listen(fd, BACKLOG) < 0)
-		return -errno;
-	d->listen_fd = fd_take(&fd);
-	return 0;
-}
-
-/* The other end of the socket of this name. */
-static int accept_end(struct dgrams *d, const struct sockaddr_un *name,
-		      socklen_t len)
-{
-	struct sockaddr_un sa;
-
-	for (;;) {
-		socklen_t n = sizeof(sa);
-		int fd = accept4(d->listen_fd, (struct sockaddr *)&sa, &n,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd < 0)
-			return -errno;
-		if (n == len && memcmp(&sa, name, len) == 0)
-			return fd;
-		sock_close(d->b, fd); /* of who can enter our directory */
-	}
-}
-
 /* Names the socket and connects it. Return: the other end, or -errno */
 static int connect_here(struct dgrams *d, const struct dgram_wait *w,
 			const struct connector_name *name)
 {
-	const struct sockaddr_un there = { .sun_family = AF_UNIX,
-					   .sun_path = NAME_DATAGRAMS };
 	struct sockaddr_un sa;
 	socklen_t len = connector_name_encode(name, &sa);
-	int r = listen_here(d);
 
-	if (r < 0)
-		return r;
 	guard_arm(&d->b->guard);
 	if (!w->named && bind(w->fd, (struct sockaddr *)&sa, len) < 0)
 		return -errno;
-	if (connect(w->fd, (const struct sockaddr *)&there, sizeof(there)) < 0)
-		return -errno;
-	return accept_end(d, &sa, len);
+	return meeting_connect(&d->meeting, w->fd, SOCK_SEQPACKET, &sa, len);
 }
 
 static void reply_bound(struct client *c, uint32_t serial,
@@ -330,7 +284,7 @@ void dgram_waits_lost(struct dgrams *d)
 {
 	const char *why;
 
-	if (d->waits && dgram_start(d, &why) < 0)
+	if (d->waits && helper_start(&d->helper, &why) < 0)
 		dgram_waits_refuse(d, why);
 }
 
@@ -376,7 +330,7 @@ static void wait_start(struct dgrams *d, const struct dgram_wait *like,
 		if (r == 0 && token)
 			probe(d, w, token);
 		else if (r == 0)
-			r = dgram_start(d, &why);
+			r = helper_start(&d->helper, &why);
 		if (r < 0)
 			wait_refuse(d, w, why);
 		return;

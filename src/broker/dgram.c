@@ -10,6 +10,22 @@
 
 #include "base/guid.h"
 
+/* One that had served died of something else: another one. */
+static void on_ended(struct helper *h, const char *why)
+{
+	struct dgrams *d = container_of(h, struct dgrams, helper);
+
+	if (h->served)
+		dgram_waits_lost(d);
+	else
+		dgram_waits_refuse(d, why);
+}
+
+static void on_again(struct helper *h)
+{
+	dgram_waits_lost(container_of(h, struct dgrams, helper));
+}
+
 int dgrams_new(struct broker *b, const char *program, struct dgrams **ret)
 {
 	struct dgrams *d = calloc(1, sizeof(*d));
@@ -17,9 +33,17 @@ int dgrams_new(struct broker *b, const char *program, struct dgrams **ret)
 	if (!d)
 		return -ENOMEM;
 	d->b = b;
-	d->program = program;
-	d->listen_fd = -1;
-	d->pidfd = -1;
+	d->helper = (struct helper){
+		.b = b,
+		.name = "hvsocket-dgram",
+		.what = "which carries datagrams",
+		.lock = "datagrams.lock",
+		.program = program,
+		.ended = on_ended,
+		.again = on_again,
+		.pidfd = -1,
+	};
+	meeting_init(&d->meeting, b, NAME_DATAGRAMS);
 	*ret = d;
 	return 0;
 }
@@ -28,11 +52,9 @@ struct dgrams *dgrams_free(struct dgrams *d)
 {
 	if (!d)
 		return NULL;
-	ev_timer_stop(&d->again);
-	dgram_child_forget(d);
+	helper_fini(&d->helper);
 	dgram_forget_all(d);
-	if (d->listen_fd >= 0)
-		close(d->listen_fd);
+	meeting_fini(&d->meeting);
 	free(d);
 	return NULL;
 }
@@ -121,7 +143,9 @@ void request_relay(struct client *c, struct frame *f)
 	} else {
 		d->relay = c;
 		d->flushed = true;
-		d->served = d->served || c->pid == d->pid;
+		d->helper.here = true;
+		d->helper.served = d->helper.served ||
+				   c->pid == d->helper.pid;
 		c->relay = true;
 		memset(&d->drops, 0, sizeof(d->drops));
 		client_reply_empty(c, MSG_RELAY, f->h.serial);
@@ -132,6 +156,7 @@ void dgram_relay_gone(struct dgrams *d)
 {
 	log_info("hvsocket-dgram (pid %d) ended", d->relay->pid);
 	d->relay = NULL;
+	d->helper.here = false;
 	d->ready = false;
 	dgram_forget_all(d);
 	dgram_waits_lost(d);

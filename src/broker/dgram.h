@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #include "broker/broker.h"
+#include "broker/helper.h"
+#include "broker/meeting.h"
 #include "proto/dgram.h"
 
 #define DGRAM_PEERS_MAX 256 /* who may answer a socket: so many sent to last */
@@ -56,23 +58,17 @@ struct dgram_wait;
 
 struct dgrams {
 	struct broker *b;
-	const char *program; /* to start; "none"; NULL: ours */
-	struct client *relay; /* hvsocket-dgram, or NULL */
+	struct helper helper; /* hvsocket-dgram */
+	struct client *relay; /* the same, or NULL */
 	bool ready; /* it has told what it holds */
 	bool flushed; /* it keeps nothing that ROUTE said */
 	uint32_t serial;
-	int listen_fd; /* where sockets are connected to, or -1 */
+	struct meeting meeting; /* where sockets are connected to */
 	struct dgram_socket *sockets; /* hash by token */
 	struct dgram_socket *by_key;
 	struct dgram_socket *by_name;
 	struct dgram_wait *waits; /* BINDs that wait for it */
 	struct msg_drops drops;
-	/* the one that was started */
-	int32_t pid;
-	int pidfd;
-	bool served; /* it has been here */
-	struct ev_io child;
-	struct ev_timer again; /* while its lock is held */
 };
 
 /** dgrams_new() - @program is borrowed. Return: 0 or -ENOMEM */
@@ -149,13 +145,5 @@ void dgram_route(struct dgrams *d, const struct caller *c,
 /** dgram_not_carried() - where a stream would be relayed, or be served by a
  * daemon, there are no datagrams: refused */
 void dgram_not_carried(struct verdict *v);
-
-/* dgram-start.c */
-
-/** dgram_start() - unless one runs. Return: 0 (it runs, is about to, or is
- * somebody else's to start), or -errno and @ret_why */
-int dgram_start(struct dgrams *d, const char **ret_why);
-/** dgram_child_forget() - stop looking after it */
-void dgram_child_forget(struct dgrams *d);
 
 #endif /* BROKER_DGRAM_H */

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * dgram-start.c - starting hvsocket-dgram, when the first socket asks for it
- *
- * It goes on when this broker ends, and comes to the next one. So that there
- * are never two, it holds a lock that the broker takes for it. As long as that
- * is held and none has come, and somebody waits, it is tried again.
- */
+/* helper.c - see helper.h */
+#include "broker/helper.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,72 +17,69 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "broker/dgram.h"
+#include "broker/broker.h"
 #include "config.h"
 
-#define LOCK_FILE "datagrams.lock"
 #define LOCK_FD 3
 #define LOCK_MS 100
-#define PROGRAM "hvsocket-dgram"
 
 /* As of a build tree, or as installed. */
-static void find_program(const struct dgrams *d, char *ret, size_t size)
+static void find_program(const struct helper *h, char *ret, size_t size)
 {
 	const char *dir = getenv("HVSOCKET_LIBEXECDIR");
 	char exe[PATH_MAX];
 	ssize_t n;
 
-	if (d->program) {
-		snprintf(ret, size, "%s", d->program);
+	if (h->program) {
+		snprintf(ret, size, "%s", h->program);
 		return;
 	}
 	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 	if (n > 0 && !(dir && *dir)) {
 		exe[n] = '\0';
 		*strrchr(exe, '/') = '\0';
-		snprintf(ret, size, "%s/../transport/" PROGRAM, exe);
+		snprintf(ret, size, "%s/../transport/%s", exe, h->name);
 		if (access(ret, X_OK) == 0)
 			return;
 	}
-	snprintf(ret, size, "%s/" PROGRAM,
-		 dir && *dir ? dir : HVSOCKET_LIBEXECDIR);
+	snprintf(ret, size, "%s/%s", dir && *dir ? dir : HVSOCKET_LIBEXECDIR,
+		 h->name);
 }
 
-void dgram_child_forget(struct dgrams *d)
+static void forget(struct helper *h)
 {
-	if (d->pidfd < 0)
+	if (h->pidfd < 0)
 		return;
-	ev_io_stop(&d->child);
-	close(d->pidfd);
-	d->pidfd = -1;
+	ev_io_stop(&h->child);
+	close(h->pidfd);
+	h->pidfd = -1;
+}
+
+void helper_fini(struct helper *h)
+{
+	ev_timer_stop(&h->timer);
+	forget(h);
 }
 
 static void on_child(struct ev_io *io, uint32_t events)
 {
-	struct dgrams *d = container_of(io, struct dgrams, child);
-	char why[128];
+	struct helper *h = container_of(io, struct helper, child);
+	char why[160];
 	int status;
 
 	(void)events;
-	if (waitpid(d->pid, &status, WNOHANG) != d->pid)
+	if (waitpid(h->pid, &status, WNOHANG) != h->pid)
 		return;
-	dgram_child_forget(d);
+	forget(h);
 	if (WIFSIGNALED(status))
-		snprintf(why, sizeof(why),
-			 "hvsocket-dgram, which carries datagrams, was ended by signal %d",
-			 WTERMSIG(status));
+		snprintf(why, sizeof(why), "%s, %s, was ended by signal %d",
+			 h->name, h->what, WTERMSIG(status));
 	else
-		snprintf(why, sizeof(why),
-			 "hvsocket-dgram, which carries datagrams, ended with status %d",
-			 WEXITSTATUS(status));
+		snprintf(why, sizeof(why), "%s, %s, ended with status %d",
+			 h->name, h->what, WEXITSTATUS(status));
 	log_info("%s", why);
-	if (d->relay)
-		return;
-	/* one that had served died of something else: another one */
-	if (d->served)
-		dgram_waits_lost(d);
-	else
-		dgram_waits_refuse(d, why);
+	if (!h->here)
+		h->ended(h, why);
 }
 
 /* The environment, with the runtime directory of this very broker. */
@@ -111,12 +104,12 @@ static char **make_env(const struct broker *b, char **ret_first)
 	return env;
 }
 
-static int spawn(struct dgrams *d, const char *path, int lock)
+static int spawn(struct helper *h, const char *path, int lock)
 {
-	char name[] = PROGRAM, on_demand[] = "--on-demand";
-	char *argv[] = { name, on_demand, NULL };
+	char on_demand[] = "--on-demand";
+	char *argv[] = { (char *)(uintptr_t)h->name, on_demand, NULL };
 	cleanup_free_ char *first = NULL;
-	cleanup_free_ char **env = make_env(d->b, &first);
+	cleanup_free_ char **env = make_env(h->b, &first);
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -142,7 +135,7 @@ static int spawn(struct dgrams *d, const char *path, int lock)
 		r = posix_spawn_file_actions_addopen(&files, fd, "/dev/null",
 						     O_RDWR, 0);
 	if (!r)
-		r = posix_spawn(&d->pid, path, &files, &attr, argv, env);
+		r = posix_spawn(&h->pid, path, &files, &attr, argv, env);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return -r;
@@ -150,50 +143,50 @@ static int spawn(struct dgrams *d, const char *path, int lock)
 
 static void on_again(struct ev_timer *t)
 {
-	dgram_waits_lost(container_of(t, struct dgrams, again));
+	struct helper *h = container_of(t, struct helper, timer);
+
+	h->again(h);
 }
 
-int dgram_start(struct dgrams *d, const char **ret_why)
+int helper_start(struct helper *h, const char **ret_why)
 {
 	static char why[PATH_MAX + 300];
 	cleanup_close_ int lock = -1;
 	char path[PATH_MAX + 64];
 	int r;
 
-	if (d->relay || d->pidfd >= 0 ||
-	    (d->program && strcmp(d->program, "none") == 0))
+	if (h->here || h->pidfd >= 0 ||
+	    (h->program && strcmp(h->program, "none") == 0))
 		return 0;
 	*ret_why = why;
-	lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
+	lock = open(h->lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (lock < 0) {
 		r = -errno;
-		snprintf(why, sizeof(why), LOCK_FILE ": %s", strerror(-r));
+		snprintf(why, sizeof(why), "%s: %s", h->lock, strerror(-r));
 		return r;
 	}
 	/* an earlier broker's: it will be here soon, or is about to end */
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0) {
-		r = d->again.ev ? 0 :
-				  ev_timer_start(d->b->ev, &d->again, LOCK_MS,
+		r = h->timer.ev ? 0 :
+				  ev_timer_start(h->b->ev, &h->timer, LOCK_MS,
 						 on_again);
 		if (r < 0)
 			snprintf(why, sizeof(why), "no memory");
 		return r;
 	}
-	find_program(d, path, sizeof(path));
-	d->served = false;
-	r = spawn(d, path, lock);
+	find_program(h, path, sizeof(path));
+	h->served = false;
+	r = spawn(h, path, lock);
 	if (r == 0) {
-		d->pidfd = pidfd_open(d->pid, 0);
-		if (d->pidfd < 0)
+		h->pidfd = pidfd_open(h->pid, 0);
+		if (h->pidfd < 0)
 			r = -errno;
 		else
-			r = ev_io_start(d->b->ev, &d->child, d->pidfd, EPOLLIN,
+			r = ev_io_start(h->b->ev, &h->child, h->pidfd, EPOLLIN,
 					on_child);
 	}
 	if (r < 0)
-		snprintf(why, sizeof(why),
-			 "hvsocket-dgram, which carries datagrams, cannot be started: %s: %s",
-			 path, strerror(-r));
+		snprintf(why, sizeof(why), "%s, %s, cannot be started: %s: %s",
+			 h->name, h->what, path, strerror(-r));
 	return r;
 }
