@@ -10,10 +10,8 @@
 
 #include <stdbool.h>
 
-#include "base/ev.h"
-#include "base/log.h"
 #include "proto/dgram.h"
-#include "transport/place.h"
+#include "transport/beside.h"
 
 struct broker_end_ops {
 	/* put every socket that lives with broker_end_known() */
@@ -34,17 +32,9 @@ struct broker_end_ops {
 };
 
 struct broker_end {
-	struct ev *ev;
+	struct beside broker; /* first */
 	const struct broker_end_ops *ops;
 	void *ctx;
-	struct place place;
-	int fd; /* -1 */
-	struct ev_io io;
-	struct ev_timer timer;
-	uint64_t retry_ms;
-	uint32_t serial;
-	bool up;
-	struct log_limit limit;
 };
 
 /** broker_end_init() - find the broker's place. Return: 0; -errno, @ret_why */

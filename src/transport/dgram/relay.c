@@ -71,7 +71,7 @@ static void sock_free(void *p)
 
 static void end_if_idle(struct relay *r)
 {
-	if (r->on_demand && !r->sockets && !r->broker.up)
+	if (r->on_demand && !r->sockets && !r->broker.broker.up)
 		ev_quit(r->ev);
 }
 
@@ -341,7 +341,7 @@ static void on_lost(void *ctx, const char *why)
 	}
 	if (!r->served)
 		snprintf(r->refused, sizeof(r->refused), "%s: %s",
-			 r->broker.place.path, why);
+			 r->broker.broker.place.path, why);
 	end_if_idle(r);
 }
 
@@ -392,7 +392,7 @@ struct relay *relay_free(struct relay *r)
 {
 	if (!r)
 		return NULL;
-	r->broker.up = false; /* it sees the end of the connection */
+	r->broker.broker.up = false; /* it sees the end of the connection */
 	while (r->sockets)
 		gone(r->sockets);
 	ev_timer_stop(&r->drops_timer);
