@@ -327,6 +327,13 @@ static void on_event(struct ev_io *io, uint32_t events)
 	splicer_free(r);
 }
 
+void splicer_bytes(const struct splicer *r, uint64_t *ret_a_to_b,
+		   uint64_t *ret_b_to_a)
+{
+	*ret_a_to_b = r->ab.bytes;
+	*ret_b_to_a = r->ba.bytes;
+}
+
 int splicer_new(struct ev *ev, int a, int b, splicer_end_fn end, void *arg,
 		struct splicer **ret)
 {

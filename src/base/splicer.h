@@ -40,6 +40,10 @@ int splicer_new(struct ev *ev, int a, int b, splicer_end_fn end, void *arg,
 /** splicer_free() - end it without calling @end. NULL is fine. Returns NULL */
 struct splicer *splicer_free(struct splicer *r);
 
+/** splicer_bytes() - moved so far */
+void splicer_bytes(const struct splicer *r, uint64_t *ret_a_to_b,
+		   uint64_t *ret_b_to_a);
+
 /** splicer_close_with() - give strangers' descriptors to @fn, which must not
  * block, instead of making a thread for each lot; NULL: a thread again */
 void splicer_close_with(void (*fn)(const int *fds, int n));
