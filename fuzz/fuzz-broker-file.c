@@ -11,6 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct broker_file f = { .profile = PROFILE_WINDOWS };
+	char place[UPLINK_PATH_MAX + 6];
+	struct uplink_place again;
 	struct parse_error e = { 0 };
 
 	if (broker_file_parse((const char *)data, size, &f, &e) < 0) {
@@ -21,5 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!f.has_profile && f.profile != PROFILE_WINDOWS)
 		abort();
 	(void)profile_name(f.profile);
+	uplink_place_text(&f.uplink, place);
+	if (uplink_place_parse(place, &again) < 0 ||
+	    again.kind != f.uplink.kind)
+		abort();
 	return 0;
 }

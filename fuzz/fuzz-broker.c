@@ -62,6 +62,8 @@ static void start(void)
 		.limits = { .listeners = 32, .pending = 16, .volatiles = 8,
 			    .clients = 64 },
 		.dgram = "none",
+		.uplink_relay = "none",
+		.uplink = &(const struct uplink_place){ .kind = UPLINK_NONE },
 		.control_fd = -1,
 	};
 

@@ -11,6 +11,7 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 #include "broker/windows.h"
 
 #define WAKE_NS 62500
@@ -20,6 +21,11 @@ uint64_t attempt_deadline(uint32_t timeout_ms)
 	if (!timeout_ms)
 		timeout_ms = HVSOCKET_CONNECT_TIMEOUT_DEFAULT;
 	return ev_now_ns() + timeout_ms * (uint64_t)1000000;
+}
+
+bool attempt_is_guests(const struct attempt *a)
+{
+	return a->request == MSG_DIAL || a->request == MSG_JOIN;
 }
 
 /* ---- The end of an attempt -----------------------------------------------*/
@@ -33,6 +39,7 @@ static void attempt_free(void *p)
 void attempt_end(struct attempt *a, bool heap)
 {
 	struct broker *b = a->b;
+	struct way *opens_for;
 
 	if (a->fd >= 0)
 		sock_close(b, a->fd);
@@ -40,6 +47,12 @@ void attempt_end(struct attempt *a, bool heap)
 	if (a->handed_over)
 		sock_close(b, a->native);
 	a->handed_over = false;
+	if (a->asked)
+		asked_refuse(a->asked, HVS_REASON_PARTITION_OFF,
+			     "what carries the connection has ended");
+	a->asked = NULL;
+	if (a->way)
+		way_free(a->way);
 	if (!heap)
 		return;
 	ev_timer_stop(&a->timer);
@@ -59,6 +72,11 @@ void attempt_end(struct attempt *a, bool heap)
 	}
 	account_unref(b, a->pair);
 	ev_later(b->ev, attempt_free, a);
+	opens_for = a->opens_for;
+	a->opens_for = NULL;
+	if (opens_for)
+		way_opened(opens_for, -1, HVS_REASON_PARTITION_OFF,
+			   "the guest's transport ended");
 }
 
 /* Decisions bring it along; guests, their transports, and time do not. */
@@ -75,17 +93,27 @@ uint32_t attempt_error(const struct attempt *a, uint32_t error,
 static void reply_refused(struct attempt *a, uint32_t error, uint32_t reason,
 			  const char *text)
 {
-	if (a->client && !a->client->dead)
+	if (a->asked)
+		asked_refuse(a->asked, reason, text);
+	else if (a->request != MSG_JOIN && a->client && !a->client->dead)
 		client_refuse(a->client, a->request, a->serial, error, reason,
 			      text);
+	a->asked = NULL;
 }
 
 void attempt_refuse(struct attempt *a, bool heap, uint32_t error,
 			   uint32_t reason, const char *text)
 {
+	struct way *opens_for = a->opens_for;
 	struct broker *b = a->b;
 	const struct service *s;
 
+	if (opens_for) { /* it is its to count, and to tell */
+		a->opens_for = NULL;
+		attempt_end(a, heap);
+		way_opened(opens_for, -1, reason, text);
+		return;
+	}
 	s = registry_service(b->registry, &a->dest.ServiceId);
 	broker_count(b, s ? &s->id : &a->dest.ServiceId, &a->partition, NULL,
 		     reason);
@@ -105,6 +133,16 @@ void attempt_succeed(struct attempt *a, bool heap,
 	struct broker *b = a->b;
 	MSG_BUF(m, 64);
 
+	if (a->opens_for) {
+		struct way *w = a->opens_for;
+		int fd = a->fd;
+
+		a->opens_for = NULL;
+		a->fd = -1;
+		attempt_end(a, heap);
+		way_opened(w, fd, 0, NULL);
+		return;
+	}
 	if (a->request != MSG_CALL)
 		broker_count(b, &v->service, &a->partition, &v->target->vmid,
 			     0);
@@ -118,7 +156,10 @@ void attempt_succeed(struct attempt *a, bool heap,
 		sock_close(b, a->fd);
 		a->fd = -1;
 	}
-	if (a->request == MSG_DIAL) {
+	if (a->asked) {
+		asked_done(a->asked, a);
+		a->asked = NULL;
+	} else if (a->request == MSG_DIAL) {
 		struct transport *t = a->client->transport;
 		struct relayed r = {
 			.token = a->token,
@@ -183,7 +224,7 @@ static struct attempt *charge(struct attempt *a)
 	struct attempt *w = malloc(sizeof(*w));
 	bool full = false;
 
-	if (a->request != MSG_DIAL) {
+	if (!attempt_is_guests(a)) {
 		who[0] = c->account;
 		who[0]->refs++;
 	}
@@ -315,7 +356,21 @@ void attempt_on_timer(struct ev_timer *t)
 	uint64_t token = a->token;
 	struct transport *via = a->via;
 
-	if (a->state == ATTEMPT_OPEN) {
+	if (a->state == ATTEMPT_UPLINK) {
+		static const char late[] =
+			"the other broker did not answer in time";
+
+		if (a->parked) {
+			attempt_outcome(a, RESULT_FAILED, ETIMEDOUT,
+					HVS_REASON_NO_ANSWER, late);
+			broker_count(a->b, &a->dest.ServiceId, &a->partition,
+				     NULL, HVS_REASON_NO_ANSWER);
+			attempt_end(a, true);
+		} else {
+			attempt_refuse(a, true, ETIMEDOUT, HVS_REASON_NO_ANSWER,
+				       late);
+		}
+	} else if (a->state == ATTEMPT_OPEN) {
 		if (a->parked) { /* its request has been answered */
 			attempt_outcome(a, RESULT_FAILED, ETIMEDOUT,
 					HVS_REASON_NO_ANSWER,

@@ -19,12 +19,14 @@ enum attempt_state {
 	ATTEMPT_WAIT, /* for a listener: events and the timer try again */
 	ATTEMPT_OPEN, /* the guest is asked */
 	ATTEMPT_SLOW, /* a worker connects */
+	ATTEMPT_UPLINK, /* another broker is asked */
 };
 
 struct attempt {
 	struct broker *b;
 	struct client *client; /* whose reply is due; NULL: left */
-	uint16_t request; /* MSG_CONNECT, MSG_DIAL, or MSG_CALL (wait) */
+	/* MSG_CONNECT, MSG_DIAL, MSG_CALL (wait), MSG_JOIN (uplink.h) */
+	uint16_t request;
 	uint32_t serial;
 	int fd; /* the socket; -1 for wait */
 	uint8_t type;
@@ -49,6 +51,10 @@ struct attempt {
 	struct account *accounts[2]; /* charged while it waits */
 	struct account *pair; /* whose slow connects it counts among */
 	struct transport *via; /* ATTEMPT_OPEN */
+	struct way *way; /* ATTEMPT_UPLINK */
+	bool direct; /* the guest's broker has no listener: ask its kernel */
+	struct asked *asked; /* MSG_JOIN: for another broker, */
+	struct way *opens_for; /* or for a connect of that other */
 	uint32_t open_serial;
 	struct offload_connect job; /* ATTEMPT_SLOW */
 	struct attempt *slow_next;
@@ -98,6 +104,10 @@ void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 struct caller attempt_caller(const struct attempt *a);
 /* guest.c: ask the guest of v's target */
 void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v);
+/* guest.c: fill the send buffer of what is parked. Return: bytes */
+uint64_t attempt_fill(int fd, int type);
+/* attempt.c: is it a guest's or another broker's: no user of this host? */
+bool attempt_is_guests(const struct attempt *a);
 /* guest.c: note how a parked connect ended (for RESULT) */
 void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
 		     uint32_t reason, const char *text);

@@ -19,6 +19,7 @@
 #include "broker/dgram.h"
 #include "broker/offload.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 #include "broker/users.h"
 
 #define EXPIRE_MS 2000
@@ -64,8 +65,17 @@ static enum attached world_attached(const void *arg, const GUID *partition)
 			       ATTACHED_TRANSPORT_SAVED :
 			       ATTACHED_TRANSPORT;
 	d = door_find(b, partition);
-	return d && (d->clients || d->listeners) ? ATTACHED_LOCAL :
-						   ATTACHED_NOBODY;
+	if (d && (d->clients || d->listeners))
+		return ATTACHED_LOCAL;
+	return uplink_below(b, partition) ? ATTACHED_TRANSPORT :
+					    ATTACHED_NOBODY;
+}
+
+static const char *world_uplink_down(const void *arg)
+{
+	const struct broker *b = arg;
+
+	return uplink_down(b->uplinks);
 }
 
 static void counters_prune(struct broker *b)
@@ -319,6 +329,9 @@ static int start(struct broker *b, const struct broker_options *o)
 	r = dgrams_new(b, o->dgram, &b->dgrams);
 	if (r < 0)
 		return r;
+	r = uplinks_new(b, o->uplink, o->uplink_relay, &b->uplinks);
+	if (r < 0)
+		return r;
 	r = guard_init(&b->guard);
 	if (r < 0)
 		return r;
@@ -337,6 +350,10 @@ static int start(struct broker *b, const struct broker_options *o)
 		.profile = o->profile,
 		.find = world_find,
 		.attached = world_attached,
+		.parent = o->uplink->kind == UPLINK_NONE ?
+				  NULL :
+				  &b->uplinks->parent,
+		.uplink_down = world_uplink_down,
 		.arg = b,
 	};
 	b->admin_gid = UINT32_MAX;
@@ -365,7 +382,10 @@ static int start(struct broker *b, const struct broker_options *o)
 			EPOLLIN, on_registry);
 	if (r < 0)
 		return r;
-	return ev_timer_start(b->ev, &b->expire, EXPIRE_MS, on_expire);
+	r = ev_timer_start(b->ev, &b->expire, EXPIRE_MS, on_expire);
+	if (r == 0)
+		uplinks_start(b->uplinks);
+	return r;
 }
 
 int broker_new(struct ev *ev, const struct broker_options *o,
@@ -410,6 +430,7 @@ struct broker *broker_free(struct broker *b)
 	ev_timer_stop(&b->expire);
 	doors_close(b);
 	b->dgrams = dgrams_free(b->dgrams);
+	b->uplinks = uplinks_free(b->uplinks);
 	ev_timer_stop(&b->sweep);
 	ev_timer_stop(&b->recheck);
 	ev_timer_stop(&b->wake);

@@ -30,6 +30,7 @@
 #include "broker/listeners.h"
 #include "proto/message.h"
 #include "proto/name.h"
+#include "registry/broker-file.h"
 #include "registry/registry.h"
 
 #define REASON_COUNT 24
@@ -157,6 +158,7 @@ struct broker {
 	struct transport *transports; /* hash by partition */
 	unsigned int overseers; /* clients that said CIDS */
 	struct dgrams *dgrams;
+	struct uplinks *uplinks;
 	struct account *accounts;
 	struct outcome *outcomes;
 
@@ -181,6 +183,8 @@ struct broker_options {
 	struct limits limits; /* members that are 0: the defaults */
 	bool everybody; /* any user may connect to the host's door */
 	const char *dgram; /* program that carries datagrams, "none", or NULL */
+	const char *uplink_relay; /* the same for what goes over uplinks */
+	const struct uplink_place *uplink; /* of this machine's host */
 	int control_fd; /* a listening control socket handed over, or -1 */
 };
 

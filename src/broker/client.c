@@ -21,6 +21,7 @@
 #include "broker/dgram.h"
 #include "broker/offload.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 
 #define FRAMES_PER_TURN 16
 
@@ -188,6 +189,7 @@ static const struct {
 	[MSG_ATTACH] = { request_attach, 1, 2 },
 	[MSG_CIDS] = { request_cids, 0, 0 },
 	[MSG_RELAY] = { request_relay, 0, 0 },
+	[MSG_UPLINK] = { request_uplink, 0, 0 },
 };
 
 static void dispatch(struct client *c, struct frame *f)

@@ -22,6 +22,7 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 #include "broker/windows.h"
 
 /* Does the listener get the guest's connection itself? On the host only, as
@@ -39,7 +40,7 @@ int attempt_name(struct attempt *a, const struct verdict *v,
 {
 	struct connector_name n = {
 		.type = a->type,
-		.flags = a->request == MSG_DIAL ? CONNECTOR_GUEST : 0,
+		.flags = attempt_is_guests(a) ? CONNECTOR_GUEST : 0,
 		.peer = v->peer,
 		.peer_service = a->source,
 		.dest = a->dest.VmId,
@@ -194,7 +195,7 @@ static void within_limit(const struct broker *b, struct verdict *v)
 
 struct caller attempt_caller(const struct attempt *a)
 {
-	if (a->request == MSG_DIAL) /* a guest: no user of this host */
+	if (attempt_is_guests(a)) /* no user of this host */
 		return (struct caller){
 			.partition = a->partition,
 			.uid = NAME_UID_NONE,
@@ -219,10 +220,14 @@ void attempt_run(struct attempt *a, bool heap)
 	verdict_init(&v);
 	decide_connect(&b->world, &caller, &a->dest, a->type,
 		       a->flags & CONNECT_PASSTHRU, &v);
-	if (!v.reason && (v.relayed || a->request == MSG_DIAL))
+	if (!v.reason && (v.relayed || attempt_is_guests(a)))
 		within_limit(b, &v);
 	if (v.reason)
 		attempt_refused(a, heap, (uint32_t)v.error, v.reason, v.text);
+	else if (v.uplink)
+		uplink_take(a, heap, &v);
+	else if (v.relayed && uplink_wanted(a, &v))
+		attempt_ask_uplink(a, heap, &v);
 	else if (v.relayed)
 		attempt_ask_guest(a, heap, &v);
 	else

@@ -10,6 +10,7 @@
 #include "broker/rules.h"
 #include "broker/verdict.h"
 #include "broker/windows.h"
+#include "proto/uplink.h"
 
 static bool bind_target(const struct world *w, const struct partition *me,
 			const SOCKADDR_HV *addr, uint8_t type,
@@ -31,7 +32,7 @@ static bool bind_target(const struct world *w, const struct partition *me,
 		return false;
 	}
 	if (guid_equal(&addr->VmId, &guid_parent) &&
-	    me->kind == PARTITION_HOST) {
+	    me->kind == PARTITION_HOST && !w->parent) {
 		refuse(v, HVS_REASON_NOT_A_DESTINATION,
 		       "PARENT: a physical host has no parent");
 		return false;
@@ -81,6 +82,15 @@ static const struct listener *taken_by(const struct world *w,
 	return NULL;
 }
 
+static bool is_uplink(const struct partition *me, const GUID *service,
+		      uint8_t type)
+{
+	uint32_t port;
+
+	return me->kind == PARTITION_HOST && type == SOCK_STREAM &&
+	       guid_is_port(service, &port) && port == UPLINK_PORT;
+}
+
 static void bind_by_rules(const struct world *w, const struct caller *c,
 			  const SOCKADDR_HV *addr, uint8_t type,
 			  bool windows, struct verdict *v)
@@ -101,6 +111,13 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 	}
 	if (!bind_target(w, me, addr, type, &exact, v)) {
 		rule_is(v, "the address rules");
+		return;
+	}
+	if (is_uplink(me, &addr->ServiceId, type)) {
+		rule_is(v, "the port of uplinks");
+		refuse(v, HVS_REASON_BIND_DENIED,
+		       "port %u is the broker's own: guests' uplinks come there",
+		       UPLINK_PORT);
 		return;
 	}
 	children = guid_equal(&addr->VmId, &guid_children);

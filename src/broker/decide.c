@@ -12,12 +12,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/guid.h"
 #include "broker/listeners.h"
 #include "broker/rules.h"
 #include "broker/verdict.h"
 #include "broker/windows.h"
+#include "proto/uplink.h"
 
 bool decide_is_policy(uint32_t reason)
 {
@@ -88,6 +90,10 @@ static bool connect_target(const struct world *w, const struct partition *me,
 	const struct partition *p, *up;
 	char g[GUID_TEXT_SIZE];
 
+	if (me == w->parent && guid_is_zero(vmid)) {
+		*ret = registry_partition(w->registry, vmid);
+		return true;
+	}
 	if (guid_is_zero(vmid) || guid_equal(vmid, &guid_children) ||
 	    guid_equal(vmid, &guid_broadcast)) {
 		rule_is(v, "the address rules");
@@ -119,6 +125,11 @@ static bool connect_target(const struct world *w, const struct partition *me,
 	p = registry_partition(w->registry, vmid);
 	if (p && (p == me || is_below(w, p, me))) {
 		*ret = p;
+		return true;
+	}
+	if (!p && w->parent && me->kind == PARTITION_HOST && me != w->parent) {
+		verdict_step(v, "no partition here has that VmId");
+		*ret = w->parent;
 		return true;
 	}
 	rule_is(v, "the address rules");
@@ -367,6 +378,32 @@ static void no_listener(struct search *s, enum attached a)
 	       s->target->name, name, s->caller->name);
 }
 
+/* Beyond the uplink the broker of the host decides. */
+static void ask_parent(const struct world *w, struct verdict *v)
+{
+	const char *why = w->uplink_down(w->arg);
+
+	if (why) {
+		rule_is(v, "the uplink is down");
+		fix_is(v, "a broker on the host, and the service \"uplink\" there");
+		refuse(v, HVS_REASON_PARTITION_OFF, "the uplink is down: %s",
+		       why);
+		return;
+	}
+	v->relayed = true;
+	rule_is(v, "the host decides");
+	verdict_step(v, "the host's broker is asked over the uplink");
+}
+
+static bool is_uplink(const struct search *s)
+{
+	uint32_t port;
+
+	return s->target->kind == PARTITION_HOST && s->up &&
+	       s->type == SOCK_STREAM && guid_is_port(s->service, &port) &&
+	       port == UPLINK_PORT;
+}
+
 /* The part after target and relation are known; also for decide_covers(). */
 static void find_listener(const struct world *w, const struct caller *c,
 			  struct search *s, enum relation r)
@@ -398,6 +435,15 @@ static void find_listener(const struct world *w, const struct caller *c,
 	}
 	verdict_step(v, "\"%s\" may connect (%s)", s->caller->name,
 	     s->e->connect ? s->e->connect_from : "no rule says otherwise");
+	if (target == w->parent) {
+		ask_parent(w, v);
+		return;
+	}
+	if (is_uplink(s)) {
+		v->uplink = true;
+		rule_is(v, "a guest's broker comes to the broker itself");
+		return;
+	}
 	v->listener = most_specific(s, r);
 	if (v->listener) {
 		const char *word = guid_special_name(&v->listener->name.vmid);
@@ -440,7 +486,7 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 
 	v->reason = 0;
 	v->error = 0;
-	me = registry_partition(w->registry, &c->partition);
+	me = partition_find(w, &c->partition);
 	if (!me) {
 		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
 		       "the caller's partition has been removed");
@@ -475,7 +521,8 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 		.service = &v->service,
 		.type = type,
 		.e = &e,
-		.up = r == REL_CHILD || r == REL_DESCENDANT,
+		.up = (r == REL_CHILD || r == REL_DESCENDANT) &&
+		      target != w->parent,
 		.windows = windows,
 		.k = &k,
 		.v = v,
@@ -508,7 +555,7 @@ void decide_connect(const struct world *w, const struct caller *c,
 	connect_by_rules(w, c, dest, type, passthru, windows, v);
 	if (!windows || !v->reason)
 		return;
-	me = registry_partition(w->registry, &c->partition);
+	me = partition_find(w, &c->partition);
 	v->error = windows_error(v->error, v->reason, false,
 				 me && v->target && is_below(w, me, v->target));
 }

@@ -54,6 +54,11 @@ struct world {
 				       uint8_t type);
 	/* what attaches a partition */
 	enum attached (*attached)(const void *arg, const GUID *partition);
+	/* what is beyond the uplink, in a guest: the parent of the root here
+	 * (VmId PARENT); NULL: there is none */
+	const struct partition *parent;
+	/* why it cannot be reached now, or NULL */
+	const char *(*uplink_down)(const void *arg);
 	const void *arg;
 };
 
@@ -67,7 +72,8 @@ struct verdict {
 	GUID service; /* the registered id of what was asked for */
 	const struct partition *target; /* connect: who is reached */
 	GUID peer; /* connect: the caller as the target sees it */
-	bool relayed; /* through the target's transport */
+	bool relayed; /* through the target's transport, or the uplink */
+	bool uplink; /* it is a guest's broker, for the broker itself */
 	const struct listener *listener; /* else this one, */
 	const char *unix_target; /* or this daemon's socket */
 	bool disabled; /* bind: allowed, but listen will be refused */

@@ -19,6 +19,7 @@
 #include "broker/broker.h"
 #include "broker/rules.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 
 void attempt_outcome(struct attempt *a, uint32_t state, uint32_t error,
 			uint32_t reason, const char *text)
@@ -144,7 +145,7 @@ static uint64_t fill_messages(int fd)
 }
 
 /* Fills the send buffer; a stream's with one system call. Return: bytes */
-static uint64_t fill(int fd, int type)
+uint64_t attempt_fill(int fd, int type)
 {
 	struct iovec iov[256];
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 256 };
@@ -176,7 +177,7 @@ static void park(struct attempt *a, const struct verdict *v)
 		not_met(a, err, reason, why);
 		return;
 	}
-	transport_parked(a->via, a->token, fill(a->fd, a->type));
+	transport_parked(a->via, a->token, attempt_fill(a->fd, a->type));
 	sock_close(a->b, a->fd);
 	a->fd = -1;
 	a->parked = true;
@@ -223,6 +224,8 @@ void attempt_ask_guest(struct attempt *a, bool heap, const struct verdict *v)
 	if (!w)
 		return;
 	w->via = t;
+	if (w->opens_for)
+		way_opening(w->opens_for, w);
 	w->up = below(w->b, &w->partition, v->target);
 	DL_APPEND2(t->opens, w, open_prev, open_next);
 	left = w->deadline_ns > now ? w->deadline_ns - now : 0;
@@ -269,10 +272,16 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		return;
 	}
 	/* Rules may have changed while the guest thought. */
-	caller = attempt_caller(a);
 	verdict_init(&v);
-	decide_connect(&b->world, &caller, &a->dest, a->type,
-		       a->flags & CONNECT_PASSTHRU, &v);
+	if (a->opens_for) {
+		v.target = registry_partition(b->registry, &a->via->partition);
+		v.peer = guid_parent;
+		v.relayed = v.target;
+	} else {
+		caller = attempt_caller(a);
+		decide_connect(&b->world, &caller, &a->dest, a->type,
+			       a->flags & CONNECT_PASSTHRU, &v);
+	}
 	if (!v.reason && !v.relayed)
 		refuse(&v, HVS_REASON_PARTITION_OFF, "the guest has gone");
 	if (v.reason) {

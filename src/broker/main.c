@@ -42,6 +42,11 @@ static const char usage[] =
 	"  --max-clients N       control connections, likewise (16384)\n"
 	"  --dgram PROGRAM       carries datagrams; started when it is needed\n"
 	"                        (hvsocket-dgram); none: others start it\n"
+	"  --uplink WHERE        in a guest, its host's broker: vsock,\n"
+	"                        unix:PATH (for tests), none (default)\n"
+	"  --uplink-relay PROGRAM  carries what goes over uplinks; started when\n"
+	"                        it is needed (hvsocket-uplink); none: others\n"
+	"                        start it\n"
 	"  -v, --verbose         say more\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         version\n";
@@ -57,6 +62,8 @@ enum {
 	OPT_MAX_VOLATILE,
 	OPT_MAX_CLIENTS,
 	OPT_DGRAM,
+	OPT_UPLINK,
+	OPT_UPLINK_RELAY,
 	OPT_FOREGROUND,
 };
 
@@ -72,6 +79,8 @@ static const struct option options[] = {
 	{ "max-volatile", required_argument, NULL, OPT_MAX_VOLATILE },
 	{ "max-clients", required_argument, NULL, OPT_MAX_CLIENTS },
 	{ "dgram", required_argument, NULL, OPT_DGRAM },
+	{ "uplink", required_argument, NULL, OPT_UPLINK },
+	{ "uplink-relay", required_argument, NULL, OPT_UPLINK_RELAY },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -88,7 +97,7 @@ static struct {
 	struct broker_file file; /* what it would say */
 	int ready_fd;
 	struct limits limits;
-	const char *dgram;
+	const char *dgram, *uplink_relay;
 } arg = { .ready_fd = -1 };
 
 static uint32_t number(const char *option, const char *text, uint32_t most)
@@ -177,6 +186,18 @@ static void parse(int argc, char **argv)
 			break;
 		case OPT_DGRAM:
 			arg.dgram = optarg;
+			break;
+		case OPT_UPLINK:
+			if (uplink_place_parse(optarg, &arg.file.uplink) < 0) {
+				fprintf(stderr,
+					"hvsocketd: --uplink: \"%s\" is none of: vsock, none, unix:/PATH of at most %d bytes\n",
+					optarg, UPLINK_PATH_MAX);
+				exit(2);
+			}
+			arg.file.has_uplink = true;
+			break;
+		case OPT_UPLINK_RELAY:
+			arg.uplink_relay = optarg;
 			break;
 		case 'v':
 			log_set_level(LOG_DEBUG_);
@@ -308,12 +329,28 @@ static void ready(void)
 #endif
 }
 
+/* What a file says, where no option says it. */
+static bool read_settings(const struct broker_options *o)
+{
+	struct broker_file said = arg.file;
+
+	if (said.has_profile && said.has_uplink)
+		return true;
+	if (settings_read(o->dirs, o->ndirs, &arg.file))
+		return false;
+	if (said.has_profile)
+		arg.file.profile = said.profile;
+	if (said.has_uplink)
+		arg.file.uplink = said.uplink;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct signals signals = { .ev = NULL };
 	struct broker_options o = { .control_fd = -1 };
 	struct paths paths = { .ndirs = 0 };
-	char *runtime_dir = NULL, *dgram = NULL;
+	char *runtime_dir = NULL, *dgram = NULL, *uplink_relay = NULL;
 	struct broker *b = NULL;
 	int r;
 
@@ -322,6 +359,9 @@ int main(int argc, char **argv)
 		arg.system = is_system_user();
 	umask(0077);
 	raise_nofile();
+	/* whoever waits for it to be closed waits for nobody that we start */
+	if (arg.ready_fd >= 0)
+		(void)fcntl(arg.ready_fd, F_SETFD, FD_CLOEXEC);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 
 	if (!arg.runtime_dir || !arg.ndirs) {
@@ -341,13 +381,17 @@ int main(int argc, char **argv)
 	o.dirs = arg.ndirs ? arg.dirs : paths.dirs;
 	o.ndirs = arg.ndirs ? arg.ndirs : paths.ndirs;
 	/* options win */
-	if (!arg.file.has_profile && settings_read(o.dirs, o.ndirs, &arg.file))
+	if (!read_settings(&o))
 		return 1;
 	o.profile = arg.file.profile;
+	o.uplink = &arg.file.uplink;
 	o.limits = arg.limits;
 	if (arg.dgram && strcmp(arg.dgram, "none") != 0)
 		arg.dgram = dgram = absolute(arg.dgram);
 	o.dgram = arg.dgram;
+	if (arg.uplink_relay && strcmp(arg.uplink_relay, "none") != 0)
+		arg.uplink_relay = uplink_relay = absolute(arg.uplink_relay);
+	o.uplink_relay = arg.uplink_relay;
 	/* A user's broker is for that user; run by root it is for all. */
 	o.everybody = arg.system || geteuid() == 0;
 	o.control_fd = inherited_socket();
@@ -377,6 +421,7 @@ int main(int argc, char **argv)
 		free(arg.dirs[i].path);
 	paths_free(&paths);
 	free(dgram);
+	free(uplink_relay);
 	free(runtime_dir);
 	return r < 0 ? 1 : 0;
 }

@@ -9,6 +9,7 @@
 #include "broker/dgram.h"
 #include "broker/listeners.h"
 #include "broker/manage.h"
+#include "broker/transport.h"
 #include "broker/users.h"
 #include "broker/verdict.h"
 
@@ -26,12 +27,22 @@ static json_t *steps_json(const char *steps)
 }
 
 /* A yes in one sentence. */
-static void say_yes(struct verdict *v, bool bind)
+static void say_yes(const struct broker *b, struct verdict *v, bool bind)
 {
 	if (v->reason)
 		return;
 	if (bind)
 		snprintf(v->text, sizeof(v->text), "it may be bound");
+	else if (v->uplink)
+		snprintf(v->text, sizeof(v->text),
+			 "the broker itself takes it: a guest's broker has its uplink there");
+	else if (v->relayed && v->target == b->world.parent)
+		snprintf(v->text, sizeof(v->text),
+			 "the host's broker is asked over the uplink");
+	else if (v->relayed && !transport_find(b, &v->target->vmid))
+		snprintf(v->text, sizeof(v->text),
+			 "the broker of the guest that has \"%s\" is asked",
+			 v->target->name);
 	else if (v->relayed)
 		snprintf(v->text, sizeof(v->text),
 			 "the guest of \"%s\" is asked", v->target->name);
@@ -164,6 +175,6 @@ json_t *manage_explain(struct call *c)
 			dgram_not_carried(&v);
 	}
 	past_the_broker(&c->b->world, &caller, &v);
-	say_yes(&v, strcmp(verb, "bind") == 0);
+	say_yes(c->b, &v, strcmp(verb, "bind") == 0);
 	return verdict_json(&v);
 }

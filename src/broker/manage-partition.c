@@ -49,6 +49,7 @@ static json_t *partition_json(struct broker *b, const struct partition *p)
 	json_object_set_new(o, "transport",
 			    json_string(transport_kind_name(
 				    t ? t->kind : TRANSPORT_LOCAL)));
+	json_object_set_new(o, "uplink", json_boolean(t && t->uplink));
 	json_object_set_new(o, "origin", json_string(origin_name(p->origin)));
 	if (p->path)
 		json_object_set_new(o, "path", json_string(p->path));

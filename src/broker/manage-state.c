@@ -12,7 +12,9 @@
 #include "broker/diag.h"
 #include "broker/manage.h"
 #include "broker/resolve.h"
+#include "broker/rules.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 #include "config.h"
 
 /* ---- status --------------------------------------------------------------*/
@@ -86,6 +88,26 @@ static json_t *datagrams_json(const struct dgrams *d)
 			 (json_int_t)d->drops.delivered, "dropped", dropped);
 }
 
+static json_t *uplink_json(const struct uplinks *u)
+{
+	const char *why = uplink_down(u);
+	char place[UPLINK_PATH_MAX + 6];
+	json_t *o;
+
+	if (u->place.kind == UPLINK_NONE)
+		return json_null();
+	o = json_pack("{s:s, s:s}", "place",
+		      uplink_place_text(&u->place, place), "state",
+		      why ? "down" : "up");
+	if (why) {
+		json_object_set_new(o, "why", json_string(why));
+	} else {
+		json_object_set_new(o, "id", json_guid(&u->vmid));
+		json_object_set_new(o, "name", json_string(u->name));
+	}
+	return o;
+}
+
 static void status_all(struct broker *b, json_t *o)
 {
 	json_t *dirs = json_array();
@@ -120,6 +142,7 @@ static void status_all(struct broker *b, json_t *o)
 	json_object_set_new(o, "partitions_counters",
 			    counters_json(b, b->partition_counters, false));
 	json_object_set_new(o, "datagrams", datagrams_json(b->dgrams));
+	json_object_set_new(o, "uplink", uplink_json(b->uplinks));
 	json_object_set_new(o, "problems", problems_json(b));
 }
 
@@ -352,6 +375,19 @@ int connections_direct(const struct broker *b, const GUID *vmid)
 	return r < 0 ? r : d.n;
 }
 
+/* Whom a connection over an uplink reaches. */
+static const char *dialled_name(const struct broker *b,
+				const struct relayed *r)
+{
+	const struct partition *from = partition_find(&b->world, &r->from);
+	const struct partition *to = partition_find(&b->world, &r->dest);
+
+	if (from && guid_equal(&r->dest, &guid_parent) &&
+	    from != b->world.parent)
+		to = parent_of(&b->world, from);
+	return to ? to->name : "?";
+}
+
 static void add_relayed(struct connections *c, const struct transport *t)
 {
 	struct broker *b = c->b;
@@ -360,10 +396,13 @@ static void add_relayed(struct connections *c, const struct transport *t)
 	for (r = t->relayed; r; r = r->hh.next) {
 		const char *guest = partition_name(b, &t->partition);
 		const char *other = partition_name(b, &r->from);
-		json_t *o = connection_json(b, r->token,
-					    r->direction ? other : guest,
-					    r->direction ? guest : "host",
-					    &r->service, r->type,
+		json_t *o;
+
+		if (uplink_is_relay(t))
+			guest = dialled_name(b, r);
+		o = connection_json(b, r->token, r->direction ? other : guest,
+				    r->direction ? guest : "host",
+				    &r->service, r->type,
 					    r->opening ? "opening" :
 							 "connected",
 					    transport_kind_name(t->kind),

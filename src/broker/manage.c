@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/guid.h"
 #include "broker/resolve.h"
+#include "broker/rules.h"
 
 #define FILES_MAX 8 /* large replies of a user that are not read yet */
 
@@ -134,7 +135,7 @@ const struct partition *find_partition(struct call *c, const char *text)
 
 const char *partition_name(const struct broker *b, const GUID *vmid)
 {
-	const struct partition *p = registry_partition(b->registry, vmid);
+	const struct partition *p = partition_find(&b->world, vmid);
 
 	return p ? p->name : "?";
 }

@@ -6,8 +6,10 @@
  * looked up once for all of a user's connections: a transport may have very
  * many.
  */
+#include "base/guid.h"
 #include "broker/rules.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 #include "broker/users.h"
 
 /* Would this connection be allowed now? */
@@ -17,6 +19,7 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 	struct caller c = { .partition = r->direction ? r->from : t->partition,
 			    .uid = r->uid,
 			    .gid = NAME_UID_NONE };
+	const GUID uplink = guid_from_port(UPLINK_PORT);
 	SOCKADDR_HV dest = { .Family = AF_HYPERV,
 			     .VmId = r->dest,
 			     .ServiceId = r->service };
@@ -24,12 +27,18 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 	const struct user *u;
 	struct verdict v;
 
-	if (r->direction == 1 && (u = users_find(users, r->uid))) {
+	if (guid_equal(&r->service, &uplink)) {
+		/* whichever broker has made it: may the guest have one? */
+		c = (struct caller){ .partition = t->partition,
+				     .uid = NAME_UID_NONE,
+				     .gid = NAME_UID_NONE };
+		dest.VmId = guid_parent;
+	} else if (r->direction == 1 && (u = users_find(users, r->uid))) {
 		c.gid = u->gid;
 		c.groups = u->groups;
 		c.ngroups = u->ngroups;
 	}
-	from = registry_partition(b->registry, &c.partition);
+	from = partition_find(&b->world, &c.partition);
 	verdict_init(&v);
 	decide_connect(&b->world, &c, &dest, (uint8_t)r->type, r->passthru, &v);
 	return from && from->enabled && !decide_is_policy(v.reason) &&
@@ -59,7 +68,8 @@ void transports_recheck(struct broker *b)
 	struct user *users = NULL;
 
 	HASH_ITER(hh, b->transports, t, next) {
-		bool gone = !registry_partition(b->registry, &t->partition);
+		bool gone = !uplink_is_relay(t) &&
+			    !registry_partition(b->registry, &t->partition);
 
 		HASH_ITER(hh, t->relayed, r, next_r) {
 			if (gone)

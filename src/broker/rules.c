@@ -9,18 +9,26 @@
 
 /* ---- Partitions ----------------------------------------------------------*/
 
+const struct partition *partition_find(const struct world *w,
+				       const GUID *vmid)
+{
+	if (w->parent && guid_equal(vmid, &w->parent->vmid))
+		return w->parent;
+	return registry_partition(w->registry, vmid);
+}
+
 const struct partition *parent_of(const struct world *w,
 					 const struct partition *p)
 {
 	if (p->kind == PARTITION_HOST)
-		return NULL;
+		return p == w->parent ? NULL : w->parent;
 	return registry_partition(w->registry, &p->parent);
 }
 
 bool is_below(const struct world *w, const struct partition *p,
 		     const struct partition *above)
 {
-	for (size_t i = p->depth; i && p; i--) {
+	for (size_t i = p->depth + (w->parent != NULL); i && p; i--) {
 		p = parent_of(w, p);
 		if (p == above)
 			return true;

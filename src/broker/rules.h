@@ -22,6 +22,9 @@ enum relation {
 	REL_ANCESTOR,
 };
 
+/** partition_find() - of the registry, or what is beyond the uplink */
+const struct partition *partition_find(const struct world *w,
+				       const GUID *vmid);
 const struct partition *parent_of(const struct world *w,
 				  const struct partition *p);
 bool is_below(const struct world *w, const struct partition *p,

@@ -14,6 +14,7 @@
 #include "base/guid.h"
 #include "base/utf8.h"
 #include "broker/rules.h"
+#include "broker/uplink.h"
 
 const char *transport_kind_name(uint16_t kind)
 {
@@ -67,9 +68,11 @@ void transport_gone(struct client *c)
 	struct relayed *r, *next;
 	struct attempt *a, *next_a;
 
+	if (!uplink_is_relay(t))
+		unlink_rendezvous(t);
+	uplink_transport_gone(t);
 	c->transport = NULL;
 	HASH_DELETE(hh, b->transports, t);
-	unlink_rendezvous(t);
 	DL_FOREACH_SAFE2(t->opens, a, next_a, open_next) {
 		attempt_opened(a, EHOSTDOWN, HVS_REASON_PARTITION_OFF,
 			       "the guest's transport ended");
@@ -490,6 +493,16 @@ void transport_frame(struct client *c, struct frame *f)
 			on_counters(t, f);
 		else if (f->h.type == MSG_SERVICES)
 			transport_services_taken(c->b, t, f->h.serial);
+		return;
+	}
+	if (uplink_is_relay(t) && f->h.type == MSG_JOINED) {
+		uplink_joined(t, f);
+		return;
+	}
+	if (uplink_is_relay(t) && f->h.type != MSG_CLOSED) {
+		client_refuse(c, f->h.type, f->h.serial, EINVAL,
+			      HVS_REASON_BAD_REQUEST,
+			      "not a message of hvsocket-uplink");
 		return;
 	}
 	switch (f->h.type) {

@@ -44,6 +44,7 @@ struct transport {
 	bool partitions; /* OPEN and LIVE have the partition */
 	enum simulated simulated;
 	bool native; /* it hands over what its guest dialled */
+	struct asked *uplink; /* HELLO of its guest's broker, or NULL */
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;

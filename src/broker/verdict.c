@@ -18,6 +18,7 @@ void verdict_init(struct verdict *v)
 	v->target = NULL;
 	v->peer = guid_zero;
 	v->relayed = false;
+	v->uplink = false;
 	v->listener = NULL;
 	v->unix_target = NULL;
 	v->disabled = false;

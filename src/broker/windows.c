@@ -58,8 +58,10 @@ static bool in_vm(const struct world *w, const struct partition *p)
 {
 	const struct partition *up = parent_of(w, p);
 
+	/* a root with a parent is a virtual machine */
 	return p->kind == PARTITION_CONTAINER && up &&
-	       up->kind == PARTITION_VM;
+	       (up->kind == PARTITION_VM ||
+		(up->kind == PARTITION_HOST && parent_of(w, up)));
 }
 
 static bool not_stream(const struct windows_case *k)
@@ -107,7 +109,8 @@ static bool registered_by_a_user(const struct windows_case *k)
 
 static bool not_an_administrator(const struct windows_case *k)
 {
-	return k->me->kind == PARTITION_HOST && !k->e->connect &&
+	return k->me->kind == PARTITION_HOST && k->me != k->w->parent &&
+	       !k->e->connect &&
 	       is_below(k->w, k->target, k->me) &&
 	       !is_administrator(k, k->caller->uid);
 }
