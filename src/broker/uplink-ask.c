@@ -60,6 +60,7 @@ static void failed(struct ask *k, int error)
 	case ECONNRESET:
 	case ECONNREFUSED:
 	case ENOENT:
+	case EPIPE:
 		fail(k, HVS_REASON_PARTITION_OFF,
 		     "the host refuses the connection: %s", no_broker_there);
 		break;
@@ -101,8 +102,8 @@ static bool read_answer(struct ask *k)
 	if (r < 0 || m.nfds || !m.len) {
 		fail(k, HVS_REASON_PARTITION_OFF,
 		     "the other broker ended the connection: %s",
-		     k->len || r < 0 ? "it has gone, or its machine" :
-				       no_broker_there);
+		     k->len ? "it has gone, or its machine" :
+			      no_broker_there);
 		return false;
 	}
 	k->len += m.len;

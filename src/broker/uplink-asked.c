@@ -232,7 +232,7 @@ static int hybrid_line(struct asked *k)
 static int whole_line(struct asked *k)
 {
 	if (!memchr(k->buf, '\n', k->len))
-		return 0;
+		return k->len == sizeof(k->buf) ? -1 : 0;
 	return uplink_request_parse(k->buf, k->len, &k->request) < 0 ? -1 : 1;
 }
 
@@ -347,10 +347,10 @@ void uplink_take(struct attempt *a, bool heap, const struct verdict *v)
 
 void asked_done(struct asked *k, struct attempt *a)
 {
-	const struct uplink_answer yes = { .reason = 0 };
 	const struct msg_join m = {
 		.token = a->token,
 		.type = a->type,
+		.flags = JOIN_ANSWER,
 		.uid = NAME_UID_NONE,
 		.from = a->partition,
 		.dest = a->dest.VmId,
@@ -358,10 +358,8 @@ void asked_done(struct asked *k, struct attempt *a)
 		.source = a->source,
 	};
 
-	if (say(k, &yes)) {
-		(void)uplink_join(k->u, &m, a->fd, k->fd);
-		a->fd = k->fd = -1;
-	}
+	(void)uplink_join(k->u, &m, a->fd, k->fd);
+	a->fd = k->fd = -1;
 	asked_free(k);
 }
 

@@ -65,6 +65,7 @@ struct msg_join {
 };
 
 #define JOIN_PASSTHRU 1u
+#define JOIN_ANSWER 2u /* say OK over the stream first */
 #define JOIN_SIZE 88 /* of the frame */
 
 int msg_join_decode(const uint8_t *p, size_t len, struct msg_join *ret);

@@ -98,12 +98,17 @@ static void joint_bytes(const struct joint *t, uint64_t *ret_out,
 static int join(struct joints *j, const struct msg_join *m, int program,
 		int stream)
 {
+	static const char ok[] = "OK\n";
+	size_t len = m->flags & JOIN_ANSWER ? strlen(ok) : 0;
 	struct joint *t;
 	int r;
 
 	HASH_FIND(hh, j->all, &m->token, sizeof(m->token), t);
 	if (t)
 		return -EEXIST;
+	if (len && send(stream, ok, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+			   (ssize_t)len)
+		return -EPIPE;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
