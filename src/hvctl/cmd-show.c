@@ -196,6 +196,20 @@ static void print_datagrams(const json_t *d)
 	       json_number(d, "delivered"), "dropped", text);
 }
 
+/* Of a broker in a guest. */
+static void print_uplink(const json_t *u)
+{
+	if (!json_is_object(u))
+		return;
+	printf("%-14s%s, %s\n", "uplink", show(json_text(u, "place")),
+	       json_text(u, "state"));
+	if (*json_text(u, "why"))
+		printf("%-14s%s\n", "", show(json_text(u, "why")));
+	else
+		printf("%-14sthe host knows this machine as %s (%s)\n", "",
+		       show(json_text(u, "name")), json_text(u, "id"));
+}
+
 int cmd_status(struct ctl *c, const struct args *a)
 {
 	static const char *const counts[] = { "partitions", "services",
@@ -225,6 +239,7 @@ int cmd_status(struct ctl *c, const struct args *a)
 	counts_text(json_object_get(counters, "refused"), text, sizeof(text));
 	printf("%-14s%" PRIu64 "\n%-14s%s\n", "opened",
 	       json_number(counters, "opened"), "refused", text);
+	print_uplink(json_object_get(reply, "uplink"));
 	print_datagrams(json_object_get(reply, "datagrams"));
 	r = print_counters("SERVICE",
 			   json_object_get(reply, "services_counters"));

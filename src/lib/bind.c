@@ -18,6 +18,7 @@
 #include "lib/reason.h"
 #include "lib/state.h"
 #include "lib/sys.h"
+#include "lib/vsock.h"
 #include "proto/name.h"
 
 struct bind_call {
@@ -145,6 +146,12 @@ int hvs_bind(int fd, const SOCKADDR_HV *addr, socklen_t len)
 
 	if (address_check(fd, addr, len, &a) < 0)
 		return -1;
+	if (vsock_is(fd)) {
+		r = vsock_bind(fd, &a);
+		if (r == 0)
+			state_clear_reason(fd);
+		return r;
+	}
 	if (dgram_is(fd, &own) && !own.bound) {
 		r = dgram_bind(fd, &a);
 		if (r == 0)
@@ -207,6 +214,8 @@ int hvs_listen(int fd, int backlog)
 	struct sock_state s;
 	struct call c;
 
+	if (vsock_is(fd))
+		return vsock_listen(fd, backlog);
 	if (state_get(fd, &s) && s.pending_bind) {
 		if (bind_run(fd, &none, 0) < 0)
 			return -1;

@@ -18,6 +18,7 @@
 #include "lib/parked.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
+#include "lib/vsock.h"
 #include "proto/name.h"
 
 struct outcome {
@@ -166,6 +167,10 @@ int hvs_connect(int fd, const SOCKADDR_HV *addr, socklen_t len)
 		return -1;
 	if (dgram_is(fd, &own))
 		return dgram_connect(fd, &own, &dest);
+	if (vsock_is(fd)) {
+		(void)state_get(fd, &s);
+		return vsock_connect(fd, &dest, &s.opt);
+	}
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0)
 		return hvs__fail_errno();

@@ -7,6 +7,7 @@
 #include "lib/bind.h"
 #include "lib/connect.h"
 #include "lib/reason.h"
+#include "lib/vsock.h"
 #include "proto/message.h"
 
 static int bad_flags(unsigned int flags)
@@ -40,6 +41,16 @@ int hvs_dial(const char *address, uint32_t timeout_ms, unsigned int flags)
 		return -1;
 	fd = hvs_socket(AF_HYPERV, type_of(flags) | SOCK_NONBLOCK,
 			HV_PROTOCOL_RAW);
+	if (fd >= 0 && vsock_is(fd)) {
+		if (fcntl(fd, F_SETFL, 0) < 0)
+			return hvs__fail_errno();
+		if (vsock_connect(fd, &a, &opt) < 0)
+			return -1;
+		if (flags & HVS_DIAL_NONBLOCK &&
+		    fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+			return hvs__fail_errno();
+		return fd_take(&fd);
+	}
 	if (fd < 0 || connect_run(fd, &a, &opt, false, &native) < 0)
 		return -1;
 	if (native >= 0) {

@@ -16,6 +16,7 @@
 #include "lib/reason.h"
 #include "lib/state.h"
 #include "lib/sys.h"
+#include "lib/vsock.h"
 #include "proto/name.h"
 
 static int own_name(int fd, struct name *ret)
@@ -51,6 +52,8 @@ int hvs_getsockname(int fd, SOCKADDR_HV *addr, socklen_t *len)
 	SOCKADDR_HV a = address_none();
 	struct name n;
 
+	if (vsock_is(fd))
+		return vsock_name(fd, false, addr, len);
 	if (own_name(fd, &n) < 0)
 		return hvs__fail_errno();
 	switch (n.kind) {
@@ -91,6 +94,8 @@ int hvs_getpeername(int fd, SOCKADDR_HV *addr, socklen_t *len)
 	SOCKADDR_HV a = address_none();
 	struct name n;
 
+	if (vsock_is(fd))
+		return vsock_name(fd, true, addr, len);
 	if (peer_name(fd, &n) < 0)
 		return hvs__fail_errno();
 	if (n.kind == NAME_CONNECTOR) {

@@ -22,6 +22,7 @@
 #include "base/fdmsg.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
+#include "lib/vsock.h"
 #include "proto/message.h"
 
 #define SYSTEM_DIR "/run/hvsocket"
@@ -43,7 +44,14 @@ int broker_env_read(struct broker_env *ret)
 	const char *user = env("XDG_RUNTIME_DIR");
 	const char *profile = env("HVSOCKET_PROFILE");
 	enum profile known;
+	int vsock = vsock_chosen();
 
+	if (vsock)
+		return vsock < 0 ? -1 :
+				   hvs__fail(-1, ENETDOWN, HVS_REASON_NO_BROKER,
+					     NULL, "HVSOCKET_TRANSPORT=vsock: "
+					     "no broker is asked, and this "
+					     "needs one");
 	if (strlen(dir) >= sizeof(ret->dir) ||
 	    strlen(user) >= sizeof(ret->user))
 		return hvs__fail(-1, ENETDOWN, HVS_REASON_NO_BROKER, NULL,

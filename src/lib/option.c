@@ -13,6 +13,7 @@
 #include "lib/reason.h"
 #include "lib/state.h"
 #include "lib/sys.h"
+#include "lib/vsock.h"
 #include "proto/name.h"
 
 struct set {
@@ -47,7 +48,7 @@ static int check(int fd, int level, int name, bool set)
 
 	if (sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
 		return hvs__fail_errno();
-	if (domain != AF_UNIX)
+	if (domain != AF_UNIX && !vsock_is(fd))
 		return hvs__fail(fd, ENOTSOCK, HVS_REASON_BAD_REQUEST, NULL,
 				 "this is no Hyper-V socket");
 	if (!known(level, name, set))
@@ -92,6 +93,8 @@ static void tell_suspend(int fd, uint32_t value)
 	struct call c;
 	struct name n;
 
+	if (vsock_is(fd))
+		return; /* nobody would do anything with it */
 	if (sys_getpeername(fd, &sa, &len) < 0) {
 		errno = saved; /* CONNECT will say it */
 		return;

@@ -17,6 +17,7 @@
 #include "lib/profile.h"
 #include "lib/reason.h"
 #include "lib/sys.h"
+#include "lib/vsock.h"
 #include "proto/name.h"
 
 /* The broker has connected it already; the transport sends at once. */
@@ -47,6 +48,15 @@ int hvs_socket(int af, int type, int protocol)
 		return hvs__fail(-1, EPROTONOSUPPORT, HVS_REASON_BAD_REQUEST,
 				 NULL, "protocol %d is not HV_PROTOCOL_RAW (1)",
 				 protocol);
+	r = vsock_chosen();
+	if (r < 0)
+		return -1;
+	if (r && datagram)
+		return hvs__fail(-1, EPROTONOSUPPORT, HVS_REASON_TYPE, NULL,
+				 "HVSOCKET_TRANSPORT=vsock: datagrams need a "
+				 "broker");
+	if (r)
+		return vsock_socket(type | flags);
 	fd = sys_socket(AF_UNIX, type | flags, 0);
 	if (fd < 0)
 		return hvs__fail_errno();
@@ -115,6 +125,8 @@ int hvs_accept(int fd, SOCKADDR_HV *addr, socklen_t *len, int flags)
 		errno = len ? EINVAL : EFAULT;
 		return hvs__fail_errno();
 	}
+	if (vsock_is(fd))
+		return vsock_accept(fd, addr, len, flags);
 	r = sys_accept4(fd, &sa, &sa_len, flags);
 	if (r < 0)
 		return accept_failed(fd);

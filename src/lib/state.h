@@ -34,6 +34,7 @@ struct options {
 struct sock_state {
 	struct options opt;
 	bool pending_bind; /* bound to zero/zero: undecided */
+	bool parent_only; /* vsock.c: bound to PARENT */
 	bool datagram; /* made for datagrams */
 	bool has_dest; /* .dest is where they go without an address */
 	SOCKADDR_HV dest;

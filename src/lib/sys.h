@@ -29,10 +29,15 @@ static inline int sys_socket(int domain, int type, int protocol)
 			    SYS_MARK);
 }
 
-static inline int sys_connect(int fd, const struct sockaddr_un *sa,
+static inline int sys_connect(int fd, const void *sa,
 			      socklen_t len)
 {
 	return (int)syscall(SYS_connect, fd, sa, len, 0L, 0L, SYS_MARK);
+}
+
+static inline int sys_bind(int fd, const void *sa, socklen_t len)
+{
+	return (int)syscall(SYS_bind, fd, sa, len);
 }
 
 static inline int sys_listen(int fd, int backlog)
@@ -40,19 +45,19 @@ static inline int sys_listen(int fd, int backlog)
 	return (int)syscall(SYS_listen, fd, backlog, 0L, 0L, 0L, SYS_MARK);
 }
 
-static inline int sys_accept4(int fd, struct sockaddr_un *sa, socklen_t *len,
+static inline int sys_accept4(int fd, void *sa, socklen_t *len,
 			      int flags)
 {
 	return (int)syscall(SYS_accept4, fd, sa, len, flags, 0L, SYS_MARK);
 }
 
-static inline int sys_getsockname(int fd, struct sockaddr_un *sa,
+static inline int sys_getsockname(int fd, void *sa,
 				  socklen_t *len)
 {
 	return (int)syscall(SYS_getsockname, fd, sa, len, 0L, 0L, SYS_MARK);
 }
 
-static inline int sys_getpeername(int fd, struct sockaddr_un *sa,
+static inline int sys_getpeername(int fd, void *sa,
 				  socklen_t *len)
 {
 	return (int)syscall(SYS_getpeername, fd, sa, len, 0L, 0L, SYS_MARK);

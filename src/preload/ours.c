@@ -52,7 +52,11 @@ bool ours(int fd)
 		errno = saved;
 		return false;
 	}
-	if (len < sizeof(sa.sun_family) || sa.sun_family != AF_UNIX)
+	if (len < sizeof(sa.sun_family))
+		return false;
+	if (sa.sun_family == AF_VSOCK) /* HVSOCKET_TRANSPORT=vsock */
+		return ours_type(fd) != 0;
+	if (sa.sun_family != AF_UNIX)
 		return false;
 	name_decode(&sa, len, &name);
 	switch (name.kind) {

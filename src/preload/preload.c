@@ -152,7 +152,7 @@ static bool look_again(const struct sockaddr *addr, socklen_t room)
 	if (room < sizeof(family))
 		return true; /* too little to see */
 	memcpy(&family, addr, sizeof(family));
-	return family == AF_UNIX;
+	return family == AF_UNIX || family == AF_VSOCK;
 }
 
 /*
@@ -199,11 +199,18 @@ int pre_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 }
 
 /* The connection is there whatever becomes of the name. */
-static int accepted(int fd, struct sockaddr *addr, socklen_t *len,
-		    socklen_t room)
+static int accepted(int listener, int fd, struct sockaddr *addr,
+		    socklen_t *len, socklen_t room)
 {
+	sa_family_t family;
 	int saved = errno;
 
+	/* what AF_VSOCK accepts does not inherit the mark */
+	if (fd >= 0 && addr && room >= sizeof(family)) {
+		memcpy(&family, addr, sizeof(family));
+		if (family == AF_VSOCK && ours_type(listener))
+			ours_mark(fd, ours_type(listener));
+	}
 	if (fd >= 0 && look_again(addr, room) && ours_seen(fd)) {
 		(void)name_put(hvs_getpeername, fd, addr, len, room);
 		errno = saved;
@@ -215,14 +222,15 @@ int pre_accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	socklen_t room = addr && len ? *len : 0;
 
-	return accepted(next_accept(fd, addr, len), addr, len, room);
+	return accepted(fd, next_accept(fd, addr, len), addr, len, room);
 }
 
 int pre_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	socklen_t room = addr && len ? *len : 0;
 
-	return accepted(next_accept4(fd, addr, len, flags), addr, len, room);
+	return accepted(fd, next_accept4(fd, addr, len, flags), addr, len,
+			room);
 }
 
 /*
@@ -268,7 +276,8 @@ static void answer_as_hyperv(int fd, int name, void *val, const socklen_t *len)
 {
 	int v = answer(val, len);
 
-	if (name == SO_DOMAIN && v == AF_UNIX && ours_seen(fd))
+	if (name == SO_DOMAIN && (v == AF_UNIX || v == AF_VSOCK) &&
+	    ours_seen(fd))
 		v = AF_HYPERV;
 	else if (name == SO_PROTOCOL && v == 0 && ours_seen(fd))
 		v = HV_PROTOCOL_RAW;

@@ -166,14 +166,16 @@ def test_directory_stays():
         assert d["RuntimeDirectory"] == "hvsocket"
 
 
-def test_datagrams_have_a_unit():
+def test_what_carries_bytes_has_units():
     """Of the broker's user; and the broker starts no second one."""
-    for user in (False, True):
+    for user, name in ((u, n) for u in (False, True)
+                       for n in ("dgram", "uplink")):
         d = unit(unit_file("hvsocketd.service", user))
-        r = unit(unit_file("hvsocket-dgram.service", user))
-        assert d["Unit"]["Wants"] == "hvsocket-dgram.service"
-        assert d["Service"]["ExecStart"].endswith(" --dgram none")
-        assert r["Service"]["ExecStart"].endswith("/hvsocket-dgram")
+        r = unit(unit_file("hvsocket-%s.service" % name, user))
+        assert "hvsocket-%s.service" % name in d["Unit"]["Wants"].split()
+        assert d["Service"]["ExecStart"].endswith(
+            " --dgram none --uplink-relay none")
+        assert r["Service"]["ExecStart"].endswith("/hvsocket-" + name)
         assert r["Service"].get("User") == d["Service"].get("User")
         assert r["Service"]["Environment"] == "HVSOCKET_RUNTIME_DIR=" + (
             "%t/hvsocket" if user else "/run/hvsocket")
@@ -209,13 +211,14 @@ def verify(user, program, instance, *names):
 def test_systemd_analyze():
     for user in (False, True):
         verify(user, HVSOCKETD, "", "hvsocketd.service", "hvsocketd.socket",
-               "hvsocket-dgram.service")
+               "hvsocket-dgram.service", "hvsocket-uplink.service")
         verify(user, "/bin/true", "web1", "hvsocket-hybrid@.service",
                "hvsocketd.socket", "hvsocketd.service",
-               "hvsocket-dgram.service")
+               "hvsocket-dgram.service", "hvsocket-uplink.service")
     verify(False, "/bin/true", "", "hvsocket-vsock.service",
            "hvsocket-libvirt.service", "hvsocketd.socket",
-           "hvsocketd.service", "hvsocket-dgram.service")
+           "hvsocketd.service", "hvsocket-dgram.service",
+           "hvsocket-uplink.service")
 
 
 def test_a_directory_for_each_vm():

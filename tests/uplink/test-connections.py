@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 """What a program sees of connections between a guest with a broker and its host"""
 import errno
+import os
 import select
 import socket
 import struct
+import subprocess
 import sys
 import threading
 
@@ -234,6 +236,12 @@ def test_what_is_said_of_it(p):
     same(up, {"place": "unix:" + p.path, "state": "up", "id": str(VM),
               "name": "vm1"}, "status in the guest")
     same(p.hc.call("status")["uplink"], None, "status of the host")
+    for b, words in ((p.g, ["status"]), (p.h, ["partition", "show", "vm1"])):
+        out = subprocess.run(
+            [os.environ["HVCTL"], *words], check=True, text=True,
+            stdout=subprocess.PIPE, env=program_env(
+                dict(os.environ, HVSOCKET_RUNTIME_DIR=b.run))).stdout
+        check("uplink" in out and ("up\n" in out or "true" in out), out)
     r = p.gc.call("explain", to="parent:%s" % ODD)
     same((r["allowed"], r["rule"]), (True, "the host decides"), str(r))
     check("uplink" in " ".join(r["steps"]), str(r))
