@@ -214,7 +214,8 @@ static bool same_as_fresh(const struct entry *e)
 	return !e->reason && !s->opt.timeout_ms && !s->opt.passthru &&
 	       !s->opt.suspend && !s->opt.high_vtl && !s->opt.wait &&
 	       !s->pending_bind && !s->ask_listen && !s->datagram &&
-	       !s->has_dest && !s->parent_only && s->parked == PARKED_NO && !s->error;
+	       !s->has_dest && !s->parent_only && s->parked == PARKED_NO &&
+	       !s->error;
 }
 
 bool state_get(int fd, struct sock_state *ret)

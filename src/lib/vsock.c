@@ -205,8 +205,8 @@ int vsock_connect(int fd, const SOCKADDR_HV *dest, const struct options *opt)
 		return no_vmid(fd, &dest->VmId);
 	if (port_of(fd, &dest->ServiceId, &vm.svm_port) < 0)
 		return -1;
-	(void)sys_setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit,
-			     sizeof(limit));
+	(void)sys_setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT,
+			     &limit, sizeof(limit));
 	r = sys_connect(fd, &vm, sizeof(vm));
 	if (r == 0 || errno == EINPROGRESS)
 		return r;
