@@ -51,7 +51,7 @@ class Pair:
     def __exit__(self, *exc):
         good = exc[0] is None
         for text in self.said():
-            check("Sanitizer" not in text and "runtime error" not in text,
+            check("AddressSanitizer" not in text and "runtime error" not in text,
                   text)
         for c in (self.hc, self.gc):
             c.close()
