@@ -196,10 +196,10 @@ void attempt_succeed(struct attempt *a, bool heap,
 
 void attempts_cancel(struct client *c)
 {
-	struct attempt *a, *next;
+	struct attempt *a;
 
-	for (a = c->attempts; a; a = next) {
-		next = a->next;
+	/* the end of one may be the end of another */
+	while ((a = c->attempts)) {
 		DL_DELETE2(c->attempts, a, prev, next);
 		a->client = NULL;
 		if (a->parked)

@@ -62,6 +62,7 @@ struct account {
 	struct broker *b;
 	uint32_t refs; /* clients and listeners that point here */
 	uint32_t listeners, pending, clients;
+	uint32_t joined; /* of a guest: connections over its uplink */
 	uint64_t wake_ns; /* not before may another attempt be woken */
 	/* of a user: descriptors sent here that are yet to be closed */
 	uint32_t strangers, strangers_running;

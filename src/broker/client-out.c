@@ -16,15 +16,20 @@
 
 #include "base/fdmsg.h"
 #include "broker/transport.h"
+#include "broker/uplink.h"
 
 #define RELAY_OUT_MAX 16384
 /* beyond one for each of its connections */
 #define TRANSPORT_OUT_SPARE 1024
 #define TRANSPORT_OUT_FILES 64
+/* of hvsocket-uplink: two for each connection */
+#define UPLINK_OUT_FILES 4096
+#define FILES 2
 
 struct client_out {
 	struct client_out *next;
-	int fd; /* ours, or -1 */
+	int fds[FILES]; /* ours */
+	int nfds;
 	size_t len;
 	uint8_t bytes[];
 };
@@ -36,24 +41,40 @@ static bool no_room(int r)
 
 static bool may_wait(const struct client *c, int nfds)
 {
+	unsigned int files = TRANSPORT_OUT_FILES;
+
+	if (c->transport && uplink_is_relay(c->transport))
+		files = UPLINK_OUT_FILES;
 	if (c->transport)
 		return c->out_n < HASH_COUNT(c->transport->relayed) +
 					  TRANSPORT_OUT_SPARE &&
-		       (!nfds || c->out_files < TRANSPORT_OUT_FILES);
+		       (!nfds || c->out_files < files);
 	return c->relay && c->out_n < RELAY_OUT_MAX;
 }
 
-static int enqueue(struct client *c, const struct msg_buf *m, int fd)
+static void free_out(struct client *c, struct client_out *o)
+{
+	for (int i = 0; i < o->nfds; i++)
+		sock_close(c->b, o->fds[i]);
+	free(o);
+}
+
+static int enqueue(struct client *c, const struct msg_buf *m, const int *fds,
+		   int nfds)
 {
 	struct client_out *o = malloc(sizeof(*o) + m->len);
 	bool first = !c->out;
 
 	if (!o)
 		return -ENOMEM;
-	o->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0 && o->fd < 0) {
-		free(o);
-		return -EMFILE;
+	for (o->nfds = 0; o->nfds < nfds; o->nfds++) {
+		int fd = fcntl(fds[o->nfds], F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0) {
+			free_out(c, o);
+			return -EMFILE;
+		}
+		o->fds[o->nfds] = fd;
 	}
 	o->next = NULL;
 	o->len = m->len;
@@ -61,7 +82,7 @@ static int enqueue(struct client *c, const struct msg_buf *m, int fd)
 	*c->out_end = o;
 	c->out_end = &o->next;
 	c->out_n++;
-	c->out_files += o->fd >= 0;
+	c->out_files += (unsigned int)o->nfds;
 	/* while it is not read from: clients_resume() will look */
 	return first && c->io.ev ? ev_io_start(c->b->ev, &c->io, c->fd,
 					       EPOLLIN | EPOLLOUT,
@@ -77,10 +98,8 @@ static void pop(struct client *c)
 	if (!c->out)
 		c->out_end = &c->out;
 	c->out_n--;
-	c->out_files -= o->fd >= 0;
-	if (o->fd >= 0)
-		sock_close(c->b, o->fd);
-	free(o);
+	c->out_files -= (unsigned int)o->nfds;
+	free_out(c, o);
 }
 
 void client_out_drop(struct client *c)
@@ -98,8 +117,8 @@ int client_out(struct client *c, const struct msg_buf *m, const int *fds,
 	if (!c->out)
 		r = fdmsg_send(c->fd, m->data, m->len, fds, nfds,
 			       MSG_DONTWAIT);
-	if (no_room(r) && wait && nfds <= 1 && may_wait(c, nfds))
-		r = enqueue(c, m, nfds ? fds[0] : -1);
+	if (no_room(r) && wait && nfds <= FILES && may_wait(c, nfds))
+		r = enqueue(c, m, fds, nfds);
 	return r;
 }
 
@@ -110,7 +129,7 @@ void client_out_more(struct client *c)
 	while (c->out && r == 0) {
 		struct client_out *o = c->out;
 
-		r = fdmsg_send(c->fd, o->bytes, o->len, &o->fd, o->fd >= 0,
+		r = fdmsg_send(c->fd, o->bytes, o->len, o->fds, o->nfds,
 			       MSG_DONTWAIT);
 		if (r == 0)
 			pop(c);

@@ -98,7 +98,9 @@ static void send_frame(struct client *c, const struct msg_buf *m,
 void client_send(struct client *c, const struct msg_buf *m, const int *fds,
 		 int nfds)
 {
-	send_frame(c, m, fds, nfds, c->relay);
+	send_frame(c, m, fds, nfds,
+		   c->relay ||
+			   (c->transport && uplink_is_relay(c->transport)));
 }
 
 void client_send_kept(struct client *c, const struct msg_buf *m)

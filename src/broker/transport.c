@@ -61,6 +61,15 @@ static void unlink_rendezvous(const struct transport *t)
 	}
 }
 
+static void relayed_free(struct transport *t, struct relayed *r)
+{
+	HASH_DELETE(hh, t->relayed, r);
+	if (r->joined)
+		r->joined->joined--;
+	account_unref(t->client->b, r->joined);
+	free(r);
+}
+
 void transport_gone(struct client *c)
 {
 	struct broker *b = c->b;
@@ -78,8 +87,7 @@ void transport_gone(struct client *c)
 			       "the guest's transport ended");
 	}
 	HASH_ITER(hh, t->relayed, r, next) {
-		HASH_DELETE(hh, t->relayed, r);
-		free(r);
+		relayed_free(t, r);
 	}
 	log_info("a %s transport (pid %d) ended", transport_kind_name(t->kind),
 		 c->pid);
@@ -97,7 +105,9 @@ int transport_relays(struct transport *t, const struct relayed *proto)
 
 	HASH_FIND(hh, t->relayed, &proto->token, sizeof(proto->token), r);
 	if (!r) {
-		if (HASH_COUNT(t->relayed) >= RELAYED_MAX)
+		/* what goes over uplinks is counted for each guest */
+		if (HASH_COUNT(t->relayed) >= RELAYED_MAX &&
+		    !uplink_is_relay(t))
 			return -ENOBUFS;
 		r = malloc(sizeof(*r));
 		if (!r)
@@ -159,10 +169,8 @@ void transport_forget(struct transport *t, uint64_t token)
 {
 	struct relayed *r = relayed_find(t, token);
 
-	if (r) {
-		HASH_DELETE(hh, t->relayed, r);
-		free(r);
-	}
+	if (r)
+		relayed_free(t, r);
 }
 
 /* ---- To the transport ----------------------------------------------------*/

@@ -28,6 +28,7 @@ struct relayed {
 	uint32_t uid; /* of the connector, or NAME_UID_NONE */
 	GUID service, source;
 	uint64_t to_guest, from_guest; /* as last told */
+	struct account *joined; /* of an uplink: where it is counted, or NULL */
 };
 
 /* What the partition's guest is made to look like (simulate.c). */

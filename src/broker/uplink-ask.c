@@ -18,12 +18,15 @@
 #include "broker/offload.h"
 #include "broker/uplink.h"
 
+#define AGAIN_MS 5
+
 static const char no_broker_there[] =
 	"it has no broker that takes uplinks, or none that lets this machine have one (its service \"uplink\")";
 
 void ask_end(struct ask *k)
 {
 	ev_io_stop(&k->io);
+	ev_timer_stop(&k->again);
 	if (k->fd >= 0)
 		sock_close(k->b, k->fd);
 	k->fd = -1;
@@ -186,6 +189,11 @@ static int connect_host(const struct uplink_place *p, int fd)
 	return -r;
 }
 
+static void on_again(struct ev_timer *t)
+{
+	ask_dial(container_of(t, struct ask, again));
+}
+
 void ask_dial(struct ask *k)
 {
 	const struct uplink_place *p = &k->b->uplinks->place;
@@ -200,6 +208,14 @@ void ask_dial(struct ask *k)
 		error = -ev_io_start(k->b->ev, &k->io, k->fd, EPOLLOUT, on_io);
 	else if (error == 0)
 		k->connected = true;
+	if (error == EAGAIN && p->kind == UPLINK_UNIX) {
+		/* until who asks has no time left */
+		ask_end(k);
+		error = -ev_timer_start(k->b->ev, &k->again, AGAIN_MS,
+					on_again);
+		if (error == 0)
+			return;
+	}
 	if (error)
 		failed(k, error);
 	else if (k->connected)

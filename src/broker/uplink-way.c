@@ -117,7 +117,8 @@ static int join(struct way *w, int program, int stream)
 {
 	const struct attempt *a = w->a;
 	const struct msg_join m = {
-		.token = a->token,
+		/* from one uplink to another there are two */
+		.token = a->asked ? broker_token(w->b) : a->token,
 		.type = a->type,
 		.flags = a->flags & CONNECT_PASSTHRU ? JOIN_PASSTHRU : 0,
 		.uid = a->uid,

@@ -109,8 +109,27 @@ void request_uplink(struct client *c, struct frame *f)
 		try_host(u);
 }
 
+/* The guest that it goes to or comes from; in a guest there is none. */
+static struct account *account_of_guest(struct broker *b,
+					const struct msg_join *m)
+{
+	const struct partition *p = registry_partition(b->registry, &m->from);
+
+	if (b->world.parent)
+		return NULL;
+	if (!p || p->kind == PARTITION_HOST)
+		p = registry_partition(b->registry, &m->dest);
+	while (p && p->kind != PARTITION_HOST) {
+		if (transport_find(b, &p->vmid))
+			return account_of_partition(b, &p->vmid);
+		p = registry_partition(b->registry, &p->parent);
+	}
+	return NULL;
+}
+
 static int note(struct transport *t, const struct msg_join *m)
 {
+	struct account *guest = account_of_guest(t->client->b, m);
 	const struct relayed r = {
 		.token = m->token,
 		.type = m->type,
@@ -121,11 +140,20 @@ static int note(struct transport *t, const struct msg_join *m)
 		.uid = m->uid,
 		.service = m->service,
 		.source = m->source,
+		.joined = guest,
 	};
-	int e = transport_relays(t, &r);
+	struct relayed *known;
+	int e = -ENOBUFS;
 
-	if (e == 0)
-		relayed_recheck(t->client->b, t, &r);
+	HASH_FIND(hh, t->relayed, &m->token, sizeof(m->token), known);
+	if (known)
+		e = -EEXIST;
+	else if (!guest || guest->joined < UPLINK_JOINED_MAX)
+		e = transport_relays(t, &r);
+	if (e < 0)
+		account_unref(t->client->b, guest);
+	else if (guest)
+		guest->joined++;
 	return e;
 }
 
@@ -137,13 +165,16 @@ int uplink_join(struct uplinks *u, const struct msg_join *m, int program,
 	int r = -ENETDOWN;
 	MSG_BUF(buf, JOIN_SIZE);
 
-	if (t && !t->client->broken) {
+	if (t && !t->client->broken)
+		r = note(t, m);
+	if (r == 0) {
 		msg_begin(&buf, MSG_JOIN, ++t->serial);
 		msg_put_join(&buf, m);
 		client_send(t->client, &buf, fds, 2);
-		r = t->client->broken ? -ENETDOWN : note(t, m);
-		if (r == -ENOBUFS)
-			transport_close(t, m->token, HVS_REASON_QUOTA);
+		if (t->client->broken) {
+			transport_forget(t, m->token);
+			r = -ENETDOWN;
+		}
 	}
 	sock_close(u->b, program);
 	sock_close(u->b, stream);
@@ -152,10 +183,16 @@ int uplink_join(struct uplinks *u, const struct msg_join *m, int program,
 
 void uplink_joined(struct transport *t, const struct frame *f)
 {
+	struct relayed *r;
 	struct msg_join m;
 
-	if (msg_join_decode(f->p, f->len, &m) == 0 && note(t, &m) < 0)
+	if (msg_join_decode(f->p, f->len, &m) < 0)
+		return;
+	if (note(t, &m) == -ENOBUFS)
 		transport_close(t, m.token, HVS_REASON_QUOTA);
+	HASH_FIND(hh, t->relayed, &m.token, sizeof(m.token), r);
+	if (r) /* rules may have changed while there was no broker */
+		relayed_recheck(t->client->b, t, r);
 }
 
 /* ---- The host ------------------------------------------------------------*/

@@ -26,7 +26,8 @@
 #include "registry/broker-file.h"
 
 #define UPLINK_LINE_MS 5000
-#define UPLINK_WAITING_MAX 64 /* connections of a guest before their answer */
+#define UPLINK_JOINED_MAX 8192 /* connections of a guest over its uplink */
+#define UPLINK_WAITING_MAX 1024 /* connections of a guest before their answer */
 
 /* ---- ask: uplink-ask.c ---------------------------------------------------*/
 
@@ -38,6 +39,7 @@ struct ask {
 	void (*answered)(struct ask *k, const struct uplink_answer *answer);
 	int fd; /* -1 */
 	struct ev_io io;
+	struct ev_timer again; /* the host's queue was full */
 	bool connected;
 	char buf[UPLINK_ANSWER_MAX];
 	size_t len;

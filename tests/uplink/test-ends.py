@@ -213,6 +213,70 @@ def test_no_descriptor_is_lost(p):
         check(b.settled(n), "descriptors: %d, not %d" % (b.fds(), n))
 
 
+@paired
+def test_a_guest_that_asks_for_what_is_its_own(p):
+    """It comes back over its own uplink, and both ends go at once."""
+    with p.g.client(BOX) as box:
+        listener = box.serve(WILDCARD, ODD)
+        for _ in range(3):
+            s = socket.socket(socket.AF_UNIX)
+            s.settimeout(20)
+            s.connect("%s_%d" % (p.path, UPLINK))
+            s.sendall(b"HVSOCKET/1 CONNECT stream %s %s %s 5000\n" % (
+                str(BOX).encode(), str(ODD).encode(),
+                str(port(0x80000001)).encode()))
+            same(read_line(s), b"OK\n", "the answer")
+            a, _ = listener.accept()
+            through(s, a)
+        listener.close()
+        # now nobody answers, and the transport dies
+        with p.g.stopped():
+            some = []
+            for _ in range(5):
+                s = socket.socket(socket.AF_UNIX)
+                s.connect("%s_%d" % (p.path, UPLINK))
+                s.sendall(b"HVSOCKET/1 CONNECT stream %s %s %s 9000\n" % (
+                    str(BOX).encode(), str(ODD).encode(),
+                    str(port(0x80000001)).encode()))
+                some.append(s)
+            with p.h.client() as c:
+                check(until(lambda: c.call("partition.show", partition="vm1")
+                            ["connections"] > 5), "they wait")
+            p.t.kill()
+            p.t = None
+            for s in some:
+                s.close()
+        check(p.h.alive(), "the broker lives")
+        p.t = attach(p.h, p.path, p.name)
+        p.up()
+        alive(open_both(p))
+
+
+@paired
+def test_many_at_once(p):
+    """hvsocket-uplink is told of all of them, however fast they come."""
+    p.h.put("services.d/odd.conf", "[Service]\nServiceId=%s\n" % ODD)
+    with p.h.client() as h, p.g.client() as g:
+        listener = h.serve(CHILDREN, ODD, backlog=400)
+        pid = relay_of(p.h)
+        os.kill(pid, signal.SIGSTOP)
+        waits = []
+        for _ in range(300):
+            s = socket.socket(socket.AF_UNIX)
+            s.setblocking(False)
+            waits.append((s, g.start_connect(s, PARENT, ODD, 20000)))
+        # one for HELLO, and for each the guest's and what is in it
+        check(until(lambda: h.call("status")["connections"] == 601), "joined")
+        os.kill(pid, signal.SIGCONT)
+        for s, serial in waits:
+            same(g.end_connect(serial)[0], 0, "connected")
+        pairs = [(s, listener.accept()[0]) for s, _ in waits]
+        same(relay_of(p.h), pid, "the same hvsocket-uplink")
+        for s, a in pairs:
+            s.close()
+            a.close()
+
+
 def test_a_kernel_beside_the_broker(_):
     """The guest has listeners that its broker knows nothing of."""
     with Broker() as h:
