@@ -261,13 +261,16 @@ def test_many_at_once(p):
         pid = relay_of(p.h)
         os.kill(pid, signal.SIGSTOP)
         waits = []
-        for _ in range(300):
-            s = socket.socket(socket.AF_UNIX)
-            s.setblocking(False)
-            waits.append((s, g.start_connect(s, PARENT, ODD, 20000)))
-        # one for HELLO, and for each the guest's and what is in it
-        check(until(lambda: h.call("status")["connections"] == 601), "joined")
-        os.kill(pid, signal.SIGCONT)
+        try:
+            for _ in range(300):
+                s = socket.socket(socket.AF_UNIX)
+                s.setblocking(False)
+                waits.append((s, g.start_connect(s, PARENT, ODD, 20000)))
+            # one for HELLO, and for each the guest's and what is in it
+            check(until(lambda: h.call("status")["connections"] == 601),
+                  "joined")
+        finally:
+            os.kill(pid, signal.SIGCONT)
         for s, serial in waits:
             same(g.end_connect(serial)[0], 0, "connected")
         pairs = [(s, listener.accept()[0]) for s, _ in waits]
