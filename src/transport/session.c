@@ -260,8 +260,8 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 	struct session *s;
 
 	/* A guest that dials and hangs up at once waits for itself. */
-	if (ss->dials >= SESSION_DIALS_MAX ||
-	    ss->given_up >= SESSION_GIVEN_UP_MAX || closer_busy())
+	if (ss->dials >= SESSION_DIALS_MAX || closer_busy() ||
+	    (ss->ops->given_up_max && ss->given_up >= ss->ops->given_up_max))
 		return -ENOBUFS;
 	s = session_new(ss, S_DIALLING);
 	if (!s)

@@ -33,8 +33,6 @@
 #define SESSION_ARRIVE_MS 5000u
 #define SESSION_BUSY_MS 20u
 #define SESSION_DIALS_MAX 256u /* that the broker is asked at a time */
-/* Of these, of guests that did not wait: each fills a listener's backlog. */
-#define SESSION_GIVEN_UP_MAX 16u
 
 struct relay;
 struct sessions;
@@ -61,6 +59,9 @@ struct session_guest_ops {
 	/* That need not be told before the guest's next write, if the program
 	 * sends at the same time: one system call less for each event. */
 	bool unread_late;
+	/* Dials that the guest did not wait for, and the broker has still to
+	 * answer: each may fill a listener's backlog. 0: no such limit */
+	unsigned int given_up_max;
 	/* A part of the list of what is registered, if the link asks for it
 	 * (struct link_config). */
 	void (*services)(void *ctx, const struct msg_services *m);

@@ -432,4 +432,5 @@ const struct session_guest_ops conn_host_ops = {
 	.writable = h_writable,
 	.unread = h_unread,
 	.unread_late = true,
+	.given_up_max = 16, /* as many as may be asked for at a time */
 };
