@@ -30,8 +30,11 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (threads)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EINVAL), nr, 1,
-				     SCMP_A1(SCMP_CMP_EQ, O_EXCL));
+		r = seccomp_rule_add_array(
+			ctx, SCMP_ACT_ERRNO(EINVAL), nr, 1,
+			&(const struct scmp_arg_cmp) { .arg = 1,
+						       .op = SCMP_CMP_EQ,
+						       .datum_a = O_EXCL });
 	else
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
 	if (r < 0 || seccomp_load(ctx) < 0) {

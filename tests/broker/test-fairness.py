@@ -191,24 +191,28 @@ def test_waking_the_waiting(b):
             listener.accept()[0].close()
             return time.monotonic() - start
 
-        alone = statistics.median(once() for _ in range(100))
+        def beside(number):
+            """While somebody else says all the time that a port listens."""
+            pid = os.fork()
+            if not pid:
+                while True:
+                    hostile.notice(1, LOOPBACK, port(number))
+            try:
+                return statistics.median(once() for _ in range(100))
+            finally:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+
         own, s = (socket.socket(socket.AF_UNIX) for _ in range(2))
         s.setblocking(False)
         hostile.bind(own, LOOPBACK, port(6500))
         for _ in range(1000):
             hostile.start_connect(s, LOOPBACK, port(6500), 300000, WAIT)
-        pid = os.fork()
-        if not pid:
-            while True:
-                hostile.notice(1, LOOPBACK, port(6500))
-        try:
-            among = statistics.median(once() for _ in range(100))
-        finally:
-            os.kill(pid, 9)
-            os.waitpid(pid, 0)
-        print("# median of a connect: %.3f ms alone, %.3f ms meanwhile" % (
-            alone * 1e3, among * 1e3))
-        check(among < 50 * alone, "held up")
+        # the processor's share is the same in both
+        nobody, among = beside(6501), beside(6500)
+        print("# median of a connect: %.3f ms where nobody waits, %.3f ms" % (
+            nobody * 1e3, among * 1e3))
+        check(among < 50 * nobody, "held up")
         for x in (own, s, listener):
             x.close()
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "base/splicer.h"
 #include "proto/uplink.h"
 #include "transport/beside.h"
@@ -125,6 +125,12 @@ static int join(struct joints *j, const struct msg_join *m, int program,
 		return r;
 	}
 	HASH_ADD(hh, j->all, m.token, sizeof(t->m.token), t);
+	if (!t->hh.tbl) {
+		t->splicer = splicer_free(t->splicer);
+		t->raw = raw_free(t->raw);
+		free(t);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
