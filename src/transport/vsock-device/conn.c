@@ -89,6 +89,12 @@ static void unqueue(struct vsock *v, struct vsock_conn *c)
 	c->pending = 0;
 }
 
+void conn_drain(struct vsock *v, struct vsock_conn *c)
+{
+	conn_set_state(v, c, CONN_DRAINING);
+	unqueue(v, c);
+}
+
 void conn_free(struct vsock *v, struct vsock_conn *c)
 {
 	if (v->gather == c) {
@@ -244,11 +250,14 @@ int vsock_new(uint64_t guest_cid, const struct vsock_ops *ops, void *ctx,
 	return 0;
 }
 
-void vsock_reset(struct vsock *v)
+static void forget(struct vsock *v, bool all)
 {
-	struct vsock_conn *c;
+	struct vsock_conn *c, *next;
 
-	while ((c = TAILQ_FIRST(&v->all))) {
+	for (c = TAILQ_FIRST(&v->all); c; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->state == CONN_DRAINING && !all)
+			continue; /* the guest was done with it before */
 		conn_detach(v, c, VSOCK_END_DEVICE);
 		conn_free(v, c);
 	}
@@ -257,10 +266,15 @@ void vsock_reset(struct vsock *v)
 	v->gather_len = 0;
 }
 
+void vsock_reset(struct vsock *v)
+{
+	forget(v, false);
+}
+
 struct vsock *vsock_free(struct vsock *v)
 {
 	if (v) {
-		vsock_reset(v);
+		forget(v, true);
 		free(v);
 	}
 	return NULL;

@@ -99,6 +99,8 @@ struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
 			    enum conn_state state);
 void conn_set_state(struct vsock *v, struct vsock_conn *c, enum conn_state s);
 void conn_free(struct vsock *v, struct vsock_conn *c);
+/* The guest is done with it; the host end takes what is held, and is told. */
+void conn_drain(struct vsock *v, struct vsock_conn *c);
 /* The host end is told, if there is one, and forgotten. */
 void conn_detach(struct vsock *v, struct vsock_conn *c, enum vsock_end why);
 /* Something is to be sent. */

@@ -87,30 +87,29 @@ static void on_response(struct vsock *v, struct vsock_conn *c)
 	vsock_readable(v, c);
 }
 
+/* Is something owed to a slow reader? The guest need not wait for that. */
+static bool drain(struct vsock *v, struct vsock_conn *c)
+{
+	if (c->state != CONN_OPEN || !c->host || !v->ops->held(c->host))
+		return false;
+	c->shut_when_flushed = false;
+	conn_drain(v, c);
+	return true;
+}
+
 static void on_rst(struct vsock *v, struct vsock_conn *c)
 {
-	bool orderly = c->guest_shut & VSOCK_SHUT_SEND;
-
-	if (c->state == CONN_OPEN && orderly && c->host &&
-	    v->ops->held(c->host)) {
-		/*
-		 * It grew tired of waiting for a slow reader. What it sent
-		 * before its SHUTDOWN is still owed.
-		 */
-		c->shut_when_flushed = false;
-		conn_set_state(v, c, CONN_DRAINING);
-		if (c->pending)
-			TAILQ_REMOVE(&v->control, c, control);
-		c->pending = 0;
+	/* What it sent before its SHUTDOWN is owed in any case. */
+	if (c->guest_shut & VSOCK_SHUT_SEND && drain(v, c))
 		return;
-	}
 	conn_detach(v, c, VSOCK_END_RESET);
 	conn_free(v, c);
 }
 
-static void on_shutdown(struct vsock *v, struct vsock_conn *c, uint32_t flags)
+static void on_shutdown(struct vsock *v, struct vsock_conn *c,
+			const struct vsock_header *h)
 {
-	uint8_t more = (uint8_t)(flags & VSOCK_SHUT_BOTH & ~c->guest_shut);
+	uint8_t more = (uint8_t)(h->flags & VSOCK_SHUT_BOTH & ~c->guest_shut);
 
 	if (c->state == CONN_CLOSING) {
 		c->guest_shut |= more;
@@ -125,6 +124,14 @@ static void on_shutdown(struct vsock *v, struct vsock_conn *c, uint32_t flags)
 	if (!more)
 		return;
 	c->guest_shut |= more;
+	/*
+	 * It has closed, and keeps the port until RST comes, for 8 s. All of
+	 * what it sent is here; the rest is between us and the reader.
+	 */
+	if (c->guest_shut == VSOCK_SHUT_BOTH && drain(v, c)) {
+		reply_rst(v, h);
+		return;
+	}
 	if (more & VSOCK_SHUT_RCV) {
 		conn_ready(v, c, false);
 		if (c->guest_shut != VSOCK_SHUT_BOTH)
@@ -181,7 +188,7 @@ static void on_packet(struct vsock *v, struct vsock_conn *c,
 		on_response(v, c);
 		break;
 	case VSOCK_OP_SHUTDOWN:
-		on_shutdown(v, c, h->flags);
+		on_shutdown(v, c, h);
 		break;
 	case VSOCK_OP_RW:
 		on_rw(v, c, h, iov, n);

@@ -100,10 +100,11 @@ struct vsock_stats {
 /** vsock_new() - @ops and @ctx are borrowed. Return: 0 or -errno */
 int vsock_new(uint64_t guest_cid, const struct vsock_ops *ops, void *ctx,
 	      struct vsock **ret);
-/** vsock_free() - resets first; NULL is fine. Return: NULL */
+/** vsock_free() - forgets all first; NULL is fine. Return: NULL */
 struct vsock *vsock_free(struct vsock *v);
 
-/** vsock_reset() - the guest has forgotten: forget, send nothing */
+/** vsock_reset() - the guest has forgotten: forget, send nothing. What a guest
+ * sent and closed before still goes to its reader. */
 void vsock_reset(struct vsock *v);
 
 /** vsock_time() - the time, before each batch of calls; ends what lingers */
