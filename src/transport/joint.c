@@ -121,7 +121,7 @@ void joint_events(struct joint *j, uint32_t events)
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		/* a guest that stopped reading makes no event but this one */
 		if (!r->broken && !relay_quiet(events) &&
-		    (r->shut ? events & EPOLLHUP : !relay_probe(r))) {
+		    !relay_probe(r, events)) {
 			session_shut(j->s, false, true);
 			j->out_done = true;
 		}

@@ -244,11 +244,10 @@ struct msg_buf *link_counters_begin(struct link *l, uint32_t serial)
 
 static void read_frames(struct link *l);
 
-static void on_rendezvous(struct ev_io *io, uint32_t events)
+static void on_rendezvous(struct rendezvous *r)
 {
-	struct link *l = container_of(io, struct link, rendezvous.io);
+	struct link *l = container_of(r, struct link, rendezvous);
 
-	(void)events;
 	/* the OPEN of what has arrived was sent before it */
 	rendezvous_take(&l->rendezvous);
 	read_frames(l);
@@ -303,11 +302,12 @@ static void send_attach(struct link *l)
 	msg_begin(&l->out, MSG_ATTACH, SERIAL_ATTACH);
 	msg_put_guid(&l->out, &l->vmid);
 	msg_put_u16(&l->out, l->config.kind);
-	msg_put_u16(&l->out, ATTACH_STREAM);
+	msg_put_u16(&l->out,
+		    ATTACH_STREAM | (l->config.raw ? ATTACH_RAW : 0));
 	msg_put_u32(&l->out, l->flags);
 	msg_put_bytes(&l->out, l->config.partition,
 		      strlen(l->config.partition));
-	send_fds(l, &l->rendezvous.fd, 1);
+	send_fds(l, l->rendezvous.fds, l->rendezvous.n);
 }
 
 void link_start(struct link *l)
@@ -321,7 +321,7 @@ void link_start(struct link *l)
 				 l->place.sa_len) < 0)
 		r = -errno;
 	if (r == 0)
-		r = rendezvous_new(&l->rendezvous);
+		r = rendezvous_new(&l->rendezvous, l->config.raw);
 	if (r == 0)
 		r = ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, on_io);
 	if (r == 0)

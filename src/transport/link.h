@@ -44,6 +44,7 @@ struct link_ops {
 struct link_config {
 	const char *partition; /* borrowed */
 	uint16_t kind;	       /* enum transport_kind */
+	bool raw;	       /* not streams only, but RAW too */
 	GUID vmid;	       /* zero: the broker's choice */
 	bool services;	       /* tell what is registered */
 	bool native;	       /* what the guest dials can be handed over */

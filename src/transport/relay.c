@@ -14,6 +14,8 @@
 #include "base/fdmsg.h"
 #include "transport/closer.h"
 
+#define MESSAGE_SEND_BUF (256 * 1024) /* the largest that a guest can send */
+#define EMPTY_MAX 64	/* empty messages in one call */
 #define CHUNK 65536u /* as much as a pipe holds */
 
 /* Neither holds anything between two calls. */
@@ -36,8 +38,15 @@ static bool is_unix(int fd)
 
 void relay_attach(struct relay *r, int fd)
 {
-	int on = 1;
+	int on = 1, room = MESSAGE_SEND_BUF;
 
+	if (r->messages) {
+		/* one has to fit as a whole (the kernel doubles this) */
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room,
+				 sizeof(room));
+		/* see peek() */
+		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	}
 	/* an urgent byte is a byte like others: it must not vanish */
 	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	r->unix_ = is_unix(fd);
@@ -49,6 +58,7 @@ void relay_attach(struct relay *r, int fd)
 
 static void held_drop(struct relay *r)
 {
+	message_queue_drop(&r->queue);
 	free(r->held);
 	r->held = NULL;
 	r->held_at = r->held_len = r->held_size = 0;
@@ -81,6 +91,8 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 		return err;
 	closer_close(m.fds, m.nfds);
 	r->to_guest += m.len;
+	if (r->messages)
+		return m.truncated ? -EMSGSIZE : (ssize_t)m.len;
 	/* a stream's read is short only when no more is there, or behind
 	 * descriptors; what comes later makes an event */
 	for (unsigned int i = 0; i < n; i++)
@@ -88,6 +100,61 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 	r->eof = !m.len && len && !m.nfds;
 	r->drained = m.len && m.len < len && !m.nfds && !r->ended;
 	return (ssize_t)m.len;
+}
+
+/*
+ * The next message's length. The end of file and a message without a byte are
+ * both 0, but who sent it is said of a message only. (Descriptors have no room
+ * and stay in the queue.)
+ */
+static ssize_t peek(const struct relay *r, bool *ret_end)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct msghdr msg = {
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(r->fd, &msg,
+			    MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT |
+				    MSG_CMSG_CLOEXEC);
+
+	*ret_end = n == 0 && !CMSG_FIRSTHDR(&msg);
+	return n;
+}
+
+ssize_t relay_next(struct relay *r)
+{
+	int empty = 0, resets = 0;
+	struct fdmsg m;
+	bool end;
+	ssize_t n;
+
+	if (r->fd < 0 || r->stalled)
+		return -EAGAIN;
+	while (empty <= EMPTY_MAX) {
+		n = peek(r, &end);
+		if (n > 0)
+			return n;
+		/* said once, and before what was sent earlier */
+		if (n < 0 && (errno == EINTR ||
+			      (errno == ECONNRESET && !resets++)))
+			continue;
+		if (n < 0)
+			return -errno;
+		r->eof = end;
+		if (end)
+			return 0;
+		/* a guest would take it for the end */
+		empty++;
+		if (fdmsg_recv_iov(r->fd, NULL, 0, MSG_DONTWAIT, &m) < 0)
+			continue;
+		closer_close(m.fds, m.nfds);
+		r->empty++;
+	}
+	return -EBUSY;
 }
 
 void relay_event(struct relay *r, uint32_t events)
@@ -185,13 +252,14 @@ ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n)
 		return -EPIPE;
 	for (unsigned int i = 0; i < n; i++)
 		len += iov[i].iov_len;
-	if (r->fd >= 0 && !r->held_len && !r->stalled)
+	if (r->fd >= 0 && !relay_held(r) && !r->stalled)
 		done = put(r, iov, n);
 	if (done < 0)
 		return give_up(r, done);
 	if ((size_t)done == len)
 		return done;
-	err = hold(r, iov, n, (size_t)done);
+	err = r->messages ? message_queue_add(&r->queue, iov, n)
+			  : hold(r, iov, n, (size_t)done);
 	return err < 0 ? give_up(r, err) : done;
 }
 
@@ -318,9 +386,14 @@ ssize_t relay_move(struct relay *from, struct relay *to, bool *ret_taken)
 	return n;
 }
 
+size_t relay_held(const struct relay *r)
+{
+	return r->messages ? message_queue_bytes(&r->queue) : r->held_len;
+}
+
 bool relay_wanted(const struct relay *r)
 {
-	return r->full || r->held_len;
+	return r->full || relay_held(r);
 }
 
 void relay_watch(const struct relay *r, struct ev_io *io, uint32_t events)
@@ -335,16 +408,35 @@ void relay_watch(const struct relay *r, struct ev_io *io, uint32_t events)
 		(void)ev_io_start(io->ev, io, io->fd, now, io->fn);
 }
 
+static ssize_t flush_messages(struct relay *r)
+{
+	struct iovec iov;
+	ssize_t sum = 0, done;
+
+	while (message_queue_first(&r->queue, &iov)) {
+		done = put(r, &iov, 1);
+		if (done < 0)
+			return give_up(r, done);
+		if (!done)
+			break;
+		sum += done;
+		message_queue_pop(&r->queue);
+	}
+	return sum;
+}
+
 ssize_t relay_flush(struct relay *r)
 {
-	struct iovec iov = { .iov_base = r->held + r->held_at,
-			     .iov_len = r->held_len };
+	struct iovec iov;
 	ssize_t done;
 
 	if (r->broken)
 		return -EPIPE;
-	if (r->fd < 0 || !r->held_len || r->stalled)
+	if (r->fd < 0 || !relay_held(r) || r->stalled)
 		return 0;
+	if (r->messages)
+		return flush_messages(r);
+	iov = (struct iovec) { r->held + r->held_at, r->held_len };
 	done = put(r, &iov, 1);
 	if (done < 0)
 		return give_up(r, done);
@@ -355,17 +447,20 @@ ssize_t relay_flush(struct relay *r)
 	return done;
 }
 
-bool relay_probe(struct relay *r)
+bool relay_probe(struct relay *r, uint32_t events)
 {
+	bool over = events & EPOLLHUP;
+
+	if (r->broken || r->fd < 0)
+		return !r->broken;
 	/* a stream's write of nothing fails like any other where nobody reads
 	 * (on message sockets it would be a message) */
-	if (r->broken)
-		return false;
-	if (r->fd >= 0 && !r->shut &&
-	    send(r->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-	    errno == EPIPE)
+	if (!r->shut && !r->messages)
+		over = send(r->fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+		       errno == EPIPE;
+	if (over)
 		(void)give_up(r, -EPIPE);
-	return !r->broken;
+	return !over;
 }
 
 void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading)

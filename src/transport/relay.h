@@ -6,6 +6,9 @@
  * is copied on the way, except what the socket does not take at once: that is
  * held, a copy, until it does. Whoever calls bounds it (by credit, or by the
  * size of a ring).
+ *
+ * With SOCK_SEQPACKET each push is one message, and each pull takes one, of
+ * the length that relay_next() says.
  */
 #ifndef TRANSPORT_RELAY_H
 #define TRANSPORT_RELAY_H
@@ -18,9 +21,11 @@
 #include <sys/uio.h>
 
 #include "base/ev.h"
+#include "transport/message-queue.h"
 
 struct relay {
 	int fd;	       /* -1: none yet, all is held; or closed */
+	bool messages; /* SOCK_SEQPACKET: set before it is attached */
 	bool broken;   /* nobody reads any more */
 	bool shut;     /* we have said that no more comes */
 	bool full;     /* relay_write() could not write all */
@@ -33,11 +38,13 @@ struct relay {
 	bool shut_write, shut_read; /* what relay_shut() has put off */
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
+	struct message_queue queue; /* is held instead, of messages */
+	uint64_t empty; /* messages without a byte, dropped */
 	uint64_t to_guest, from_guest; /* bytes moved */
 };
 
 void relay_init(struct relay *r);
-/** relay_attach() - @fd, a connected stream socket, is owned from now on */
+/** relay_attach() - @fd, a connected socket, is owned from now on */
 void relay_attach(struct relay *r, int fd);
 /** relay_fini() - close at once; twice is fine */
 void relay_fini(struct relay *r);
@@ -52,12 +59,17 @@ static inline bool relay_quiet(uint32_t events)
 }
 /** relay_pull() - read. Return: bytes; 0: end of file; -EAGAIN; -errno */
 ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n);
+/** relay_next() - the length of the message that relay_pull() takes next.
+ * Return: bytes; 0: end of file; -EAGAIN; -EBUSY: only empty messages, which
+ * are dropped, and there are more; -errno */
+ssize_t relay_next(struct relay *r);
 /** relay_waiting() - bytes to be read */
 size_t relay_waiting(const struct relay *r);
-/** relay_unread() - the same of any stream socket */
+/** relay_unread() - the same of any socket of a connection */
 size_t relay_unread(int fd);
 /** relay_push() - write all of @iov, or hold it. Return: bytes written; -errno:
- * nobody reads any more (or -ENOMEM), nothing is held */
+ * nobody reads any more, nothing is held; or -ENOMEM; -EFAULT: @iov is not
+ * there; -EMSGSIZE: no such message can be sent */
 ssize_t relay_push(struct relay *r, const struct iovec *iov, unsigned int n);
 /** relay_write() - write what fits, hold nothing. Return: bytes, 0 if none;
  * -errno as above. If not all, relay_wanted() until there is room */
@@ -69,6 +81,8 @@ ssize_t relay_move(struct relay *from, struct relay *to, bool *ret_taken);
 /** relay_move_start() - the pipe for that, before the sandbox; without it
  * relay_move() copies. 0 or -errno */
 int relay_move_start(void);
+/** relay_held() - bytes held */
+size_t relay_held(const struct relay *r);
 /** relay_wanted() - is room for more waited for? */
 bool relay_wanted(const struct relay *r);
 /** relay_watch() - before an event is served (@io, @events), and after
@@ -78,9 +92,10 @@ bool relay_wanted(const struct relay *r);
 void relay_watch(const struct relay *r, struct ev_io *io, uint32_t events);
 /** relay_flush() - write what is held. Return: as relay_push() */
 ssize_t relay_flush(struct relay *r);
-/** relay_probe() - does somebody read? Sends nothing. Cannot tell (true) after
- * relay_shut(): EPOLLHUP then says that both directions are over */
-bool relay_probe(struct relay *r);
+/** relay_probe() - with these events, does somebody read? Sends nothing. Of
+ * messages, and after relay_shut(), it is known only when both directions are
+ * over */
+bool relay_probe(struct relay *r, uint32_t events);
 /** relay_shut() - nothing is held by now. Before there is a socket: it is shut
  * when it comes */
 void relay_shut(struct relay *r, bool no_more_data, bool no_more_reading);

@@ -10,6 +10,8 @@
 
 #include "transport/closer.h"
 
+static const int types[RENDEZVOUS_MAX] = { SOCK_STREAM, SOCK_SEQPACKET };
+
 struct taken {
 	struct taken *next;
 	int fd;
@@ -27,7 +29,7 @@ void rendezvous_init(struct rendezvous *r,
 		     void *ctx)
 {
 	*r = (struct rendezvous) {
-		.fd = -1, .spare = spare_new(), .arrived = arrived, .ctx = ctx
+		.spare = spare_new(), .arrived = arrived, .ctx = ctx
 	};
 	r->last = &r->first;
 }
@@ -48,36 +50,66 @@ void rendezvous_fini(struct rendezvous *r)
 	r->spare = -1;
 }
 
-int rendezvous_new(struct rendezvous *r)
+int rendezvous_new(struct rendezvous *r, bool raw)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	for (r->n = 0; r->n < (raw ? 2 : 1); r->n++) {
+		int fd = socket(AF_UNIX,
+				types[r->n] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd < 0)
-		return -errno;
-	(void)closer_guard_socket(fd);
-	r->fd = fd;
+		if (fd < 0)
+			return -errno;
+		(void)closer_guard_socket(fd);
+		r->fds[r->n] = fd;
+	}
 	return 0;
 }
 
-int rendezvous_listen(struct rendezvous *r, struct ev *ev, ev_io_fn fn)
+static void on_stream(struct ev_io *io, uint32_t events)
 {
-	if (listen(r->fd, SOMAXCONN) < 0)
-		return -errno;
-	return ev_io_start(ev, &r->io, r->fd, EPOLLIN, fn);
+	struct rendezvous *r = container_of(io, struct rendezvous, io[0]);
+
+	(void)events;
+	r->ready(r);
+}
+
+static void on_raw(struct ev_io *io, uint32_t events)
+{
+	struct rendezvous *r = container_of(io, struct rendezvous, io[1]);
+
+	(void)events;
+	r->ready(r);
+}
+
+int rendezvous_listen(struct rendezvous *r, struct ev *ev,
+		      void (*ready)(struct rendezvous *r))
+{
+	static const ev_io_fn fns[RENDEZVOUS_MAX] = { on_stream, on_raw };
+
+	r->ready = ready;
+	for (int i = 0; i < r->n; i++) {
+		int err = listen(r->fds[i], SOMAXCONN) < 0 ? -errno : 0;
+
+		if (err == 0)
+			err = ev_io_start(ev, &r->io[i], r->fds[i], EPOLLIN,
+					  fns[i]);
+		if (err < 0)
+			return err;
+	}
+	return 0;
 }
 
 /*
  * No descriptor is left: a socket that cannot be taken would wake the loop for
  * ever. The spare one makes room to take it, and it is closed.
  */
-static bool refuse_one(struct rendezvous *r)
+static bool refuse_one(struct rendezvous *r, int i)
 {
 	int fd;
 
 	if (r->spare < 0)
 		return false;
 	close(r->spare);
-	fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(r->fds[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		closer_close_socket(fd);
 	r->spare = spare_new();
@@ -119,21 +151,20 @@ void rendezvous_deliver(struct rendezvous *r, const uint64_t *token)
 	}
 }
 
-void rendezvous_take(struct rendezvous *r)
+static void take(struct rendezvous *r, int i)
 {
-	if (r->spare < 0)
-		r->spare = spare_new();
-	while (r->fd >= 0) {
+	for (;;) {
 		struct sockaddr_un sa;
 		socklen_t len = sizeof(sa);
 		struct name n;
 		int fd;
 
-		fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept4(r->fds[i], NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0 && errno == ECONNABORTED)
 			continue;
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE) &&
-		    refuse_one(r))
+		    refuse_one(r, i))
 			continue;
 		if (fd < 0)
 			return;
@@ -142,16 +173,24 @@ void rendezvous_take(struct rendezvous *r)
 		else
 			n.kind = NAME_NONE;
 		if (n.kind != NAME_CONNECTOR ||
-		    n.connector.type != SOCK_STREAM ||
-		    !keep(r, fd, &n.connector))
+		    n.connector.type != types[i] || !keep(r, fd, &n.connector))
 			closer_close_socket(fd);
 	}
 }
 
+void rendezvous_take(struct rendezvous *r)
+{
+	if (r->spare < 0)
+		r->spare = spare_new();
+	for (int i = 0; i < r->n; i++)
+		take(r, i);
+}
+
 void rendezvous_drop(struct rendezvous *r)
 {
-	ev_io_stop(&r->io);
-	if (r->fd >= 0)
-		close(r->fd);
-	r->fd = -1;
+	for (int i = 0; i < r->n; i++) {
+		ev_io_stop(&r->io[i]);
+		close(r->fds[i]);
+	}
+	r->n = 0;
 }

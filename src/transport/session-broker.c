@@ -16,7 +16,7 @@ void session_notice_live(struct session *s)
 {
 	const struct msg_live live = {
 		.token = s->token,
-		.type = SOCK_STREAM,
+		.type = s->type,
 		.direction = s->from_host,
 		.uid = s->uid,
 		.service = s->service,
@@ -40,7 +40,7 @@ void session_send_dial(struct session *s)
 
 	if (s->dial_deadline_ns > now + 1000000)
 		left = (s->dial_deadline_ns - now) / 1000000;
-	if (link_dial(s->ss->link, SOCK_STREAM, (uint32_t)left, &guid_parent,
+	if (link_dial(s->ss->link, s->type, (uint32_t)left, &guid_parent,
 		      &s->service, &s->source, &s->serial) == 0)
 		s->ss->dials++;
 }
@@ -72,7 +72,8 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 	struct sessions *ss = ctx;
 	struct session *s;
 
-	if (m->type != SOCK_STREAM) {
+	if (m->type != SOCK_STREAM &&
+	    !(m->type == SOCK_SEQPACKET && ss->ops->raw)) {
 		link_reply(ss->link, serial, HVS_REASON_TYPE,
 			   "this transport carries streams only");
 		return;
@@ -88,7 +89,9 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 			   "are still being closed");
 		return;
 	}
-	s = session_find(ss, m->token) ? NULL : session_new(ss, S_OPENING);
+	s = session_find(ss, m->token)
+		    ? NULL
+		    : session_new(ss, S_OPENING, m->type);
 	if (!s) {
 		link_reply(ss->link, serial, HVS_REASON_BROKER_FAILED,
 			   "no memory, or a token twice");

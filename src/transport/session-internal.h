@@ -29,6 +29,7 @@ struct session {
 	uint64_t token;
 	uint32_t serial; /* of DIAL (0: not sent), or of OPEN */
 	uint32_t uid;
+	uint16_t type; /* SOCK_STREAM, SOCK_SEQPACKET */
 	GUID service, source;
 	GUID partition; /* whose program dials, if it is not the guest */
 	uint64_t dial_deadline_ns;
@@ -62,7 +63,8 @@ struct sessions {
 
 /* by its token; NULL: none */
 struct session *session_find(struct sessions *ss, uint64_t token);
-struct session *session_new(struct sessions *ss, enum session_state state);
+struct session *session_new(struct sessions *ss, enum session_state state,
+			    uint16_t type);
 void session_set_token(struct session *s, uint64_t token);
 
 /* The socket is closed (a parked one with its filler unread) and the session

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* session-save.c - sessions that go on in another process */
 #include <errno.h>
+#include <sys/socket.h>
 
 #include "transport/session-internal.h"
 
 int session_save(const struct session *s, struct session_saved *ret)
 {
-	if (s->state != S_LIVE || !s->has_token || s->relay.held_len)
+	if (s->state != S_LIVE || !s->has_token || relay_held(&s->relay))
 		return -ENOTCONN;
 	*ret = (struct session_saved) {
 		.token = s->token,
@@ -29,7 +30,7 @@ int session_restore(struct sessions *ss, const struct session_saved *saved,
 
 	if (session_find(ss, saved->token))
 		return -EEXIST;
-	s = session_new(ss, S_LIVE);
+	s = session_new(ss, S_LIVE, SOCK_STREAM);
 	if (!s)
 		return -ENOMEM;
 	r = session_watch(s, fd);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/fdmsg.h"
+#include "base/log.h"
 #include "transport/closer.h"
 #include "transport/session-internal.h"
 
@@ -29,7 +30,8 @@ struct session *session_find(struct sessions *ss, uint64_t token)
 	return NULL;
 }
 
-struct session *session_new(struct sessions *ss, enum session_state state)
+struct session *session_new(struct sessions *ss, enum session_state state,
+			    uint16_t type)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
@@ -39,7 +41,9 @@ struct session *session_new(struct sessions *ss, enum session_state state)
 	s->state = state;
 	s->waiting = -1;
 	s->uid = NAME_UID_NONE;
+	s->type = type;
 	relay_init(&s->relay);
+	s->relay.messages = type == SOCK_SEQPACKET;
 	relay_stall(&s->relay, ss->stalled);
 	LIST_INSERT_HEAD(&ss->all, s, all);
 	return s;
@@ -106,11 +110,6 @@ void session_refuse(struct session *s, uint32_t reason, const char *why)
 
 /* ---- the socket */
 
-static bool nobody_reads(struct relay *r, uint32_t events)
-{
-	return r->shut ? events & EPOLLHUP : !relay_probe(r);
-}
-
 static void on_socket(struct ev_io *io, uint32_t events)
 {
 	struct session *s = container_of(io, struct session, io);
@@ -133,7 +132,7 @@ static void on_socket(struct ev_io *io, uint32_t events)
 		/* a program that stopped reading makes no event but this one */
 		if (!s->relay.broken &&
 		    !(ops->unread_late && relay_quiet(events)) &&
-		    nobody_reads(&s->relay, events) && s->conn)
+		    !relay_probe(&s->relay, events) && s->conn)
 			ops->unread(s->ss->ctx, s->conn);
 		if (s->conn && relay_wanted(&s->relay))
 			ops->writable(s->ss->ctx, s->conn);
@@ -254,8 +253,8 @@ int session_limit(struct session *s, uint64_t ms)
 
 /* ---- the guest's side */
 
-int session_dial(struct sessions *ss, void *conn, const GUID *service,
-		 const GUID *source, struct session **ret)
+int session_dial(struct sessions *ss, void *conn, uint16_t type,
+		 const GUID *service, const GUID *source, struct session **ret)
 {
 	struct session *s;
 
@@ -263,7 +262,7 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 	if (ss->dials >= SESSION_DIALS_MAX || closer_busy() ||
 	    (ss->ops->given_up_max && ss->given_up >= ss->ops->given_up_max))
 		return -ENOBUFS;
-	s = session_new(ss, S_DIALLING);
+	s = session_new(ss, S_DIALLING, type);
 	if (!s)
 		return -ENOMEM;
 	if (session_limit(s, SESSION_DIAL_MS) < 0) {
@@ -280,6 +279,21 @@ int session_dial(struct sessions *ss, void *conn, const GUID *service,
 	return 0;
 }
 
+uint16_t session_type(const struct session *s)
+{
+	return s->type;
+}
+
+static const char *nobody(const struct session *s)
+{
+	if (!s->ss->running)
+		return "the guest was reset";
+	return s->type == SOCK_STREAM
+		       ? "nothing listens on that port in the guest"
+		       : "nothing listens on that port in the guest with "
+			 "SOCK_SEQPACKET";
+}
+
 void session_answered(struct session *s, bool accepted)
 {
 	if (!accepted) {
@@ -288,9 +302,7 @@ void session_answered(struct session *s, bool accepted)
 			s,
 			s->ss->running ? HVS_REASON_NO_LISTENER
 				       : HVS_REASON_PARTITION_OFF,
-			s->ss->running
-				? "nothing listens on that port in the guest"
-				: "the guest was reset");
+			nobody(s));
 		return;
 	}
 	s->state = S_ARRIVING;
@@ -325,6 +337,27 @@ bool session_may_pull(struct session *s)
 	/* no event tells when it is over */
 	(void)session_limit(s, SESSION_BUSY_MS);
 	return false;
+}
+
+ssize_t session_next(struct session *s)
+{
+	static struct log_limit limit;
+	uint64_t empty = s->relay.empty;
+	ssize_t n;
+
+	if (!session_may_pull(s))
+		return -EAGAIN;
+	n = relay_next(&s->relay);
+	if (!empty && s->relay.empty)
+		log_limited(&limit, LOG_WARN_,
+			    "a program sent a message without a byte, which a "
+			    "guest would take for the end: dropped, as others "
+			    "of this connection");
+	if (n != -EBUSY)
+		return n;
+	/* no event tells that there are more */
+	(void)session_limit(s, SESSION_BUSY_MS);
+	return -EAGAIN;
 }
 
 ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
@@ -364,7 +397,7 @@ struct relay *session_relay(struct session *s)
 
 size_t session_held(const struct session *s)
 {
-	return s->relay.held_len;
+	return relay_held(&s->relay);
 }
 
 void session_shut(struct session *s, bool no_more_data, bool no_more_reading)

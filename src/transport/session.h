@@ -62,6 +62,8 @@ struct session_guest_ops {
 	/* Dials that the guest did not wait for, and the broker has still to
 	 * answer: each may fill a listener's backlog. 0: no such limit */
 	unsigned int given_up_max;
+	/* RAW (SOCK_SEQPACKET) too, not streams only: session_type() */
+	bool raw;
 	/* A part of the list of what is registered, if the link asks for it
 	 * (struct link_config). */
 	void (*services)(void *ctx, const struct msg_services *m);
@@ -82,9 +84,12 @@ void sessions_running(struct sessions *ss, bool running);
 /* ---- what the guest's device does */
 
 /** session_dial() - the guest connects to @service of its parent, from
- * @source; accept() or abort() follows. Return: 0, -ENOBUFS, -ENOMEM */
-int session_dial(struct sessions *ss, void *conn, const GUID *service,
-		 const GUID *source, struct session **ret);
+ * @source, with a socket of type @type; accept() or abort() follows. Return: 0,
+ * -ENOBUFS, -ENOMEM */
+int session_dial(struct sessions *ss, void *conn, uint16_t type,
+		 const GUID *service, const GUID *source, struct session **ret);
+/** session_type() - SOCK_STREAM, SOCK_SEQPACKET */
+uint16_t session_type(const struct session *s);
 /** session_answered() - to open(); if not, the session is over */
 void session_answered(struct session *s, bool accepted);
 /** session_declined() - to open(): no, for this reason; the session is over */
@@ -93,6 +98,8 @@ void session_declined(struct session *s, uint32_t reason, const char *why);
  * borrowed, where the program asked for that. Return: true: it is the program's
  * now, and the session is over; false: session_answered() as ever */
 bool session_hand_over(struct session *s, int fd);
+/** session_next() - of messages: as relay_next(), but no -EBUSY */
+ssize_t session_next(struct session *s);
 ssize_t session_pull(struct session *s, const struct iovec *iov,
 		     unsigned int n);
 /** session_may_pull() - is it not too much that waits to be closed? readable()

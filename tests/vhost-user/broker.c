@@ -67,13 +67,16 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 		   size_t len, const struct fdmsg *m)
 {
 	static unsigned int count;
+	char path[sizeof(b->rendezvous) + 4];
 	struct msg_attach a;
 	struct sockaddr_un sa;
+	bool raw;
 
 	must(msg_attach_decode(p, len, &a) == 0);
 	must(a.kind == b->kind);
-	must(a.types == ATTACH_STREAM);
-	must(m->nfds == 1);
+	raw = b->kind == TRANSPORT_VHOST_USER;
+	must(a.types == (ATTACH_STREAM | (raw ? ATTACH_RAW : 0)));
+	must(m->nfds == (raw ? 2 : 1));
 	b->flags = a.flags;
 	if (a.flags & b->unknown) {
 		msg_begin_reply(&out, MSG_ATTACH, h->serial, 0, EINVAL,
@@ -97,6 +100,11 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 		 b->dir, ++count);
 	address(&sa, b->rendezvous);
 	must(bind(m->fds[0], (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	if (raw) {
+		snprintf(path, sizeof(path), "%s.raw", b->rendezvous);
+		address(&sa, path);
+		must(bind(m->fds[1], (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	}
 	msg_begin_reply(&out, MSG_ATTACH, h->serial, 0, 0, 0);
 	msg_put_guid(&out, &b->vmid);
 	msg_put_bytes(&out, a.name, a.name_len);
@@ -237,7 +245,8 @@ int fb_dial_accept(struct fb *b, int i, uint64_t *ret_token)
 {
 	int pair[2];
 
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+	must(socketpair(AF_UNIX,
+			b->dials[i].m.type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
 			pair) == 0);
 	fb_dial_answer(b, i, pair[1]);
 	if (ret_token)
@@ -281,7 +290,8 @@ int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
 
 	must(b->nopens < FB_MAX);
 	*o = (struct fb_open) { .serial = ++b->serial,
-				.token = ++b->next_token };
+				.token = ++b->next_token,
+				.type = type };
 	msg_begin(&out, MSG_OPEN, o->serial);
 	msg_put_u64(&out, o->token);
 	msg_put_u16(&out, type);
@@ -298,19 +308,28 @@ int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
 
 int fb_meet(struct fb *b, uint64_t token)
 {
-	const struct connector_name n = { .type = SOCK_STREAM,
-					  .uid = 1000,
-					  .token = token };
+	struct connector_name n = { .type = SOCK_STREAM,
+				    .uid = 1000,
+				    .token = token };
+	char path[sizeof(b->rendezvous) + 4];
 	struct sockaddr_un sa;
-	socklen_t len = connector_name_encode(&n, &sa);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	socklen_t len;
+	int fd;
+
+	for (int i = 0; i < b->nopens; i++)
+		if (b->opens[i].token == token)
+			n.type = (uint8_t)b->opens[i].type;
+	snprintf(path, sizeof(path), "%s%s", b->rendezvous,
+		 n.type == SOCK_STREAM ? "" : ".raw");
+	len = connector_name_encode(&n, &sa);
+	fd = socket(AF_UNIX, n.type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	/* tests run at the same time: random bits in the name */
 	((uint8_t *)sa.sun_path)[7] = (uint8_t)getpid();
 	((uint8_t *)sa.sun_path)[8] = (uint8_t)(getpid() >> 8);
 	((uint8_t *)sa.sun_path)[9] = (uint8_t)(getpid() >> 16);
 	must(bind(fd, (struct sockaddr *)&sa, len) == 0);
-	address(&sa, b->rendezvous);
+	address(&sa, path);
 	must(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
 	return fd;
 }

@@ -22,6 +22,7 @@ struct fb_dial {
 struct fb_open {
 	uint32_t serial;
 	uint64_t token;
+	uint16_t type;
 	bool answered;
 	uint32_t error, reason;
 	char text[401];
@@ -31,7 +32,7 @@ struct fb {
 	uint16_t kind; /* of transport; 0: vhost-user */
 	char dir[80];
 	int listener, conn;   /* -1 */
-	char rendezvous[108]; /* path, once attached */
+	char rendezvous[104]; /* path, once attached; of RAW: and ".raw" */
 	bool attached;
 	char refuse[64]; /* refuse ATTACH with this */
 	uint32_t unknown; /* flags of ATTACH that it is too old for */
@@ -75,8 +76,8 @@ int fb_open(struct fb *b, uint32_t port, uint32_t source, bool parked,
 /** fb_open_type() - the same for another type than SOCK_STREAM */
 int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
 		 bool parked, uint32_t timeout_ms);
-/** fb_meet() - connect a program's socket to the rendezvous under that token.
- * Return: it */
+/** fb_meet() - connect a program's socket, of the OPEN's type, to the
+ * rendezvous under that token. Return: it */
 int fb_meet(struct fb *b, uint64_t token);
 /** fb_fill() - fill its send buffer as the broker does. Return: bytes */
 uint64_t fb_fill(int fd);

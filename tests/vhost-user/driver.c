@@ -60,6 +60,7 @@ void drv_init(struct drv *d)
 	d->sock = -1;
 	d->features = (1ull << 32) | (1ull << 29) | (1ull << 28);
 	d->split = 2;
+	d->rx_len = DRV_RX_BUF;
 	d->memfd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	must(d->memfd >= 0);
 	must(ftruncate(d->memfd, DRV_RAM) == 0);
@@ -472,7 +473,7 @@ bool drv_poll(struct drv *d)
 			r->used_seen++;
 			if (i == 0) {
 				rx_used(d, id, len);
-				drv_post_rx(d, id, DRV_RX_BUF);
+				drv_post_rx(d, id, d->rx_len);
 				continue;
 			}
 			must(len == 0);

@@ -44,6 +44,7 @@ struct drv {
 	bool mem_slots;	    /* ADD_MEM_REG instead of SET_MEM_TABLE */
 	bool indirect;	    /* send packets through indirect tables */
 	unsigned int split; /* cut the packet into this many descriptors */
+	uint32_t rx_len;    /* of the receive buffers; DRV_RX_BUF */
 	unsigned int tx_free;
 	bool tx_busy[DRV_NUM];
 	uint64_t kicks, interrupts;

@@ -107,6 +107,8 @@ static void on_packet(void *ctx, const struct vsock_header *h,
 	r->packets++;
 	r->last = *h;
 	must(h->dst_cid == DRV_CID);
+	if (r->hook && r->hook(r, h, payload))
+		return;
 	if (r->no_auto)
 		return;
 	g = find(r, h);

@@ -62,6 +62,10 @@ struct rig {
 	uint64_t rst_unknown; /* RSTs for no connection of ours */
 	unsigned int settled; /* answers for rig_settle() */
 	bool no_auto;	      /* packets for the guest are only counted */
+	/* sees each of them first. true: it was for it */
+	bool (*hook)(struct rig *r, const struct vsock_header *h,
+		     const uint8_t *payload);
+	void *hook_arg;
 	unsigned int packets;
 	struct vsock_header last;
 };

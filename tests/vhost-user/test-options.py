@@ -56,9 +56,11 @@ class Broker:
             else:
                 self.name = frame[32:]
                 # the transport calls listen(): it must have an address
-                s = socket.socket(fileno=fds.pop())
-                s.bind('')
-                s.close()
+                for fd in fds:
+                    s = socket.socket(fileno=fd)
+                    s.bind('')
+                    s.close()
+                fds = []
                 self.conn.send(reply(16, serial, bytes(16) + self.name))
             for fd in fds:
                 os.close(fd)

@@ -164,8 +164,8 @@ void conns_dialled(struct conns *cs, int fd, const GUID *service)
 	struct conn *c = conn_new(cs, fd, C_DIALLING);
 
 	/* The guest's own port is not told. */
-	if (c &&
-	    session_dial(cs->sessions, c, service, &guid_zero, &c->j.s) < 0)
+	if (c && session_dial(cs->sessions, c, SOCK_STREAM, service, &guid_zero,
+			      &c->j.s) < 0)
 		conn_close(c);
 }
 

@@ -19,7 +19,8 @@
 #define F_PROTOCOL BIT(30) /* vhost-user's own */
 #define FEATURES                                                      \
 	(BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_INDIRECT_DESC) | \
-	 BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_IN_ORDER) | F_PROTOCOL)
+	 BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_IN_ORDER) |      \
+	 VU_F_STREAM | VU_F_SEQPACKET | F_PROTOCOL)
 
 #define PF_MQ BIT(0)
 #define PF_REPLY_ACK BIT(3)

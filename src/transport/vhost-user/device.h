@@ -26,6 +26,9 @@
 #define VU_EVENT 2u
 #define VU_RINGS 3u
 
+#define VU_F_STREAM (1ull << 0) /* of the vsock device */
+#define VU_F_SEQPACKET (1ull << 1)
+
 struct vu_ring {
 	struct vqueue q;
 	struct vring_map_at {

@@ -127,6 +127,7 @@ static void on_ring_started(void *ctx, unsigned int i)
 
 	if (i == VU_EVENT)
 		return; /* nothing is ever sent on it */
+	vsock_set_seqpacket(vm->v, vm->device.features & VU_F_SEQPACKET);
 	/* the counter is not read: each write is an edge */
 	r = ev_io_start(vm->ev, &vm->kick_io[i], vm->device.rings[i].kick,
 			EPOLLIN | EPOLLET, i == VU_RX ? on_kick : on_kick_tx);
@@ -254,6 +255,11 @@ static void on_listen(struct ev_io *io, uint32_t events)
 
 /* ---- the vsock device: its host ends are sessions */
 
+static uint16_t socket_type(const struct vsock_conn *c)
+{
+	return vsock_type(c) == VSOCK_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+}
+
 static int vs_dial(void *ctx, struct vsock_conn *c)
 {
 	struct vm *vm = ctx;
@@ -262,7 +268,8 @@ static int vs_dial(void *ctx, struct vsock_conn *c)
 	struct session *s;
 	int r;
 
-	r = session_dial(vm->sessions, c, &service, &source, &s);
+	r = session_dial(vm->sessions, c, socket_type(c), &service, &source,
+			 &s);
 	if (r == 0)
 		vsock_set_host(c, s);
 	return r;
@@ -271,6 +278,11 @@ static int vs_dial(void *ctx, struct vsock_conn *c)
 static void vs_answered(void *host, bool accepted)
 {
 	session_answered(host, accepted);
+}
+
+static ssize_t vs_next(void *host)
+{
+	return session_next(host);
 }
 
 static ssize_t vs_pull(void *host, const struct iovec *iov, unsigned int n)
@@ -305,7 +317,16 @@ static void vs_shut(void *host, bool no_more_data, bool no_more_reading)
 
 static void vs_ended(void *host, enum vsock_end why)
 {
-	(void)why;
+	static struct log_limit limit;
+
+	if (why == VSOCK_END_TOO_LONG)
+		log_limited(&limit, LOG_WARN_,
+			    "a connection is reset: a message is longer than "
+			    "the buffer that has to hold it");
+	else if (why == VSOCK_END_MEMORY)
+		log_limited(&limit, LOG_WARN_,
+			    "a connection is reset: the memory of its data is "
+			    "not there");
 	session_end(host);
 }
 
@@ -317,6 +338,7 @@ static void vs_wake(void *ctx)
 static const struct vsock_ops vsock_ops = {
 	.dial = vs_dial,
 	.answered = vs_answered,
+	.next = vs_next,
 	.pull = vs_pull,
 	.waiting = vs_waiting,
 	.push = vs_push,
@@ -343,7 +365,15 @@ static uint32_t gs_open(void *ctx, struct session *s, const GUID *service,
 		return HVS_REASON_NO_LISTENER;
 	}
 	(void)guid_is_port(source, &host_port);
-	r = vsock_open(vm->v, VSOCK_STREAM, guest_port, host_port, s, &c);
+	r = vsock_open(vm->v,
+		       session_type(s) == SOCK_STREAM ? VSOCK_STREAM
+						      : VSOCK_SEQPACKET,
+		       guest_port, host_port, s, &c);
+	if (r == -EPROTONOSUPPORT) {
+		*ret_why = "the guest's vsock driver, or its VMM, does not "
+			   "carry SOCK_SEQPACKET";
+		return HVS_REASON_TYPE;
+	}
 	if (r < 0) {
 		*ret_why = "too many connections of this guest";
 		return HVS_REASON_QUOTA;
@@ -394,6 +424,7 @@ static const struct session_guest_ops guest_ops = {
 	.readable = gs_readable,
 	.writable = gs_writable,
 	.unread = gs_unread,
+	.raw = true,
 };
 
 /* ---- lifetime */
@@ -405,6 +436,7 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 	const struct link_config lc = {
 		.partition = config->partition,
 		.kind = TRANSPORT_VHOST_USER,
+		.raw = true,
 	};
 	int r;
 

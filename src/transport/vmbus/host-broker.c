@@ -25,7 +25,8 @@ static int b_dial(struct host *h, void *conn, const GUID *service,
 		  const GUID *source, void **ret_end)
 {
 	struct session *s;
-	int r = session_dial(of(h)->sessions, conn, service, source, &s);
+	int r = session_dial(of(h)->sessions, conn, SOCK_STREAM, service,
+			     source, &s);
 
 	if (r == 0)
 		*ret_end = s;

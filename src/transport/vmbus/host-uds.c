@@ -116,7 +116,7 @@ static void on_live(struct ev_io *io, uint32_t events)
 	relay_watch(r, io, events);
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
 		if (!r->broken && !relay_quiet(events) &&
-		    (r->shut ? events & EPOLLHUP : !relay_probe(r)) && e->conn)
+		    !relay_probe(r, events) && e->conn)
 			ops->unread(e->u->ctx, e->conn);
 		if (e->conn && relay_wanted(r))
 			ops->writable(e->u->ctx, e->conn);

@@ -95,6 +95,13 @@ void conn_drain(struct vsock *v, struct vsock_conn *c)
 	unqueue(v, c);
 }
 
+void conn_part_drop(struct vsock_conn *c)
+{
+	free(c->part);
+	c->part = NULL;
+	c->part_len = c->part_size = 0;
+}
+
 void conn_free(struct vsock *v, struct vsock_conn *c)
 {
 	if (v->gather == c) {
@@ -112,6 +119,8 @@ void conn_free(struct vsock *v, struct vsock_conn *c)
 	TAILQ_REMOVE(&v->all, c, all);
 	v->opening -= is_opening(c->state);
 	v->conns--;
+	free(c->tail);
+	conn_part_drop(c);
 	free(c->marks);
 	free(c);
 }
@@ -200,6 +209,24 @@ void conn_linger(struct vsock *v, struct vsock_conn *c)
 	conn_detach(v, c, VSOCK_END_CLOSED);
 	c->linger_ns = v->now_ns + VSOCK_LINGER_MS * 1000000ull;
 	TAILQ_INSERT_TAIL(&v->linger, c, linger);
+}
+
+void conn_failed(struct vsock *v, struct vsock_conn *c, ssize_t err)
+{
+	bool too_long = err == -EMSGSIZE;
+	enum vsock_end why = too_long ? VSOCK_END_TOO_LONG : VSOCK_END_MEMORY;
+
+	if (!too_long && err != -EFAULT && err != -ENOMEM) {
+		vsock_unread(v, c);
+		return;
+	}
+	v->stats.too_long += too_long;
+	if (c->state == CONN_DRAINING) {
+		conn_detach(v, c, why);
+		conn_free(v, c);
+	} else {
+		conn_reset(v, c, why);
+	}
 }
 
 void conn_flushed(struct vsock *v, struct vsock_conn *c)
@@ -315,6 +342,16 @@ uint64_t vsock_deadline(const struct vsock *v)
 		      sooner(g ? g->gather_ns : 0, s ? s->stall_ns : 0));
 }
 
+void vsock_set_seqpacket(struct vsock *v, bool on)
+{
+	v->seqpacket = on;
+}
+
+enum vsock_type vsock_type(const struct vsock_conn *c)
+{
+	return c->type;
+}
+
 uint32_t vsock_guest_port(const struct vsock_conn *c)
 {
 	return c->guest_port;
@@ -342,6 +379,8 @@ int vsock_open(struct vsock *v, enum vsock_type type, uint32_t guest_port,
 {
 	struct vsock_conn *c;
 
+	if (type != VSOCK_STREAM && !v->seqpacket)
+		return -EPROTONOSUPPORT;
 	if (host_port == 0 || host_port == UINT32_MAX ||
 	    conn_find(v, type, guest_port, host_port)) {
 		/* at most VSOCK_CONNS_MAX are taken: this ends */
@@ -395,6 +434,7 @@ void vsock_unread(struct vsock *v, struct vsock_conn *c)
 	if (c->state != CONN_OPEN && c->state != CONN_DRAINING)
 		return;
 	c->unread = true;
+	conn_part_drop(c);
 	c->fwd_cnt = c->received; /* thrown away is consumed */
 	conn_host_shut(v, c, VSOCK_SHUT_RCV);
 	conn_flushed(v, c);
@@ -408,7 +448,7 @@ void vsock_writable(struct vsock *v, struct vsock_conn *c)
 		return;
 	n = v->ops->flush(c->host);
 	if (n < 0) {
-		vsock_unread(v, c);
+		conn_failed(v, c, n);
 		return;
 	}
 	c->fwd_cnt += (uint32_t)n;

@@ -54,9 +54,17 @@ struct vsock_conn {
 	uint32_t sent;	 /* bytes, mod 2^32 */
 	uint32_t *marks; /* sent after each packet that it has not consumed */
 	uint16_t mark_size, mark_first, mark_count;
+	/* SEQPACKET: what has to be free for the next message to begin; the
+	 * message that is on its way: its length, and what is left of it */
+	uint32_t need, message_len;
+	uint8_t *tail;
+	uint32_t tail_at, tail_len;
 
 	/* from the guest */
 	uint32_t received, fwd_cnt;
+	/* SEQPACKET: the beginning of a message that has not ended */
+	uint8_t *part;
+	uint32_t part_len, part_size;
 	uint32_t told_fwd_cnt; /* in the last packet sent */
 };
 
@@ -71,6 +79,7 @@ struct reply {
 
 struct vsock {
 	uint64_t guest_cid;
+	bool seqpacket;
 	const struct vsock_ops *ops;
 	void *ctx;
 	uint64_t now_ns;
@@ -114,6 +123,10 @@ void conn_host_shut(struct vsock *v, struct vsock_conn *c, unsigned int flags);
 void conn_gather(struct vsock *v, struct vsock_conn *c);
 /* There is no credit, or there is (@stalled false) again. */
 void conn_stalled(struct vsock *v, struct vsock_conn *c, bool stalled);
+/* The beginning of a message, of which the rest will not come, or not count */
+void conn_part_drop(struct vsock_conn *c);
+/* push() or flush() failed: nobody reads any more, or it is all over. */
+void conn_failed(struct vsock *v, struct vsock_conn *c, ssize_t err);
 /* After what is held has become less: finish what waited for it. */
 void conn_flushed(struct vsock *v, struct vsock_conn *c);
 /* Both flags have been sent: wait for RST. */
@@ -129,7 +142,26 @@ bool credit_crowded(const struct vsock_conn *c);
 /* room to note @n more packets. Return: how many, at least one or 0 */
 unsigned int credit_reserve(struct vsock_conn *c, unsigned int n);
 void credit_sent(struct vsock_conn *c, uint32_t len);
+/* May a message of @len bytes in @packets begin? */
+bool credit_fits(struct vsock_conn *c, uint32_t len, unsigned int packets);
+/* There is new credit: may what waited for it be tried again? */
+bool credit_enough(const struct vsock_conn *c);
 /* Should the guest be told how much has been consumed? */
 bool credit_due(const struct vsock_conn *c);
+
+/* rx-message.c: some of @c's next message into @bufs, all of which have room.
+ * Return: buffers used */
+unsigned int rx_message(struct vsock *v, struct vsock_conn *c,
+			struct vsock_buf *bufs, unsigned int n);
+/* rx.c */
+void rx_put(struct vsock *v, struct vsock_conn *c, struct vsock_buf *b,
+	    enum vsock_op op, uint32_t len, uint32_t flags);
+size_t rx_room(const struct vsock_buf *b);
+size_t rx_iov(struct vsock *v, const struct vsock_buf *bufs, unsigned int max,
+	      size_t budget, unsigned int *ret_n);
+/* next() or pull() had nothing to give: @got */
+void rx_ended(struct vsock *v, struct vsock_conn *c, ssize_t got);
+/* to the end of the line */
+void rx_next(struct vsock *v, struct vsock_conn *c);
 
 #endif /* VSOCK_DEVICE_CONN_H */

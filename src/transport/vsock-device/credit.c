@@ -104,8 +104,35 @@ unsigned int credit_reserve(struct vsock_conn *c, unsigned int n)
 void credit_sent(struct vsock_conn *c, uint32_t len)
 {
 	c->sent += len;
+	/* a message of more packets than there are marks: see credit_fits() */
+	if (c->mark_count == c->mark_size)
+		c->mark_count--;
 	c->marks[(c->mark_first + c->mark_count++) & (c->mark_size - 1)] =
 		c->sent;
+}
+
+/*
+ * A guest hands out whole messages only, and credit comes back only for these:
+ * one that has begun must not have to wait. Therefore all of it has to fit
+ * first. With nothing under way there is nothing to wait for, and so as many
+ * packets as it takes are sent, whatever their number.
+ */
+bool credit_fits(struct vsock_conn *c, uint32_t len, unsigned int packets)
+{
+	if (credit_free(c) < len ||
+	    (c->mark_count && credit_packets(c) < packets))
+		return false;
+	if (packets > PACKETS_MAX)
+		packets = PACKETS_MAX;
+	return credit_reserve(c, packets) > 0;
+}
+
+bool credit_enough(const struct vsock_conn *c)
+{
+	if (c->type == VSOCK_STREAM || c->tail_len)
+		return credit_free(c) && (c->tail_len || credit_packets(c));
+	/* with nothing under way it fits now, or never */
+	return c->sent == c->peer_fwd_cnt || credit_free(c) >= c->need;
 }
 
 bool credit_due(const struct vsock_conn *c)

@@ -33,6 +33,10 @@ enum vsock_op {
 #define VSOCK_SHUT_SEND 2u
 #define VSOCK_SHUT_BOTH 3u
 
+/* of RW, type 2: the message ends here; its sender said MSG_EOR */
+#define VSOCK_SEQ_EOM 1u
+#define VSOCK_SEQ_EOR 2u
+
 struct vsock_header {
 	uint64_t src_cid, dst_cid;
 	uint32_t src_port, dst_port;

@@ -6,7 +6,7 @@
  * connections have to say, at most one packet of each kind per connection.
  * Then data, round robin, a quantum of each; a host end reads straight into
  * as many of the guest's buffers as one quantum needs, and the headers are
- * written in front afterwards.
+ * written in front afterwards. (Messages: rx-message.c)
  */
 #include "transport/vsock-device/conn.h"
 
@@ -23,8 +23,8 @@ static void put(struct vsock *v, struct vsock_buf *b,
 	v->stats.rx_packets++;
 }
 
-static void put_conn(struct vsock *v, struct vsock_conn *c, struct vsock_buf *b,
-		     enum vsock_op op, uint32_t len, uint32_t flags)
+void rx_put(struct vsock *v, struct vsock_conn *c, struct vsock_buf *b,
+	    enum vsock_op op, uint32_t len, uint32_t flags)
 {
 	const struct vsock_header h = {
 		.src_cid = VSOCK_CID_HOST,
@@ -70,13 +70,13 @@ static void put_control(struct vsock *v, struct vsock_buf *b)
 	TAILQ_REMOVE(&v->control, c, control);
 	if (c->pending & SEND_REQUEST) {
 		c->pending &= (uint8_t)~SEND_REQUEST;
-		put_conn(v, c, b, VSOCK_OP_REQUEST, 0, 0);
+		rx_put(v, c, b, VSOCK_OP_REQUEST, 0, 0);
 	} else if (c->pending & SEND_RESPONSE) {
 		c->pending &= (uint8_t)~SEND_RESPONSE;
-		put_conn(v, c, b, VSOCK_OP_RESPONSE, 0, 0);
+		rx_put(v, c, b, VSOCK_OP_RESPONSE, 0, 0);
 	} else if (c->pending & SEND_SHUTDOWN) {
 		c->pending &= (uint8_t)~SEND_SHUTDOWN;
-		put_conn(v, c, b, VSOCK_OP_SHUTDOWN, 0, c->host_shut);
+		rx_put(v, c, b, VSOCK_OP_SHUTDOWN, 0, c->host_shut);
 		if (c->host_shut == VSOCK_SHUT_BOTH) {
 			if (c->pending)
 				TAILQ_INSERT_TAIL(&v->control, c, control);
@@ -85,20 +85,20 @@ static void put_control(struct vsock *v, struct vsock_buf *b)
 		}
 	} else if (c->pending & SEND_RST) {
 		c->pending = 0;
-		put_conn(v, c, b, VSOCK_OP_RST, 0, 0);
+		rx_put(v, c, b, VSOCK_OP_RST, 0, 0);
 		conn_free(v, c);
 		return;
 	} else if (c->pending & SEND_CREDIT_REQUEST) {
 		c->pending &= (uint8_t)~SEND_CREDIT_REQUEST;
-		put_conn(v, c, b, VSOCK_OP_CREDIT_REQUEST, 0, 0);
+		rx_put(v, c, b, VSOCK_OP_CREDIT_REQUEST, 0, 0);
 	} else {
-		put_conn(v, c, b, VSOCK_OP_CREDIT_UPDATE, 0, 0);
+		rx_put(v, c, b, VSOCK_OP_CREDIT_UPDATE, 0, 0);
 	}
 	if (c->pending)
 		TAILQ_INSERT_TAIL(&v->control, c, control);
 }
 
-static size_t room(const struct vsock_buf *b)
+size_t rx_room(const struct vsock_buf *b)
 {
 	size_t n = b->len > VSOCK_HEADER ? b->len - VSOCK_HEADER : 0;
 
@@ -107,15 +107,15 @@ static size_t room(const struct vsock_buf *b)
 
 /* The guest's buffers, behind their headers, as one list of at most @budget
  * bytes and @max buffers. Return: its bytes; @ret_n: its entries */
-static size_t data_iov(struct vsock *v, const struct vsock_buf *bufs,
-		       unsigned int max, size_t budget, unsigned int *ret_n)
+size_t rx_iov(struct vsock *v, const struct vsock_buf *bufs, unsigned int max,
+	      size_t budget, unsigned int *ret_n)
 {
 	struct iovec *iov = v->gather_iov; /* nothing is gathered now */
 	unsigned int n = 0;
 	size_t total = 0;
 
 	for (unsigned int i = 0; i < max && total < budget; i++) {
-		size_t want = room(&bufs[i]), got;
+		size_t want = rx_room(&bufs[i]), got;
 
 		/* a buffer as a whole, or not at all */
 		if (n + bufs[i].n > VSOCK_IOV_MAX && i)
@@ -128,6 +128,12 @@ static size_t data_iov(struct vsock *v, const struct vsock_buf *bufs,
 	}
 	*ret_n = n;
 	return total;
+}
+
+void rx_next(struct vsock *v, struct vsock_conn *c)
+{
+	TAILQ_REMOVE(&v->ready, c, ready);
+	TAILQ_INSERT_TAIL(&v->ready, c, ready);
 }
 
 /*
@@ -146,12 +152,21 @@ static unsigned int crowded(struct vsock *v, struct vsock_conn *c,
 		return n; /* pull() tells what that means */
 	if (waiting > *budget)
 		waiting = *budget;
-	for (i = 0; i < n && total + room(&bufs[i]) <= waiting; i++)
-		total += room(&bufs[i]);
+	for (i = 0; i < n && total + rx_room(&bufs[i]) <= waiting; i++)
+		total += rx_room(&bufs[i]);
 	if (!i && waiting == *budget)
 		return n; /* more would not fit anyway */
 	*budget = total;
 	return i;
+}
+
+void rx_ended(struct vsock *v, struct vsock_conn *c, ssize_t got)
+{
+	conn_ready(v, c, false);
+	if (got == -EFAULT || got == -ENOMEM)
+		conn_failed(v, c, got);
+	else if (got != -EAGAIN)
+		conn_host_shut(v, c, VSOCK_SHUT_SEND);
 }
 
 /*
@@ -182,26 +197,22 @@ static unsigned int put_data(struct vsock *v, struct vsock_conn *c,
 	c->gathered = false;
 	if (budget > VSOCK_QUANTUM)
 		budget = VSOCK_QUANTUM;
-	data_iov(v, bufs, n, budget, &entries);
+	rx_iov(v, bufs, n, budget, &entries);
 	got = v->ops->pull(c->host, v->gather_iov, entries);
 	if (got <= 0) {
-		conn_ready(v, c, false);
-		if (got != -EAGAIN)
-			conn_host_shut(v, c, VSOCK_SHUT_SEND);
+		rx_ended(v, c, got);
 		return 0;
 	}
 	while (got > 0) {
-		size_t part = room(&bufs[used]);
+		size_t part = rx_room(&bufs[used]);
 
 		if (part > (size_t)got)
 			part = (size_t)got;
 		credit_sent(c, (uint32_t)part);
-		put_conn(v, c, &bufs[used++], VSOCK_OP_RW, (uint32_t)part, 0);
+		rx_put(v, c, &bufs[used++], VSOCK_OP_RW, (uint32_t)part, 0);
 		got -= (ssize_t)part;
 	}
-	/* to the end of the line; the credit flag may be gone by now */
-	TAILQ_REMOVE(&v->ready, c, ready);
-	TAILQ_INSERT_TAIL(&v->ready, c, ready);
+	rx_next(v, c);
 	return used;
 }
 
@@ -214,6 +225,7 @@ bool vsock_rx_wanted(const struct vsock *v)
 unsigned int vsock_rx(struct vsock *v, struct vsock_buf *bufs, unsigned int n)
 {
 	unsigned int i = 0, with_room;
+	struct vsock_conn *c;
 
 	while (i < n && vsock_rx_wanted(v)) {
 		struct vsock_buf *b = &bufs[i];
@@ -227,13 +239,17 @@ unsigned int vsock_rx(struct vsock *v, struct vsock_buf *bufs, unsigned int n)
 		} else if (!TAILQ_EMPTY(&v->control)) {
 			put_control(v, b);
 			i++;
-		} else if (!room(b)) {
+		} else if (!rx_room(b)) {
 			i++; /* no control packet to use it for */
 		} else {
 			with_room = 1;
-			while (i + with_room < n && room(&bufs[i + with_room]))
+			while (i + with_room < n &&
+			       rx_room(&bufs[i + with_room]))
 				with_room++;
-			i += put_data(v, TAILQ_FIRST(&v->ready), b, with_room);
+			c = TAILQ_FIRST(&v->ready);
+			i += c->type == VSOCK_STREAM
+				     ? put_data(v, c, b, with_room)
+				     : rx_message(v, c, b, with_room);
 		}
 	}
 	return i;

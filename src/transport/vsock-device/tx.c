@@ -4,30 +4,105 @@
  *
  * Payload of consecutive packets of one connection is gathered and pushed in
  * one call. Anything else about that connection, and the end of the batch,
- * pushes first, so that order is kept.
+ * pushes first, so that order is kept. Of a message the pieces are gathered
+ * until it ends; if something else comes first they are kept as a copy.
  */
 #include "transport/vsock-device/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PART_UNIT 16384u
+
+/* More has come, or has gone to its reader. */
+static void tell_credit(struct vsock *v, struct vsock_conn *c)
+{
+	if (c->state == CONN_OPEN && credit_due(c))
+		conn_send(v, c, SEND_CREDIT);
+}
+
+static void push(struct vsock *v, struct vsock_conn *c,
+		 const struct iovec *iov, unsigned int n)
+{
+	ssize_t taken = -EPIPE;
+
+	if (!c->unread && c->host)
+		taken = v->ops->push(c->host, iov, n);
+	if (taken < 0)
+		conn_failed(v, c, taken);
+	else
+		c->fwd_cnt += (uint32_t)taken;
+	tell_credit(v, c);
+}
+
+/* Keep what has been gathered of a message: credit bounds it. */
+static void part_keep(struct vsock *v, struct vsock_conn *c,
+		      const struct iovec *iov, unsigned int n, uint32_t len)
+{
+	uint32_t size = (c->part_len + len + PART_UNIT - 1) / PART_UNIT *
+			PART_UNIT;
+	uint8_t *p = c->part;
+
+	if (c->unread) {
+		c->fwd_cnt = c->received;
+		tell_credit(v, c);
+		return;
+	}
+	if (size > c->part_size) {
+		p = realloc(c->part, size);
+		if (!p) {
+			conn_failed(v, c, -ENOMEM);
+			return;
+		}
+		c->part = p;
+		c->part_size = size;
+	}
+	(void)vsock_iov_read(iov, n, p + c->part_len, len);
+	c->part_len += len;
+	/* the rest may have to wait for what was consumed before it */
+	tell_credit(v, c);
+}
 
 static void gather_flush(struct vsock *v)
 {
 	struct vsock_conn *c = v->gather;
 	uint32_t len = (uint32_t)v->gather_len;
 	unsigned int n = v->gather_n;
-	ssize_t taken = -1;
 
 	v->gather = NULL;
 	v->gather_n = 0;
 	v->gather_len = 0;
 	if (!c || !len)
 		return;
-	if (!c->unread && c->host)
-		taken = v->ops->push(c->host, v->gather_iov, n);
-	if (taken < 0)
-		vsock_unread(v, c);
+	if (c->type == VSOCK_SEQPACKET)
+		part_keep(v, c, v->gather_iov, n, len);
 	else
-		c->fwd_cnt += (uint32_t)taken;
-	if (c->state == CONN_OPEN && credit_due(c))
-		conn_send(v, c, SEND_CREDIT);
+		push(v, c, v->gather_iov, n);
+}
+
+/* The message that is gathered, or kept, or both, has ended. */
+static void gather_message(struct vsock *v, struct vsock_conn *c)
+{
+	struct iovec *iov = v->gather_iov;
+	unsigned int n;
+
+	if (v->gather_n == VSOCK_IOV_MAX)
+		gather_flush(v);
+	n = v->gather_n;
+	if (c->part_len && c->state == CONN_OPEN) {
+		memmove(iov + 1, iov, n * sizeof(*iov));
+		iov[0] = (struct iovec) { c->part, c->part_len };
+		n++;
+	}
+	v->gather = NULL;
+	v->gather_n = 0;
+	v->gather_len = 0;
+	if (n)
+		push(v, c, iov, n);
+	else
+		v->stats.empty++; /* its reader would take it for the end */
+	conn_part_drop(c);
 }
 
 /* One function makes resets from packets; it refuses to answer a reset. */
@@ -137,6 +212,8 @@ static void on_shutdown(struct vsock *v, struct vsock_conn *c,
 		if (c->guest_shut != VSOCK_SHUT_BOTH)
 			v->ops->shut(c->host, false, true);
 	}
+	if (more & VSOCK_SHUT_SEND)
+		conn_part_drop(c); /* its end will not come */
 	if (more & VSOCK_SHUT_SEND && !c->unread)
 		c->shut_when_flushed = true;
 	conn_flushed(v, c);
@@ -146,6 +223,7 @@ static void on_rw(struct vsock *v, struct vsock_conn *c,
 		  const struct vsock_header *h, const struct iovec *iov,
 		  unsigned int n)
 {
+	bool eom = c->type == VSOCK_SEQPACKET && h->flags & VSOCK_SEQ_EOM;
 	size_t len;
 
 	if (c->state == CONN_CLOSING) {
@@ -158,11 +236,13 @@ static void on_rw(struct vsock *v, struct vsock_conn *c,
 		broke(v, c);
 		return;
 	}
-	if (!h->len)
+	if (!h->len && !eom)
 		return;
 	/* A packet has at most half of the gather list's entries. */
 	if (v->gather && v->gather_n + n > VSOCK_IOV_MAX)
 		gather_flush(v);
+	if (c->state != CONN_OPEN)
+		return; /* that was its end */
 	v->gather = c;
 	v->gather_n += vsock_iov_slice(iov, n, VSOCK_HEADER, h->len,
 				       v->gather_iov + v->gather_n,
@@ -173,6 +253,14 @@ static void on_rw(struct vsock *v, struct vsock_conn *c,
 	 * What is gathered counts as received but not as consumed, so that the
 	 * check above covers it.
 	 */
+	if (eom) {
+		gather_message(v, c);
+	} else if (c->type == VSOCK_SEQPACKET &&
+		   c->part_len + v->gather_len == VSOCK_BUF_ALLOC) {
+		/* No credit is left and none will come before it has ended. */
+		v->stats.too_long++;
+		conn_reset(v, c, VSOCK_END_TOO_LONG);
+	}
 }
 
 static void on_packet(struct vsock *v, struct vsock_conn *c,
@@ -208,7 +296,7 @@ static void on_packet(struct vsock *v, struct vsock_conn *c,
 /* New credit: what waited for it goes on. */
 static void unblock(struct vsock *v, struct vsock_conn *c)
 {
-	if (c->blocked && credit_free(c) && credit_packets(c)) {
+	if (c->blocked && credit_enough(c)) {
 		c->blocked = false;
 		conn_stalled(v, c, false);
 		vsock_readable(v, c);
@@ -238,7 +326,9 @@ void vsock_tx(struct vsock *v, const struct iovec *iov, unsigned int n,
 		return;
 	}
 	v->stats.tx_packets++;
-	ours = h.dst_cid == VSOCK_CID_HOST && h.type == VSOCK_STREAM;
+	ours = h.dst_cid == VSOCK_CID_HOST &&
+	       (h.type == VSOCK_STREAM ||
+		(h.type == VSOCK_SEQPACKET && v->seqpacket));
 	c = NULL;
 	if (ours)
 		c = conn_find(v, h.type, h.src_port, h.dst_port);

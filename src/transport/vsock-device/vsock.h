@@ -16,9 +16,11 @@
  * its connection. What a host end does not take at once it holds, and credit
  * bounds that to VSOCK_BUF_ALLOC per connection.
  *
- * Only streams for now. The type is part of a connection's key and of every
- * packet built, so that message types are a matter of vsock_rx()'s data part
- * and of RW.
+ * Connections are streams, or keep the bounds of messages (SEQPACKET), if the
+ * driver has negotiated that. A message may come in pieces and go in pieces; a
+ * host end only ever sees a whole one. The pieces that are here are held by
+ * the device, and count against VSOCK_BUF_ALLOC too. MSG_EOR does not reach
+ * the host end and is never set: AF_UNIX does not carry it.
  */
 #ifndef VSOCK_DEVICE_VSOCK_H
 #define VSOCK_DEVICE_VSOCK_H
@@ -48,6 +50,10 @@ enum vsock_end {
 	VSOCK_END_CLOSED, /* in order: both sides shut */
 	VSOCK_END_RESET,  /* by the guest, or it broke a rule */
 	VSOCK_END_DEVICE, /* the device was reset */
+	/* a message does not fit: the guest's buffer, or ours, or the host
+	 * end's */
+	VSOCK_END_TOO_LONG,
+	VSOCK_END_MEMORY, /* of the guest is not there, or ours is used up */
 };
 
 /*
@@ -63,12 +69,18 @@ struct vsock_ops {
 	/* The guest's answer to vsock_open(): accepted, or not, and then
 	 * ended() is not called and @host is the caller's again. */
 	void (*answered)(void *host, bool accepted);
-	/* Read into @iov. Bytes; 0: end of file; -EAGAIN; -errno */
+	/* Read into @iov; of messages exactly the one that next() told of.
+	 * Bytes; 0: end of file; -EAGAIN; -errno */
 	ssize_t (*pull)(void *host, const struct iovec *iov, unsigned int n);
+	/* SEQPACKET: the next message's length; 0: end of file; -EAGAIN;
+	 * -errno */
+	ssize_t (*next)(void *host);
 	/* How much pull() would find, roughly */
 	size_t (*waiting)(void *host);
-	/* Take all of @iov. How much has gone to the reader (the rest is held,
-	 * a copy); -errno: nobody will read any more, nothing is held */
+	/* Take all of @iov; with SEQPACKET it is one message. How much has gone
+	 * to the reader (the rest is held, a copy); -errno: nothing is held,
+	 * and nobody will read any more, but -EMSGSIZE: no such message can
+	 * be sent, -EFAULT: of @iov, -ENOMEM */
 	ssize_t (*push)(void *host, const struct iovec *iov, unsigned int n);
 	/* Move what is held. How much went to the reader; -errno as push() */
 	ssize_t (*flush)(void *host);
@@ -95,6 +107,8 @@ struct vsock_stats {
 	uint64_t tx_dropped; /* too short, foreign addresses */
 	uint64_t resets;     /* connections that broke a rule */
 	uint64_t over_quota;
+	uint64_t too_long; /* messages, and with each a connection */
+	uint64_t empty;	   /* messages, from the guest, dropped */
 };
 
 /** vsock_new() - @ops and @ctx are borrowed. Return: 0 or -errno */
@@ -106,6 +120,9 @@ struct vsock *vsock_free(struct vsock *v);
 /** vsock_reset() - the guest has forgotten: forget, send nothing. What a guest
  * sent and closed before still goes to its reader. */
 void vsock_reset(struct vsock *v);
+
+/** vsock_set_seqpacket() - has the driver negotiated it? */
+void vsock_set_seqpacket(struct vsock *v, bool on);
 
 /** vsock_time() - the time, before each batch of calls; ends what lingers */
 void vsock_time(struct vsock *v, uint64_t now_ns);
@@ -144,7 +161,8 @@ unsigned int vsock_rx(struct vsock *v, struct vsock_buf *bufs, unsigned int n);
 /* ---- host ends */
 
 /** vsock_open() - ask the guest for a connection. @host_port: wanted, or 0;
- * another one is taken where it is in use. Return: 0, -ENOBUFS, -ENOMEM */
+ * another one is taken where it is in use. Return: 0, -ENOBUFS, -ENOMEM,
+ * -EPROTONOSUPPORT: the driver does not carry that type */
 int vsock_open(struct vsock *v, enum vsock_type type, uint32_t guest_port,
 	       uint32_t host_port, void *host, struct vsock_conn **ret);
 /** vsock_set_host() - the host end of a connection in dial() */
@@ -161,6 +179,7 @@ void vsock_writable(struct vsock *v, struct vsock_conn *c);
 /** vsock_unread() - nobody will read what the guest sends any more */
 void vsock_unread(struct vsock *v, struct vsock_conn *c);
 
+enum vsock_type vsock_type(const struct vsock_conn *c);
 uint32_t vsock_guest_port(const struct vsock_conn *c);
 uint32_t vsock_host_port(const struct vsock_conn *c);
 unsigned int vsock_conn_count(const struct vsock *v);

@@ -177,7 +177,8 @@ void conns_dialled(struct conns *cs, int fd, uint32_t port, uint32_t source)
 	const GUID from = guid_from_port(source);
 	struct conn *c = conn_new(cs, fd, C_DIALLING);
 
-	if (c && session_dial(cs->sessions, c, &service, &from, &c->j.s) < 0)
+	if (c && session_dial(cs->sessions, c, SOCK_STREAM, &service, &from,
+			      &c->j.s) < 0)
 		conn_close(c);
 }
 
