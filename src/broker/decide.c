@@ -327,7 +327,16 @@ static const struct listener *most_specific(struct search *s, enum relation r)
 	return l ? l : look_at(s, &guid_zero);
 }
 
-static void no_listener(struct search *s, enum attached a)
+/* Who would be heard if only the type were the other one. */
+static bool other_type_listens(const struct search *s, enum relation r)
+{
+	struct search other = *s;
+
+	other.type = s->type == SOCK_STREAM ? SOCK_SEQPACKET : SOCK_STREAM;
+	return s->type != SOCK_DGRAM && most_specific(&other, r);
+}
+
+static void no_listener(struct search *s, enum attached a, enum relation r)
 {
 	struct verdict *v = s->v;
 	char name[128];
@@ -372,6 +381,16 @@ static void no_listener(struct search *s, enum attached a)
 		return;
 	}
 	rule_is(v, "nobody listens");
+	if (other_type_listens(s, r)) {
+		bool stream = s->type == SOCK_STREAM;
+
+		fix_is(v, "connect with type %s", stream ? "RAW" : "STREAM");
+		refuse(v, HVS_REASON_NO_LISTENER,
+		       "in partition \"%s\" service %s is listened on with type %s, not %s",
+		       s->target->name, name, stream ? "RAW" : "STREAM",
+		       stream ? "STREAM" : "RAW");
+		return;
+	}
 	fix_is(v, "start the service's program");
 	refuse(v, HVS_REASON_NO_LISTENER,
 	       "nobody in partition \"%s\" listens on service %s for \"%s\"",
@@ -471,7 +490,7 @@ static void find_listener(const struct world *w, const struct caller *c,
 		verdict_step(v, "the guest of \"%s\" is asked", target->name);
 		return;
 	}
-	no_listener(s, a);
+	no_listener(s, a, r);
 }
 
 static void connect_by_rules(const struct world *w, const struct caller *c,

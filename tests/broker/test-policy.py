@@ -152,6 +152,10 @@ def test_dial_of_both_types(b):
             s.send(b"two")
             if kind == RAW:
                 same(a.recv(100), b"one", "bounds of messages")
+            e = refusal(t.dial, PARENT, port(5000), STREAM + RAW - kind)
+            same(e.reason, NO_LISTENER, "the other type")
+            same(" not STREAM" in e.text, kind == RAW, e.text)
+            same(" not RAW" in e.text, kind == STREAM, e.text)
             for x in (s, a, listener):
                 x.close()
             near = c.dial(t.vmid, port(5000), kind=kind)
