@@ -38,6 +38,7 @@ struct host {
 	size_t held;
 	size_t takes; /* bytes, of the next push or flush */
 	size_t gives; /* bytes, of pulls to come */
+	size_t message; /* of them, what next() has told */
 	bool eof, broken;
 };
 
@@ -89,6 +90,20 @@ static void answered(void *host, bool accepted)
 		h->conn = NULL;
 }
 
+static ssize_t next(void *host)
+{
+	struct host *h = host;
+
+	if (!h->conn || h->asked || h->dialling ||
+	    vsock_type(h->conn) != VSOCK_SEQPACKET)
+		abort();
+	/* of any size, also of more than a guest can take */
+	h->message = h->gives % 7 ? h->gives : h->gives / 7;
+	if (h->message)
+		return (ssize_t)h->message;
+	return h->eof ? 0 : -EAGAIN;
+}
+
 static ssize_t pull(void *host, const struct iovec *iov, unsigned int n)
 {
 	struct host *h = host;
@@ -96,6 +111,18 @@ static ssize_t pull(void *host, const struct iovec *iov, unsigned int n)
 
 	if (!h->conn || h->asked || h->dialling || !n)
 		abort();
+	if (vsock_type(h->conn) == VSOCK_SEQPACKET) {
+		/* all of it, and no more */
+		for (unsigned int i = 0; i < n; i++) {
+			memset(iov[i].iov_base, 0x55, iov[i].iov_len);
+			done += iov[i].iov_len;
+		}
+		if (!h->message || done != h->message)
+			abort();
+		h->gives -= done;
+		h->message = 0;
+		return (ssize_t)done;
+	}
 	for (unsigned int i = 0; i < n && done < h->gives; i++) {
 		size_t part = iov[i].iov_len;
 
@@ -114,6 +141,8 @@ static ssize_t take(struct host *h, size_t len)
 {
 	size_t n = len < h->takes ? len : h->takes;
 
+	if (n < len && vsock_type(h->conn) == VSOCK_SEQPACKET)
+		n = 0;
 	h->takes -= n;
 	h->held = len - n;
 	if (h->held > VSOCK_BUF_ALLOC)
@@ -146,9 +175,15 @@ static ssize_t push(void *host, const struct iovec *iov, unsigned int n)
 		sink = ((uint8_t *)iov[i].iov_base)[iov[i].iov_len - 1];
 		(void)sink;
 	}
+	if (!len)
+		abort();
 	if (h->broken) {
 		h->held = 0;
 		return -EPIPE;
+	}
+	if (h->takes % 1000 == 13) { /* too long, or no memory */
+		h->held = 0;
+		return len & 1 ? -EMSGSIZE : -ENOMEM;
 	}
 	if (was) {
 		h->held += len;
@@ -202,6 +237,7 @@ static void wake(void *ctx)
 
 static const struct vsock_ops ops = {
 	.dial = dial,
+	.next = next,
 	.answered = answered,
 	.pull = pull,
 	.waiting = waiting,
@@ -333,8 +369,9 @@ static void host_event(struct fuzz *f)
 	uint8_t what = u8(f);
 
 	if (!c) {
-		if (what & 1 || vsock_open(v, VSOCK_STREAM, what >> 4,
-					   (what >> 2) & 3, h, &c) < 0)
+		if (what & 1 ||
+		    vsock_open(v, what & 2 ? VSOCK_SEQPACKET : VSOCK_STREAM,
+			       what >> 4, (what >> 2) & 3, h, &c) < 0)
 			return;
 		*h = (struct host) { .conn = c, .asked = true };
 		return;
@@ -406,6 +443,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pump.d = &f.d;
 	if (vsock_new(3, &ops, &f, &pump.v) < 0)
 		return 0;
+	vsock_set_seqpacket(pump.v, true);
 	rings(&f);
 	while (f.p < f.end) {
 		switch (u8(&f) % 8) {

@@ -464,11 +464,18 @@ bool drv_poll(struct drv *d)
 
 		drain(r->call, &d->interrupts);
 	again:
+		if (i == 0 && d->hold_rx)
+			continue;
 		while (load16(d, r->used + 2) != r->used_seen) {
 			const uint8_t *e = d->ram + r->used + 4 +
 					   8u * (r->used_seen % DRV_NUM);
 			uint32_t id = le32_get(e), len = le32_get(e + 4);
 
+			/* the place of the one that is oldest */
+			if (d->features & (1ull << 35))
+				must(load16(d, r->avail + 4 +
+						       2 * (r->used_seen %
+							    DRV_NUM)) == id);
 			any = true;
 			r->used_seen++;
 			if (i == 0) {

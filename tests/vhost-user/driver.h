@@ -45,6 +45,7 @@ struct drv {
 	bool indirect;	    /* send packets through indirect tables */
 	unsigned int split; /* cut the packet into this many descriptors */
 	uint32_t rx_len;    /* of the receive buffers; DRV_RX_BUF */
+	bool hold_rx;	    /* take nothing from the receive ring */
 	unsigned int tx_free;
 	bool tx_busy[DRV_NUM];
 	uint64_t kicks, interrupts;

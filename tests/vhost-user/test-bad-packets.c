@@ -41,6 +41,8 @@ static const struct {
 	  0 },
 	{ "chain shorter than len", 3, 2, 1, VSOCK_OP_RW, 1000, 0, -1, false,
 	  false, 0 },
+	{ "more than 64 KiB", 3, 2, 1, VSOCK_OP_RW, 65537, 0, -1, false, false,
+	  0 },
 	{ "no payload at all", 3, 2, 1, VSOCK_OP_RW, 1000, 0, -1000, false,
 	  false, 0 },
 	{ "len of 4 GiB", 3, 2, 1, VSOCK_OP_RW, UINT32_MAX, 0, INT32_MIN, false,

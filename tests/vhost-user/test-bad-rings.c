@@ -79,6 +79,9 @@ static const struct ring_row rings[] = {
 	{ .what = "indirect, huge",
 	  .ring = 1,
 	  .desc = { { DRV_GPA + SPARE, 0x1000000, INDIRECT, 0, false } } },
+	{ .what = "indirect, longer than the ring",
+	  .ring = 1,
+	  .desc = { { DRV_GPA + SPARE, 129 * 16, INDIRECT, 0, false } } },
 	{ .what = "indirect outside",
 	  .ring = 1,
 	  .desc = { { 0x40000000000u, 16, INDIRECT, 0, false } } },
@@ -211,7 +214,8 @@ START_TEST(test_ring)
 }
 END_TEST
 
-/* Receive buffers of every useless size between good ones. */
+/* Receive buffers of every useless size between good ones, and some that the
+ * device may only read. */
 START_TEST(test_rx_sizes)
 {
 	static const uint32_t lens[] = { 0, 1, 43, 44, 45, 100, 3776 };
@@ -223,7 +227,8 @@ START_TEST(test_rx_sizes)
 	for (unsigned int i = 0; i < 64; i++)
 		drv_put_desc(&r->d, RX_DESC, i,
 			     DRV_GPA + 0x100000u + i * DRV_RX_BUF,
-			     lens[i % ARRAY_LEN(lens)], WRITE, 0);
+			     lens[i % ARRAY_LEN(lens)],
+			     i % 11 == 5 ? 0 : WRITE, 0);
 	r->prog[0].to_send = 500000;
 	rig_wait(r, rig_all_arrived, &one, "bytes through bad buffers");
 	rig_end(r);

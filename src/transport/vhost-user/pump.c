@@ -63,7 +63,10 @@ int pump_run(struct pump *p, unsigned int *ret_ring)
 	bool starved = false, more = false;
 	int tx = 0, rx = 0;
 
+	if (vu_ring_live(p->d, VU_RX))
+		vring_disarm(&p->d->rings[VU_RX].q);
 	if (vu_ring_live(p->d, VU_TX)) {
+		vring_disarm(&p->d->rings[VU_TX].q);
 		tx = pump_tx(p);
 		*ret_ring = VU_TX;
 		if (tx < 0)

@@ -153,7 +153,7 @@ static void on_request(struct vsock *v, struct vsock_conn *c,
 
 static void on_response(struct vsock *v, struct vsock_conn *c)
 {
-	if (c->state != CONN_ASKED || c->pending & SEND_REQUEST) {
+	if (c->state != CONN_ASKED) {
 		broke(v, c);
 		return;
 	}
@@ -303,6 +303,19 @@ static void unblock(struct vsock *v, struct vsock_conn *c)
 	}
 }
 
+/*
+ * The guest does not know @c yet: what comes is not meant for it. A late RST
+ * must not hit who uses the port again.
+ */
+static void on_unseen(struct vsock *v, struct vsock_conn *c,
+		      const struct vsock_header *h)
+{
+	if (h->op == VSOCK_OP_RST)
+		return;
+	broke(v, c);
+	reply_rst(v, h);
+}
+
 bool vsock_tx_ready(const struct vsock *v)
 {
 	return v->reply_count < VSOCK_REPLIES_MAX;
@@ -339,6 +352,8 @@ void vsock_tx(struct vsock *v, const struct iovec *iov, unsigned int n,
 		h.len = 0;
 	if (!ours) {
 		reply_rst(v, &h);
+	} else if (c && c->state == CONN_ASKED && c->pending & SEND_REQUEST) {
+		on_unseen(v, c, &h);
 	} else if (h.op == VSOCK_OP_REQUEST) {
 		on_request(v, c, &h);
 	} else if (!c) {
