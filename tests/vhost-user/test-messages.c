@@ -469,7 +469,7 @@ int main(void)
 	Suite *s = suite_create("vhost-user-messages");
 	TCase *t = tcase_create("messages");
 
-	tcase_set_timeout(t, 20);
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_sizes, 0, (int)ARRAY_LEN(set_ups));
 	tcase_add_loop_test(t, test_open, 0, 2);
 	tcase_add_test(t, test_types_are_apart);
