@@ -353,6 +353,134 @@ START_TEST(test_shares)
 }
 END_TEST
 
+/* ---- all windows full */
+
+static size_t waits;
+
+static ssize_t push_nothing(void *host, const struct iovec *iov, unsigned int n)
+{
+	struct share *s = host;
+
+	for (unsigned int i = 0; i < n; i++) {
+		s->got += iov[i].iov_len;
+		waits += iov[i].iov_len;
+	}
+	return 0;
+}
+
+static ssize_t flush_all(void *host)
+{
+	struct share *s = host;
+	size_t n = s->got;
+
+	waits -= n;
+	s->got = 0;
+	return (ssize_t)n;
+}
+
+static size_t held_there(void *host)
+{
+	return ((struct share *)host)->got;
+}
+
+static struct share *many;
+
+static int dial_many(void *ctx, struct vsock_conn *c)
+{
+	struct share *s = &many[vsock_guest_port(c)];
+
+	(void)ctx;
+	s->c = c;
+	vsock_set_host(c, s);
+	return 0;
+}
+
+static void ended_many(void *host, enum vsock_end why)
+{
+	struct share *s = host;
+
+	waits -= s->got;
+	s->got = 0;
+	s->c = NULL;
+	s->gives = why;
+}
+
+/* A window: 65536 and the header, four times. */
+static void fill_window(struct vsock *v, uint32_t port)
+{
+	static uint8_t raw[VSOCK_HEADER + 65536];
+	const struct iovec iov = { raw, sizeof(raw) };
+	struct vsock_header h = { .src_cid = 3,
+				  .dst_cid = 2,
+				  .src_port = port,
+				  .dst_port = 5000,
+				  .type = (uint16_t)type_of(port),
+				  .op = VSOCK_OP_RW,
+				  .len = 65536,
+				  .buf_alloc = 262144 };
+
+	for (int i = 0; i < 4; i++) {
+		/* of messages half have no end yet */
+		h.flags = port % 4 == 1 && i == 3 ? 1 : 0;
+		if (port % 4 == 3)
+			h.len = 65535;
+		vsock_header_encode(&h, raw);
+		vsock_tx(v, &iov, 1, VSOCK_HEADER + h.len);
+		vsock_tx_end(v);
+	}
+}
+
+START_TEST(test_all_windows)
+{
+	struct vsock_ops more = ops;
+	uint32_t n = VSOCK_HELD_MAX / VSOCK_BUF_ALLOC, lost = 0;
+	struct vsock *v;
+
+	more.dial = dial_many;
+	more.push = push_nothing;
+	more.flush = flush_all;
+	more.held = held_there;
+	more.ended = ended_many;
+	waits = 0;
+	many = calloc(n * 2, sizeof(*many));
+	ck_assert_ptr_nonnull(many);
+	ck_assert_int_eq(vsock_new(3, &more, NULL, &v), 0);
+	vsock_set_seqpacket(v, true);
+	vsock_time(v, 1000000);
+	for (uint32_t i = 0; i < n * 2; i++) {
+		from_guest(v, i, type_of(i), VSOCK_OP_REQUEST, 0);
+		vsock_accept(v, many[i].c);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		fill_window(v, i);
+	/* (the messages without an end are a byte short of their windows) */
+	for (uint32_t i = 0; i < n * 2; i++)
+		lost += !many[i].c;
+	ck_assert_uint_eq(lost, 0);
+	for (uint32_t i = n; i < n * 2; i++)
+		fill_window(v, i);
+	ck_assert_uint_le(waits, VSOCK_HELD_MAX);
+	for (uint32_t i = 0; i < n * 2; i++) {
+		ck_assert((many[i].c != NULL) == (i < n));
+		ck_assert_uint_eq(many[i].gives, i < n ? 0 : VSOCK_END_QUOTA);
+	}
+	/* some are read, one ends: there is room for others */
+	for (uint32_t i = 0; i < 8; i += 2)
+		vsock_writable(v, many[i].c);
+	from_guest(v, 9, VSOCK_SEQPACKET, VSOCK_OP_RST, 0);
+	for (uint32_t i = n; i < n + 4; i++) {
+		from_guest(v, i, type_of(i), VSOCK_OP_REQUEST, 0);
+		vsock_accept(v, many[i].c);
+		fill_window(v, i);
+		ck_assert_ptr_nonnull(many[i].c);
+	}
+	vsock_reset(v);
+	ck_assert_uint_eq(waits, 0);
+	vsock_free(v);
+	free(many);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("vhost-user-bounds");
@@ -364,6 +492,7 @@ int main(void)
 	tcase_add_test(t, test_no_receive_buffers);
 	tcase_add_loop_test(t, test_in_order, 0, 2);
 	tcase_add_test(t, test_shares);
+	tcase_add_test(t, test_all_windows);
 	suite_add_tcase(s, t);
 	return rig_run(s);
 }

@@ -323,6 +323,11 @@ static void vs_ended(void *host, enum vsock_end why)
 		log_limited(&limit, LOG_WARN_,
 			    "a connection is reset: a message is longer than "
 			    "the buffer that has to hold it");
+	else if (why == VSOCK_END_QUOTA)
+		log_limited(&limit, LOG_WARN_,
+			    "a connection is reset: %u MiB wait for programs "
+			    "that do not read",
+			    VSOCK_HELD_MAX >> 20);
 	else if (why == VSOCK_END_MEMORY)
 		log_limited(&limit, LOG_WARN_,
 			    "a connection is reset: the memory of its data is "

@@ -102,6 +102,25 @@ void conn_part_drop(struct vsock_conn *c)
 	c->part_len = c->part_size = 0;
 }
 
+void conn_charge(struct vsock *v, struct vsock_conn *c)
+{
+	uint32_t now = c->received - c->fwd_cnt + c->tail_len;
+
+	v->held += (size_t)now - c->charged;
+	c->charged = now;
+}
+
+/* Nothing of it waits any more. */
+static void release(struct vsock *v, struct vsock_conn *c)
+{
+	free(c->tail);
+	c->tail = NULL;
+	c->tail_len = 0;
+	conn_part_drop(c);
+	v->held -= c->charged;
+	c->charged = 0;
+}
+
 void conn_free(struct vsock *v, struct vsock_conn *c)
 {
 	if (v->gather == c) {
@@ -116,11 +135,10 @@ void conn_free(struct vsock *v, struct vsock_conn *c)
 	unqueue(v, c);
 	conn_ready(v, c, false);
 	no_waiting(v, c);
+	release(v, c);
 	TAILQ_REMOVE(&v->all, c, all);
 	v->opening -= is_opening(c->state);
 	v->conns--;
-	free(c->tail);
-	conn_part_drop(c);
 	free(c->marks);
 	free(c);
 }
@@ -131,6 +149,7 @@ void conn_detach(struct vsock *v, struct vsock_conn *c, enum vsock_end why)
 	bool asked = c->state == CONN_ASKED;
 
 	c->host = NULL;
+	release(v, c);
 	if (!host)
 		return;
 	if (asked)
@@ -436,6 +455,7 @@ void vsock_unread(struct vsock *v, struct vsock_conn *c)
 	c->unread = true;
 	conn_part_drop(c);
 	c->fwd_cnt = c->received; /* thrown away is consumed */
+	conn_charge(v, c);
 	conn_host_shut(v, c, VSOCK_SHUT_RCV);
 	conn_flushed(v, c);
 }
@@ -452,6 +472,7 @@ void vsock_writable(struct vsock *v, struct vsock_conn *c)
 		return;
 	}
 	c->fwd_cnt += (uint32_t)n;
+	conn_charge(v, c);
 	if (c->state == CONN_OPEN && credit_due(c))
 		conn_send(v, c, SEND_CREDIT);
 	conn_flushed(v, c);

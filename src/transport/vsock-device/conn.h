@@ -7,7 +7,7 @@
 
 #include "transport/vsock-device/vsock.h"
 
-#define BUCKETS 1024u
+#define BUCKETS 4096u
 
 enum conn_state {
 	CONN_DIALLING, /* the guest's REQUEST, not answered */
@@ -60,6 +60,8 @@ struct vsock_conn {
 	uint8_t *tail;
 	uint32_t tail_at, tail_len;
 
+	uint32_t charged; /* of v->held */
+
 	/* from the guest */
 	uint32_t received, fwd_cnt;
 	/* SEQPACKET: the beginning of a message that has not ended */
@@ -86,6 +88,7 @@ struct vsock {
 	uint64_t seed; /* of the hash */
 	uint32_t next_port;
 	unsigned int conns, opening;
+	size_t held; /* bytes that wait for readers, or are a tail */
 	struct conn_list all, control, ready, linger, gathering, stalled;
 	struct conn_bucket buckets[BUCKETS];
 	struct reply replies[VSOCK_REPLIES_MAX];
@@ -123,6 +126,8 @@ void conn_host_shut(struct vsock *v, struct vsock_conn *c, unsigned int flags);
 void conn_gather(struct vsock *v, struct vsock_conn *c);
 /* There is no credit, or there is (@stalled false) again. */
 void conn_stalled(struct vsock *v, struct vsock_conn *c, bool stalled);
+/* What waits has become more, or less. */
+void conn_charge(struct vsock *v, struct vsock_conn *c);
 /* The beginning of a message, of which the rest will not come, or not count */
 void conn_part_drop(struct vsock_conn *c);
 /* push() or flush() failed: nobody reads any more, or it is all over. */

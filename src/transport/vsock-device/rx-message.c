@@ -66,6 +66,7 @@ static unsigned int go_on(struct vsock *v, struct vsock_conn *c,
 		c->tail_at += part;
 		c->tail_len -= part;
 		quantum -= part;
+		conn_charge(v, c);
 		put(v, c, b, part, !c->tail_len);
 		used++;
 	}
@@ -111,6 +112,8 @@ static ssize_t take(struct vsock *v, struct vsock_conn *c,
 		direct -= v->gather_iov[entries].iov_len;
 	}
 	if (direct < len) {
+		if (v->held + len - direct > VSOCK_HELD_MAX)
+			return -ENOMEM;
 		c->tail = malloc(len - direct);
 		if (!c->tail)
 			return -ENOMEM;
@@ -123,6 +126,7 @@ static ssize_t take(struct vsock *v, struct vsock_conn *c,
 		c->message_len = (uint32_t)len;
 		c->tail_at = 0;
 		c->tail_len = (uint32_t)(len - direct);
+		conn_charge(v, c);
 		return got;
 	}
 	free(c->tail);

@@ -33,6 +33,8 @@ static void push(struct vsock *v, struct vsock_conn *c,
 		conn_failed(v, c, taken);
 	else
 		c->fwd_cnt += (uint32_t)taken;
+	if (c->host)
+		conn_charge(v, c);
 	tell_credit(v, c);
 }
 
@@ -60,6 +62,7 @@ static void part_keep(struct vsock *v, struct vsock_conn *c,
 	}
 	(void)vsock_iov_read(iov, n, p + c->part_len, len);
 	c->part_len += len;
+	conn_charge(v, c);
 	/* the rest may have to wait for what was consumed before it */
 	tell_credit(v, c);
 }
@@ -238,6 +241,11 @@ static void on_rw(struct vsock *v, struct vsock_conn *c,
 	}
 	if (!h->len && !eom)
 		return;
+	if (v->held + h->len > VSOCK_HELD_MAX) {
+		v->stats.over_quota++;
+		conn_reset(v, c, VSOCK_END_QUOTA);
+		return;
+	}
 	/* A packet has at most half of the gather list's entries. */
 	if (v->gather && v->gather_n + n > VSOCK_IOV_MAX)
 		gather_flush(v);

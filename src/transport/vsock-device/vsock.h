@@ -14,7 +14,8 @@
  * packets that belong to no connection, and when these wait no packet is
  * taken (vsock_tx_ready()); everything else that is to be sent is a flag in
  * its connection. What a host end does not take at once it holds, and credit
- * bounds that to VSOCK_BUF_ALLOC per connection.
+ * bounds that to VSOCK_BUF_ALLOC per connection; all together hold
+ * VSOCK_HELD_MAX, and who wants more is reset.
  *
  * Connections are streams, or keep the bounds of messages (SEQPACKET), if the
  * driver has negotiated that. A message may come in pieces and go in pieces; a
@@ -34,7 +35,8 @@
 #include "transport/vsock-device/packet.h"
 
 #define VSOCK_BUF_ALLOC (256u * 1024)
-#define VSOCK_CONNS_MAX 4096u
+#define VSOCK_CONNS_MAX 16384u
+#define VSOCK_HELD_MAX (256u << 20) /* of all connections together */
 #define VSOCK_OPENING_MAX 256u
 #define VSOCK_REPLIES_MAX 256u
 #define VSOCK_QUANTUM (64u * 1024) /* of one connection, per round */
@@ -53,6 +55,7 @@ enum vsock_end {
 	/* a message does not fit: the guest's buffer, or ours, or the host
 	 * end's */
 	VSOCK_END_TOO_LONG,
+	VSOCK_END_QUOTA,  /* VSOCK_HELD_MAX */
 	VSOCK_END_MEMORY, /* of the guest is not there, or ours is used up */
 };
 
