@@ -189,7 +189,7 @@ static void frame(struct fb *b, const uint8_t *p, size_t len,
 		b->ndials++;
 		break;
 	case MSG_CLOSED:
-		must(b->nclosed < 4096);
+		must(b->nclosed < FB_CLOSED_MAX);
 		must(msg_closed_decode(p, len, &b->closed[b->nclosed]) == 0);
 		b->nclosed++;
 		break;

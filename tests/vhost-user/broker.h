@@ -13,6 +13,7 @@
 #include "proto/message.h"
 
 #define FB_MAX 1024
+#define FB_CLOSED_MAX 16384
 
 struct fb_dial {
 	uint32_t serial;
@@ -46,7 +47,7 @@ struct fb {
 	int ndials;
 	struct fb_open opens[FB_MAX];
 	int nopens;
-	struct msg_closed closed[4096];
+	struct msg_closed closed[FB_CLOSED_MAX];
 	int nclosed;
 	struct msg_live live[FB_MAX];
 	int nlive;

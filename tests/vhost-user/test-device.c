@@ -224,6 +224,26 @@ START_TEST(test_program_stops_reading)
 }
 END_TEST
 
+/* The guest's shutdown(SHUT_RD): the program's writes fail, not its reads. */
+START_TEST(test_guest_stops_reading)
+{
+	struct rig *r = rig_start();
+
+	rig_connected(r, 0, 1025, 5000);
+	rig_packet(r, 0, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_RCV);
+	rig_settle(r);
+	ck_assert_int_eq(send(r->prog[0].fd, "x", 1, MSG_NOSIGNAL), -1);
+	ck_assert_int_eq(errno, EPIPE);
+	r->guest[0].to_send = 300000;
+	while (r->prog[0].received < 300000)
+		rig_step(r, 10);
+	ck_assert(!r->prog[0].eof && !r->guest[0].reset);
+	rig_packet(r, 0, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_SEND);
+	rig_wait(r, rig_was_reset, &(int) { 0 }, "RST");
+	rig_end(r);
+}
+END_TEST
+
 START_TEST(test_program_closes)
 {
 	struct rig *r = rig_start();
@@ -543,6 +563,7 @@ int main(void)
 	tcase_add_test(t, test_half_close_by_guest);
 	tcase_add_loop_test(t, test_close_with_held_data, 0, 2);
 	tcase_add_test(t, test_program_stops_reading);
+	tcase_add_test(t, test_guest_stops_reading);
 	tcase_add_loop_test(t, test_program_closes, 0, 2);
 	tcase_add_test(t, test_hundred);
 	tcase_add_test(t, test_credit_stall);

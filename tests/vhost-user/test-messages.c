@@ -444,6 +444,37 @@ START_TEST(test_program_closes)
 }
 END_TEST
 
+/* STALL holds messages back as it does bytes, and loses none. */
+START_TEST(test_stall)
+{
+	struct rig *r = seq_start(NULL);
+	struct seq *s = seq_dial(r, 0, 1025, 5000);
+
+	seq_up(r, s, 10);
+	seq_down(r, s, 10);
+	seq_wait(r, s);
+	fb_stall(&r->b, true);
+	fb_counters(&r->b);
+	while (r->b.ncounters < 0)
+		seq_step(r, 5);
+	for (int i = 0; i < 3; i++) {
+		seq_up(r, s, 50000);
+		seq_down(r, s, 50000);
+	}
+	for (int i = 0; i < 2; i++) {
+		fb_counters(&r->b);
+		while (r->b.ncounters < 0)
+			seq_step(r, 5);
+		seq_settle(r);
+	}
+	ck_assert_uint_eq(s->up.received, 1);
+	ck_assert_uint_eq(s->down.received, 1);
+	fb_stall(&r->b, false);
+	seq_wait(r, s);
+	seq_end(r);
+}
+END_TEST
+
 /* The next broker hears of it with its type. */
 START_TEST(test_live)
 {
@@ -484,6 +515,7 @@ int main(void)
 	tcase_add_test(t, test_half_close);
 	tcase_add_test(t, test_program_stops_reading);
 	tcase_add_loop_test(t, test_program_closes, 0, 2);
+	tcase_add_test(t, test_stall);
 	tcase_add_test(t, test_live);
 	suite_add_tcase(s, t);
 	return rig_run(s);
