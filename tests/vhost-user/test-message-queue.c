@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-message-queue.c - messages that wait: in order, with their bounds, and at
- * a price that follows their bytes
+ * test-message-queue.c - messages that wait: in order, with their bounds, and
+ * at a price that follows their bytes
  */
 #include <check.h>
 #include <stdlib.h>
