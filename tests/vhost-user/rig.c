@@ -161,6 +161,9 @@ static void on_packet(void *ctx, const struct vsock_header *h,
 	case VSOCK_OP_CREDIT_UPDATE:
 		g->credit_packets++;
 		break;
+	case VSOCK_OP_CREDIT_REQUEST: /* we were slow */
+		rig_packet(r, (int)(g - r->guest), VSOCK_OP_CREDIT_UPDATE, 0);
+		break;
 	default:
 		ck_abort_msg("op %u for the guest", h->op);
 	}
