@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rig.c - see rig.h */#include <sys/resource.h>
-
+/* rig.c - see rig.h */
 #include "rig.h"
 
 #include <check.h>
@@ -10,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -89,13 +89,15 @@ static void consume(struct rig *r, struct guest_end *g)
 {
 	uint64_t was = g->fwd;
 
-	if (g->stalled || g->fwd == g->received)
+	if (g->stalled || (g->fwd == g->received && !g->credit_asked) ||
+	    !r->d.tx_free)
 		return;
 	g->fwd = g->received;
 	g->packets_unread = 0;
 	/* Linux tells when less than 64 KiB are free, or its queue is empty */
-	if (g->fwd != was && g->open && !g->reset)
+	if ((g->fwd != was || g->credit_asked) && g->open && !g->reset)
 		rig_packet(r, (int)(g - r->guest), VSOCK_OP_CREDIT_UPDATE, 0);
+	g->credit_asked = false;
 }
 
 static void on_packet(void *ctx, const struct vsock_header *h,
@@ -161,8 +163,8 @@ static void on_packet(void *ctx, const struct vsock_header *h,
 	case VSOCK_OP_CREDIT_UPDATE:
 		g->credit_packets++;
 		break;
-	case VSOCK_OP_CREDIT_REQUEST: /* we were slow */
-		rig_packet(r, (int)(g - r->guest), VSOCK_OP_CREDIT_UPDATE, 0);
+	case VSOCK_OP_CREDIT_REQUEST:
+		g->credit_asked = true;
 		break;
 	default:
 		ck_abort_msg("op %u for the guest", h->op);
@@ -279,7 +281,10 @@ void rig_step(struct rig *r, int ms)
 
 	any = drv_poll(&r->d);
 	any |= fb_poll(&r->b);
-	for (int i = 0; i < RIG_ENDS; i++) {
+	r->turn++; /* another one is the first each time */
+	for (unsigned int at = 0; at < RIG_ENDS; at++) {
+		unsigned int i = (r->turn + at) % RIG_ENDS;
+
 		if (r->guest[i].used) {
 			consume(r, &r->guest[i]);
 			any |= guest_sends(r, &r->guest[i]);

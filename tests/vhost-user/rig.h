@@ -38,6 +38,7 @@ struct guest_end {
 	unsigned int packets_unread, packets_most;
 	uint32_t told_fwd;
 	uint64_t credit_packets; /* CREDIT_UPDATE seen */
+	bool credit_asked;	 /* CREDIT_REQUEST seen, not answered */
 };
 
 /* A program's end. */
@@ -60,6 +61,7 @@ struct rig {
 	struct guest_end guest[RIG_ENDS];
 	struct prog_end prog[RIG_ENDS];
 	uint64_t rst_unknown; /* RSTs for no connection of ours */
+	unsigned int turn;
 	unsigned int settled; /* answers for rig_settle() */
 	bool no_auto;	      /* packets for the guest are only counted */
 	/* sees each of them first. true: it was for it */

@@ -84,6 +84,11 @@ int vu_device_message(struct vu_device *d, const struct vu_message *m,
 		      int error, int *fds, struct vu_answer *ret,
 		      int *ret_refused);
 
+/** vu_device_handshake() - SET_PROTOCOL_FEATURES: what was before is forgotten.
+ * @v: vu_device_may_protocol(), which is 0 or -EOPNOTSUPP, has been asked */
+int vu_device_may_protocol(uint64_t v);
+void vu_device_handshake(struct vu_device *d, uint64_t v);
+
 /** vu_ring_live() - running, enabled, not broken */
 bool vu_ring_live(const struct vu_device *d, unsigned int i);
 /** vu_ring_broken() - tell the front-end, once */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* vm-internal.h - between vm.c, which has the loop's side of rings and the
+ * device's life, front.c, which has the front-ends, and ends.c, which has the
+ * connections' ends */
+#ifndef VHOST_USER_VM_INTERNAL_H
+#define VHOST_USER_VM_INTERNAL_H
+
+#include "base/log.h"
+#include "transport/link.h"
+#include "transport/session.h"
+#include "transport/vhost-user/channel.h"
+#include "transport/vhost-user/device.h"
+#include "transport/vhost-user/pump.h"
+#include "transport/vhost-user/vm.h"
+
+#define VM_FRONTS 8 /* connections at a time, of which one is the front-end */
+
+/* A connection that is the front-end, or may become it. */
+struct front {
+	struct vm *vm;
+	struct ev_io io;
+	struct vu_channel ch; /* fd -1: unused */
+	uint64_t number;      /* in the order in which they came */
+	bool spoke;	      /* has sent a message */
+	bool waits;	      /* with this one, for another to go */
+	struct vu_header held;
+	bool has_protocol; /* said before it was the front-end */
+	uint64_t protocol_features;
+};
+
+struct vm {
+	struct ev *ev;
+	struct vm_config config;
+	struct link *link;
+	struct sessions *sessions;
+	struct vsock *v;
+	struct vu_device device;
+	struct pump pump;
+
+	struct front fronts[VM_FRONTS], *front; /* NULL: none */
+	uint64_t nfronts;			/* so far */
+	struct ev_io listen_io, kick_io[VU_RINGS];
+	int listener; /* -1 */
+
+	struct ev_timer pump_timer, linger_timer, accept_timer;
+	bool pumping;
+	struct log_limit refused, broken;
+};
+
+/* vm.c: look at everything when the present batch of events is over */
+void vm_wake(struct vm *vm);
+
+/* front.c */
+void vm_fronts_init(struct vm *vm);
+/* Close them all, without a word. */
+void vm_fronts_fini(struct vm *vm);
+/* The front-end is dropped. */
+void vm_front_drop(struct vm *vm);
+
+/* ends.c */
+extern const struct vsock_ops vm_vsock_ops;
+extern const struct session_guest_ops vm_guest_ops;
+
+#endif /* VHOST_USER_VM_INTERNAL_H */
