@@ -268,6 +268,7 @@ static const struct vu_device_ops device_ops = {
 	.ring_started = none,
 	.ring_stopping = none,
 	.reset = on_reset,
+	.lost_track = on_reset,
 };
 
 static void rings(struct fuzz *f)

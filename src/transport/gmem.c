@@ -16,7 +16,7 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 
 int gmem_add(struct gmem *g, const struct gmem_range *r, int fd)
 {
-	struct gmem_region new = { .r = *r };
+	struct gmem_region new = { .r = *r, .fd = -1 };
 	unsigned int i;
 	struct stat st;
 	size_t unit;
@@ -54,6 +54,20 @@ int gmem_add(struct gmem *g, const struct gmem_range *r, int fd)
 	return 0;
 }
 
+void gmem_keep(struct gmem *g, uint64_t gpa, int fd)
+{
+	for (unsigned int i = 0; i < g->count; i++)
+		if (g->at[i].r.gpa == gpa)
+			g->at[i].fd = fd;
+}
+
+static void drop(struct gmem_region *at)
+{
+	munmap(at->map, at->map_len);
+	if (at->fd >= 0)
+		close(at->fd);
+}
+
 int gmem_remove(struct gmem *g, const struct gmem_range *r)
 {
 	for (unsigned int i = 0; i < g->count; i++) {
@@ -62,7 +76,7 @@ int gmem_remove(struct gmem *g, const struct gmem_range *r)
 		if (at->r.gpa != r->gpa || at->r.uva != r->uva ||
 		    at->r.size != r->size)
 			continue;
-		munmap(at->map, at->map_len);
+		drop(at);
 		g->count--;
 		memmove(at, at + 1, (g->count - i) * sizeof(*at));
 		g->last = 0;
@@ -74,8 +88,7 @@ int gmem_remove(struct gmem *g, const struct gmem_range *r)
 void gmem_clear(struct gmem *g)
 {
 	while (g->count) {
-		g->count--;
-		munmap(g->at[g->count].map, g->at[g->count].map_len);
+		drop(&g->at[--g->count]);
 	}
 	g->last = 0;
 }

@@ -29,6 +29,7 @@ struct gmem_region {
 	struct gmem_range r;
 	uint8_t *map; /* from the file's offset 0 */
 	size_t map_len;
+	int fd; /* gmem_keep(); -1 */
 };
 
 struct gmem {
@@ -40,6 +41,9 @@ struct gmem {
 /** gmem_add() - map a region; @fd is borrowed. Return: 0; -EEXIST (overlaps),
  * -ENOSPC (too many), -EFBIG (the file is too short), mmap(2)'s */
 int gmem_add(struct gmem *g, const struct gmem_range *r, int fd);
+/** gmem_keep() - @fd, of the region at @gpa, is owned from now on, for a
+ * process to come; it is closed with the region */
+void gmem_keep(struct gmem *g, uint64_t gpa, int fd);
 /** gmem_remove() - the one with this place and size. Return: 0 or -ENOENT */
 int gmem_remove(struct gmem *g, const struct gmem_range *r);
 void gmem_clear(struct gmem *g);

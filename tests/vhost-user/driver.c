@@ -19,7 +19,8 @@
 #include "transport/vhost-user/message.h"
 
 #define F_PROTOCOL (1ull << 30)
-#define PROTOCOL ((1ull << 0) | (1ull << 3) | (1ull << 9) | (1ull << 13))
+#define PROTOCOL \
+	((1ull << 0) | (1ull << 3) | (1ull << 9) | (1ull << 13) | (1ull << 19))
 #define PF_SLOTS (1ull << 15)
 #define REPLY_MS 10000
 
@@ -30,6 +31,8 @@
 #define INDIRECT_AT 0x80000u /* a table for each transmit slot */
 #define INDIRECT_SIZE 0x200u
 #define RX_AT 0x100000u
+#define EVENT_AT 0xa0000u
+#define EVENT_BUFS 8u
 #define TX_AT 0xf80000u /* goes across the cut between the regions */
 
 uint64_t drv_gpa(uint64_t off)
@@ -61,6 +64,7 @@ void drv_init(struct drv *d)
 	d->features = (1ull << 32) | (1ull << 29) | (1ull << 28);
 	d->split = 2;
 	d->rx_len = DRV_RX_BUF;
+	d->queues = 2;
 	d->memfd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	must(d->memfd >= 0);
 	must(ftruncate(d->memfd, DRV_RAM) == 0);
@@ -267,7 +271,7 @@ void drv_start(struct drv *d)
 	uint8_t addr[40];
 
 	set_u64(d, VU_SET_FEATURES, d->features | F_PROTOCOL);
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < d->queues; i++) {
 		must(drv_state(d, VU_SET_VRING_NUM, i, DRV_NUM) == 0);
 		must(drv_state(d, VU_SET_VRING_BASE, i, d->rings[i].base) == 0);
 		drv_ring_addr(d, i, addr);
@@ -275,7 +279,7 @@ void drv_start(struct drv *d)
 			     0) == 0);
 		set_fd(d, VU_SET_VRING_KICK, i, d->rings[i].kick);
 	}
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < d->queues; i++) {
 		must(drv_state(d, VU_SET_VRING_ENABLE, i, 1) == 0);
 		set_fd(d, VU_SET_VRING_CALL, i, d->rings[i].call);
 		set_fd(d, VU_SET_VRING_ERR, i, d->rings[i].err);
@@ -286,9 +290,9 @@ void drv_stop(struct drv *d)
 {
 	uint8_t p[8];
 
-	for (unsigned int i = 0; i < 2; i++)
+	for (unsigned int i = 0; i < d->queues; i++)
 		must(drv_state(d, VU_SET_VRING_ENABLE, i, 0) == 0);
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < d->queues; i++) {
 		le32_put(p, i);
 		le32_put(p + 4, 0);
 		must(drv_send(d, VU_GET_VRING_BASE, VU_FLAG_VERSION, p,
@@ -356,6 +360,13 @@ void drv_post_rx(struct drv *d, unsigned int slot, uint32_t len)
 	kick_if_asked(d, 0, old);
 }
 
+static void put_event(struct drv *d, unsigned int slot)
+{
+	drv_put_desc(d, d->rings[2].desc, slot, drv_gpa(EVENT_AT + 8u * slot),
+		     8, VRING_DESC_F_WRITE, 0);
+	drv_put_avail(d, 2, (uint16_t)slot);
+}
+
 /* Rings as a freshly loaded driver makes them. */
 void drv_forget(struct drv *d)
 {
@@ -365,6 +376,7 @@ void drv_forget(struct drv *d)
 		memset(d->ram + RING_AT(i), 0, 0x10000);
 		r->avail_idx = r->used_seen = r->base = 0;
 	}
+	memset(d->ram + EVENT_AT, 0xff, 8 * EVENT_BUFS);
 	memset(d->tx_busy, 0, sizeof(d->tx_busy));
 	d->tx_free = DRV_NUM / 4;
 	for (unsigned int i = 0; i < DRV_NUM; i++) {
@@ -373,6 +385,8 @@ void drv_forget(struct drv *d)
 			     DRV_RX_BUF, VRING_DESC_F_WRITE, 0);
 		drv_put_avail(d, 0, (uint16_t)i);
 	}
+	for (unsigned int i = 0; i < EVENT_BUFS; i++)
+		put_event(d, i);
 }
 
 /*
@@ -459,7 +473,7 @@ bool drv_poll(struct drv *d)
 {
 	bool any = false;
 
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < d->queues; i++) {
 		struct drv_ring *r = &d->rings[i];
 
 		drain(r->call, &d->interrupts);
@@ -481,6 +495,14 @@ bool drv_poll(struct drv *d)
 			if (i == 0) {
 				rx_used(d, id, len);
 				drv_post_rx(d, id, d->rx_len);
+				continue;
+			}
+			if (i == 2) {
+				must(len == 4 && id < EVENT_BUFS);
+				must(le32_get(d->ram + EVENT_AT + 8 * id) == 0);
+				d->events++;
+				put_event(d, id);
+				drv_kick(d, 2);
 				continue;
 			}
 			must(len == 0);

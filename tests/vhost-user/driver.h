@@ -46,6 +46,8 @@ struct drv {
 	unsigned int split; /* cut the packet into this many descriptors */
 	uint32_t rx_len;    /* of the receive buffers; DRV_RX_BUF */
 	bool hold_rx;	    /* take nothing from the receive ring */
+	unsigned int queues; /* that the VMM passes on: 2, or 3 */
+	unsigned int events; /* TRANSPORT_RESET seen */
 	unsigned int tx_free;
 	bool tx_busy[DRV_NUM];
 	uint64_t kicks, interrupts;

@@ -3,11 +3,13 @@
 #include "transport/vhost-user/device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -26,10 +28,19 @@
 #define PF_CONFIG BIT(9)
 #define PF_RESET_DEVICE BIT(13)
 #define PF_MEM_SLOTS BIT(15)
-#define PROTOCOL_FEATURES \
-	(PF_MQ | PF_REPLY_ACK | PF_CONFIG | PF_RESET_DEVICE | PF_MEM_SLOTS)
+#define PF_DEVICE_STATE BIT(19)
+#define PROTOCOL_FEATURES                                                    \
+	(PF_MQ | PF_REPLY_ACK | PF_CONFIG | PF_RESET_DEVICE | PF_MEM_SLOTS | \
+	 PF_DEVICE_STATE)
 
 #define CONFIG_SIZE 8u /* le64 guest_cid */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
 
 /* ---- forgetting */
 
@@ -40,6 +51,7 @@ void vu_device_init(struct vu_device *d, uint64_t guest_cid,
 	d->guest_cid = guest_cid;
 	d->ops = ops;
 	d->ctx = ctx;
+	d->state_fd = -1;
 	for (unsigned int i = 0; i < VU_RINGS; i++)
 		d->rings[i] =
 			(struct vu_ring) { .kick = -1, .call = -1, .err = -1 };
@@ -71,6 +83,7 @@ void vu_device_forget(struct vu_device *d)
 		vu_ring_clear(d, i);
 	d->ops->reset(d->ctx);
 	gmem_clear(&d->gmem);
+	close_fd(&d->state_fd);
 	d->features = 0;
 	d->protocol_features = 0;
 	d->has_protocol = false;
@@ -78,32 +91,43 @@ void vu_device_forget(struct vu_device *d)
 
 /* ---- messages about memory */
 
+/* The descriptor is kept, too: another process may come after this one. */
+static int add_region(struct gmem *g, const struct gmem_range *range, int *fd)
+{
+	int r = gmem_add(g, range, *fd);
+
+	if (r < 0)
+		return r;
+	gmem_keep(g, range->gpa, *fd);
+	*fd = -1;
+	return 0;
+}
+
 static int set_mem_table(struct vu_device *d, const struct vu_message *m,
-			 const int *fds)
+			 int *fds)
 {
 	struct gmem *new = calloc(1, sizeof(*new));
 	int r = new ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; r == 0 && i < m->u.regions.count; i++)
-		r = gmem_add(new, &m->u.regions.at[i], fds[i]);
-	/* Nothing is in flight between messages: the old one may go. */
-	gmem_clear(&d->gmem);
+		r = add_region(new, &m->u.regions.at[i], &fds[i]);
 	if (r == 0) {
+		/* Nothing is in flight between messages: the old one may go. */
+		gmem_clear(&d->gmem);
 		d->gmem.count = new->count;
 		memcpy(d->gmem.at, new->at, new->count * sizeof(new->at[0]));
+		r = vu_rings_remap(d);
 	} else if (new) {
 		gmem_clear(new);
 	}
 	free(new);
-	if (vu_rings_remap(d) < 0 && r == 0)
-		r = -EFAULT;
 	return r;
 }
 
 static int add_mem_reg(struct vu_device *d, const struct vu_message *m,
-		       const int *fds)
+		       int *fds)
 {
-	int r = gmem_add(&d->gmem, &m->u.regions.at[0], fds[0]);
+	int r = add_region(&d->gmem, &m->u.regions.at[0], &fds[0]);
 
 	if (r == 0)
 		(void)vu_rings_remap(d);
@@ -126,6 +150,9 @@ static int set_features(struct vu_device *d, uint64_t v)
 {
 	if (v & ~FEATURES)
 		return -EOPNOTSUPP;
+	/* only a driver that begins anew negotiates anew */
+	if (d->features && d->features != v)
+		d->ops->reset(d->ctx);
 	d->features = v;
 	for (unsigned int i = 0; i < VU_RINGS; i++) {
 		struct vu_ring *r = &d->rings[i];
@@ -179,6 +206,55 @@ static void answer_u64(struct vu_answer *ret, uint64_t v)
 {
 	le64_put(ret->payload, v);
 	ret->size = 8;
+}
+
+/* ---- a machine that is moved, or restored */
+
+#define STATE_SAVE 0u
+#define STATE_LOAD 1u
+#define STATE_NO_FD 0x100u /* none of our own: we use theirs */
+
+/*
+ * Connections do not survive that, so the state is empty: nothing is written,
+ * and what is read must be nothing.
+ */
+static int set_state_fd(struct vu_device *d, const struct vu_message *m,
+			int *fds, struct vu_answer *ret)
+{
+	struct stat st;
+	int flags, r = 0;
+
+	close_fd(&d->state_fd);
+	if (m->u.move.direction > STATE_LOAD || m->u.move.phase)
+		r = -EINVAL;
+	else if (fstat(fds[0], &st) < 0 ||
+		 (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)))
+		r = -EBADF;
+	if (r == 0 && m->u.move.direction == STATE_LOAD) {
+		flags = fcntl(fds[0], F_GETFL);
+		if (flags < 0 || fcntl(fds[0], F_SETFL, flags | O_NONBLOCK) < 0)
+			r = -errno;
+	}
+	if (r == 0 && m->u.move.direction == STATE_LOAD) {
+		d->state_fd = fds[0];
+		fds[0] = -1;
+		d->ops->reset(d->ctx);
+		d->ops->lost_track(d->ctx);
+	}
+	answer_u64(ret, r < 0 ? STATE_NO_FD | 1 : STATE_NO_FD);
+	return r;
+}
+
+static int check_state(struct vu_device *d)
+{
+	uint8_t byte;
+	int r = 0;
+
+	/* all has been written, or the front-end would not ask */
+	if (d->state_fd >= 0 && read(d->state_fd, &byte, 1) > 0)
+		r = -EINVAL;
+	close_fd(&d->state_fd);
+	return r;
 }
 
 /* ---- dispatch */
@@ -250,6 +326,11 @@ static int handle(struct vu_device *d, const struct vu_message *m, int *fds,
 		for (unsigned int i = 0; i < VU_RINGS; i++)
 			vu_ring_reset(d, i);
 		d->ops->reset(d->ctx);
+		return 0;
+	case VU_SET_DEVICE_STATE_FD:
+		return set_state_fd(d, m, fds, ret);
+	case VU_CHECK_DEVICE_STATE:
+		answer_u64(ret, check_state(d) < 0);
 		return 0;
 	case VU_SET_CONFIG: /* nothing in it can be written */
 		return -EPERM;

@@ -5,9 +5,9 @@
  * Any order of messages is accepted; a ring runs when everything it needs is
  * known. Three levels of forgetting:
  *
- *   - the guest's connections: RESET_DEVICE, or a ring that is not started
- *     where it was stopped (a front-end without RESET_DEVICE tells a reset
- *     from a pause only by that);
+ *   - the guest's connections: RESET_DEVICE, other features, or a ring that
+ *     is not started where it was stopped (a front-end without RESET_DEVICE
+ *     tells a reset from a pause only by that);
  *   - and memory and rings: a new handshake;
  *   - everything: the front-end has gone.
  */
@@ -36,8 +36,6 @@ struct vu_ring {
 	} at; /* front-end addresses */
 	bool has_addr;
 	bool enabled, running;
-	bool stopped; /* by GET_VRING_BASE, at stopped_base */
-	uint16_t stopped_base;
 	int kick, call, err; /* -1: none */
 };
 
@@ -48,6 +46,9 @@ struct vu_device_ops {
 	void (*ring_stopping)(void *ctx, unsigned int i);
 	/* the guest has forgotten its connections */
 	void (*reset)(void *ctx);
+	/* it may have connections that nobody here knows: it was restored, or
+	 * the process that knew them is gone */
+	void (*lost_track)(void *ctx);
 };
 
 struct vu_device {
@@ -56,6 +57,7 @@ struct vu_device {
 	uint64_t features, protocol_features;
 	bool has_protocol; /* were they negotiated on this connection? */
 	uint64_t guest_cid;
+	int state_fd; /* from which a state is loaded; -1 */
 	const struct vu_device_ops *ops;
 	void *ctx;
 };

@@ -17,8 +17,9 @@
 #include "base/bytes.h"
 #include "transport/vhost-user/vm-internal.h"
 
-#define MESSAGES_MAX 64 /* of one connection, before the rings are looked at \
-			 */
+#define MESSAGES_MAX                                            \
+	64 /* of one connection, before the rings are looked at \
+	    */
 #define ACCEPT_AGAIN_MS 100u
 
 static void on_front(struct ev_io *io, uint32_t events);
@@ -103,6 +104,8 @@ static bool only_looks(uint32_t request)
 	case VU_RESET_DEVICE:
 	case VU_ADD_MEM_REG:
 	case VU_REM_MEM_REG:
+	case VU_SET_DEVICE_STATE_FD:
+	case VU_CHECK_DEVICE_STATE:
 		return false;
 	default:
 		return true;

@@ -66,6 +66,10 @@ static const struct {
 			     8 + REGION_SIZE, 1, 1, false },
 	[VU_REM_MEM_REG] = { "REM_MEM_REG", VU_PAYLOAD_REGIONS, 8 + REGION_SIZE,
 			     8 + REGION_SIZE, 0, 1, false },
+	[VU_SET_DEVICE_STATE_FD] = { "SET_DEVICE_STATE_FD", VU_PAYLOAD_MOVE, 8,
+				     8, 1, 1, true },
+	[VU_CHECK_DEVICE_STATE] = { "CHECK_DEVICE_STATE", VU_PAYLOAD_NONE, 0, 0,
+				    0, 0, true },
 };
 
 static bool known(uint32_t request)
@@ -159,6 +163,10 @@ static int payload_decode(const struct vu_header *h, const uint8_t *p, int nfds,
 	case VU_PAYLOAD_STATE:
 		m->u.state.index = le32_get(p);
 		m->u.state.num = le32_get(p + 4);
+		return 0;
+	case VU_PAYLOAD_MOVE:
+		m->u.move.direction = le32_get(p);
+		m->u.move.phase = le32_get(p + 4);
 		return 0;
 	case VU_PAYLOAD_ADDR:
 		m->u.addr.index = le32_get(p);

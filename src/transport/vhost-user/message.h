@@ -52,6 +52,8 @@ enum vu_request {
 	VU_GET_MAX_MEM_SLOTS = 36,
 	VU_ADD_MEM_REG = 37,
 	VU_REM_MEM_REG = 38,
+	VU_SET_DEVICE_STATE_FD = 42,
+	VU_CHECK_DEVICE_STATE = 43,
 };
 
 enum vu_payload {
@@ -64,6 +66,7 @@ enum vu_payload {
 	VU_PAYLOAD_VRING_FD, /* kick, call, err */
 	VU_PAYLOAD_CONFIG,
 	VU_PAYLOAD_LOG,
+	VU_PAYLOAD_MOVE,
 };
 
 struct vu_header {
@@ -93,6 +96,9 @@ struct vu_message {
 		struct {
 			uint32_t offset, size, flags;
 		} config;
+		struct {
+			uint32_t direction, phase;
+		} move;
 	} u;
 };
 

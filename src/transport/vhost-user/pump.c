@@ -2,6 +2,8 @@
 /* pump.c - see pump.h */
 #include "transport/vhost-user/pump.h"
 
+#include <linux/virtio_vsock.h>
+
 /* Packets of the guest. Return: chains taken, or -errno */
 static int pump_tx(struct pump *p)
 {
@@ -58,11 +60,47 @@ static int pump_rx(struct pump *p, bool *ret_starved)
 	return (int)used;
 }
 
+static const uint8_t transport_reset[4] = {
+	VIRTIO_VSOCK_EVENT_TRANSPORT_RESET
+};
+
+/* Return: 1: look again, 0, or -errno */
+static int pump_event(struct pump *p)
+{
+	struct vqueue *q = &p->d->rings[VU_EVENT].q;
+	struct vring_chain c;
+	uint32_t len = 0;
+	int r;
+
+	r = vring_take(q, &p->d->gmem, &c, p->iov);
+	if (r <= 0)
+		return r < 0 ? r : vring_arm(q);
+	if (vsock_iov_write(p->iov + c.readable, c.writable, transport_reset,
+			    sizeof(transport_reset)) == 0)
+		len = sizeof(transport_reset);
+	vring_return(q, c.head, len);
+	if (vring_publish(q))
+		vu_ring_call(p->d, VU_EVENT);
+	if (!len)
+		return 1; /* the next one may have room */
+	/* the guest ends what has come into being meanwhile, too */
+	p->reset_wanted = false;
+	vsock_reset(p->v);
+	return 0;
+}
+
 int pump_run(struct pump *p, unsigned int *ret_ring)
 {
 	bool starved = false, more = false;
-	int tx = 0, rx = 0;
+	int tx = 0, rx = 0, event;
 
+	if (p->reset_wanted && vu_ring_live(p->d, VU_EVENT)) {
+		event = pump_event(p);
+		*ret_ring = VU_EVENT;
+		if (event < 0)
+			return event;
+		more = event;
+	}
 	if (vu_ring_live(p->d, VU_RX))
 		vring_disarm(&p->d->rings[VU_RX].q);
 	if (vu_ring_live(p->d, VU_TX)) {
@@ -83,7 +121,7 @@ int pump_run(struct pump *p, unsigned int *ret_ring)
 		if (tx == (int)PUMP_BATCH)
 			more = true;
 		else if (vsock_tx_ready(p->v))
-			more = vring_arm(&p->d->rings[VU_TX].q);
+			more |= vring_arm(&p->d->rings[VU_TX].q);
 	}
 	if (vu_ring_live(p->d, VU_RX) && vsock_rx_wanted(p->v)) {
 		if (!starved)

@@ -120,7 +120,6 @@ void vu_ring_reset(struct vu_device *d, unsigned int i)
 	vu_ring_stop(d, i);
 	close_fd(&r->kick);
 	r->q.last_avail = 0;
-	r->stopped = false;
 }
 
 /* ---- messages about rings */
@@ -164,10 +163,14 @@ int vu_set_base(struct vu_device *d, unsigned int i, uint32_t base)
 	if (base > UINT16_MAX)
 		return -EINVAL;
 	vu_ring_stop(d, i);
-	/* not where it stopped: the guest has reset the device meanwhile */
-	if (r->stopped && r->stopped_base != base)
+	/*
+	 * Not where it stopped: the guest has reset the device meanwhile, or,
+	 * if it goes on somewhere else, was served by somebody else.
+	 */
+	if (r->q.last_avail != base)
 		d->ops->reset(d->ctx);
-	r->stopped = false;
+	if (r->q.last_avail != base && base)
+		d->ops->lost_track(d->ctx);
 	r->q.last_avail = (uint16_t)base;
 	r->q.broken = false;
 	return vu_ring_try(d, i);
@@ -179,10 +182,8 @@ void vu_get_base(struct vu_device *d, unsigned int i, struct vu_answer *ret)
 
 	vu_ring_stop(d, i);
 	close_fd(&r->kick);
-	r->stopped = true;
-	r->stopped_base = r->q.last_avail;
 	le32_put(ret->payload, i);
-	le32_put(ret->payload + 4, r->stopped_base);
+	le32_put(ret->payload + 4, r->q.last_avail);
 	ret->size = 8;
 }
 

@@ -44,6 +44,12 @@ static void running(struct vm *vm)
 				 vu_ring_live(&vm->device, VU_TX));
 }
 
+static const char *const ring_names[VU_RINGS] = {
+	[VU_RX] = "receive",
+	[VU_TX] = "transmit",
+	[VU_EVENT] = "event",
+};
+
 static void on_pump(struct ev_timer *t)
 {
 	struct vm *vm = container_of(t, struct vm, pump_timer);
@@ -65,8 +71,7 @@ static void on_pump(struct ev_timer *t)
 		log_limited(&vm->broken, LOG_WARN_,
 			    "the guest's %s ring is malformed (%s): stopped "
 			    "until it is reset",
-			    ring == VU_RX ? "receive" : "transmit",
-			    strerror(-r));
+			    ring_names[ring], strerror(-r));
 		running(vm);
 	}
 	if (r > 0)
@@ -74,21 +79,29 @@ static void on_pump(struct ev_timer *t)
 	linger(vm);
 }
 
-static void on_kick(struct ev_io *io, uint32_t events)
+static void on_kick_rx(struct ev_io *io, uint32_t events)
 {
-	struct vm *vm = container_of(io, struct vm, kick_io[0]);
-
 	(void)events;
-	vm_wake(vm);
+	vm_wake(container_of(io, struct vm, kick_io[VU_RX]));
 }
 
 static void on_kick_tx(struct ev_io *io, uint32_t events)
 {
-	struct vm *vm = container_of(io, struct vm, kick_io[VU_TX]);
-
 	(void)events;
-	vm_wake(vm);
+	vm_wake(container_of(io, struct vm, kick_io[VU_TX]));
 }
+
+static void on_kick_event(struct ev_io *io, uint32_t events)
+{
+	(void)events;
+	vm_wake(container_of(io, struct vm, kick_io[VU_EVENT]));
+}
+
+static const ev_io_fn on_kick[VU_RINGS] = {
+	[VU_RX] = on_kick_rx,
+	[VU_TX] = on_kick_tx,
+	[VU_EVENT] = on_kick_event,
+};
 
 /* ---- what the front-end's messages lead to */
 
@@ -97,12 +110,10 @@ static void on_ring_started(void *ctx, unsigned int i)
 	struct vm *vm = ctx;
 	int r;
 
-	if (i == VU_EVENT)
-		return; /* nothing is ever sent on it */
 	vsock_set_seqpacket(vm->v, vm->device.features & VU_F_SEQPACKET);
 	/* the counter is not read: each write is an edge */
 	r = ev_io_start(vm->ev, &vm->kick_io[i], vm->device.rings[i].kick,
-			EPOLLIN | EPOLLET, i == VU_RX ? on_kick : on_kick_tx);
+			EPOLLIN | EPOLLET, on_kick[i]);
 	if (r < 0) {
 		log_err("a ring's kick cannot be waited for: %s", strerror(-r));
 		vu_ring_broken(&vm->device, i);
@@ -123,14 +134,24 @@ static void on_reset(void *ctx)
 {
 	struct vm *vm = ctx;
 
+	vm->pump.reset_wanted = false;
 	vsock_reset(vm->v);
 	linger(vm);
+}
+
+static void on_lost_track(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	vm->pump.reset_wanted = true;
+	vm_wake(vm);
 }
 
 static const struct vu_device_ops device_ops = {
 	.ring_started = on_ring_started,
 	.ring_stopping = on_ring_stopping,
 	.reset = on_reset,
+	.lost_track = on_lost_track,
 };
 
 /* ---- lifetime */
