@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* link.c - see link.h */
-#include "transport/link.h"
+#include "transport/link-internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,53 +11,11 @@
 
 #include "base/bytes.h"
 #include "base/fdmsg.h"
-#include "base/guid.h"
-#include "base/log.h"
-#include "base/utf8.h"
-#include "transport/closer.h"
-#include "transport/place.h"
-#include "transport/rendezvous.h"
 
-#define RETRY_MIN_MS 50u
-#define RETRY_MAX_MS 1000u
 #define ATTACH_MS 5000u /* a broker that does not answer is no broker */
 #define QUEUE_MAX 4096u /* frames for a broker that does not read */
 #define SERIAL_HELLO 1u
 #define SERIAL_ATTACH 2u
-
-struct queued {
-	struct queued *next;
-	size_t len;
-	uint8_t data[];
-};
-
-struct link {
-	struct ev *ev;
-	struct link_config config;
-	const struct link_ops *ops;
-	void *ctx;
-
-	struct place place;
-	enum link_state state;
-	char error[512];
-	char name[256];
-	GUID vmid; /* once attached */
-	uint32_t serial;
-	uint32_t flags; /* of ATTACH, as asked or granted */
-
-	struct ev_io io;
-	int fd; /* -1 */
-	struct rendezvous rendezvous;
-	struct ev_timer timer; /* retry, or limit for attaching */
-	uint64_t retry_ms;
-	struct log_limit limit;
-
-	struct queued *first, **last;
-	unsigned int queued;
-	struct msg_buf out;
-	uint8_t out_bytes[MSG_MAX];
-	uint8_t in[MSG_MAX];
-};
 
 int link_new(struct ev *ev, const struct link_config *config,
 	     const struct link_ops *ops, void *ctx, struct link **ret,
@@ -102,9 +60,6 @@ static void drop_queue(struct link *l)
 	l->queued = 0;
 }
 
-static void on_io(struct ev_io *io, uint32_t events);
-static void link_down(struct link *l, enum link_state state, const char *why);
-
 static bool enqueue(struct link *l)
 {
 	struct queued *q;
@@ -120,8 +75,8 @@ static bool enqueue(struct link *l)
 	*l->last = q;
 	l->last = &q->next;
 	l->queued++;
-	return ev_io_start(l->ev, &l->io, l->fd, EPOLLIN | EPOLLOUT, on_io) ==
-	       0;
+	return ev_io_start(l->ev, &l->io, l->fd, EPOLLIN | EPOLLOUT,
+			   link_on_io) == 0;
 }
 
 /* A send that fails is found again by the loop: the socket is then readable,
@@ -145,7 +100,7 @@ void link_send(struct link *l)
 		send_fds(l, NULL, 0);
 }
 
-static void flush_queue(struct link *l)
+void link_flush(struct link *l)
 {
 	while (l->first) {
 		struct queued *q = l->first;
@@ -160,7 +115,7 @@ static void flush_queue(struct link *l)
 		l->queued--;
 		free(q);
 	}
-	(void)ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, on_io);
+	(void)ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, link_on_io);
 }
 
 int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms,
@@ -242,15 +197,13 @@ struct msg_buf *link_counters_begin(struct link *l, uint32_t serial)
 
 /* ---- The rendezvous */
 
-static void read_frames(struct link *l);
-
-static void on_rendezvous(struct rendezvous *r)
+void link_on_rendezvous(struct rendezvous *r)
 {
 	struct link *l = container_of(r, struct link, rendezvous);
 
 	/* the OPEN of what has arrived was sent before it */
 	rendezvous_take(&l->rendezvous);
-	read_frames(l);
+	link_read(l);
 }
 
 /* ---- Up and down */
@@ -269,7 +222,7 @@ static void on_timer(struct ev_timer *t)
  * The rendezvous is made anew for the next broker: one that ended in good
  * order has removed the file of this one.
  */
-static void link_down(struct link *l, enum link_state state, const char *why)
+void link_down(struct link *l, enum link_state state, const char *why)
 {
 	bool was_up = l->state == LINK_UP;
 
@@ -323,7 +276,7 @@ void link_start(struct link *l)
 	if (r == 0)
 		r = rendezvous_new(&l->rendezvous, l->config.raw);
 	if (r == 0)
-		r = ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, on_io);
+		r = ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, link_on_io);
 	if (r == 0)
 		r = ev_timer_start(l->ev, &l->timer, ATTACH_MS, on_timer);
 	if (r < 0) {
@@ -343,9 +296,7 @@ void link_start(struct link *l)
 	send_attach(l);
 }
 
-/* A broker that is older than one of the flags refuses them all. Return: it is
- * asked without the newest of those that can be done without. */
-static bool ask_for_less(struct link *l, const struct msg_reply *r)
+bool link_ask_for_less(struct link *l, const struct msg_reply *r)
 {
 	static const uint32_t newest_first[] = { ATTACH_NATIVE,
 						 ATTACH_PARTITIONS,
@@ -361,180 +312,6 @@ static bool ask_for_less(struct link *l, const struct msg_reply *r)
 		return true;
 	}
 	return false;
-}
-
-static void refused(struct link *l, const struct msg_reply *r)
-{
-	char text[MSG_TEXT_MAX + 1], why[600];
-
-	log_escape((const char *)r->payload, r->len, text, sizeof(text));
-	snprintf(why, sizeof(why), "the broker refuses: %s", text);
-	link_down(l, LINK_REFUSED, why);
-}
-
-static void on_attached(struct link *l, const uint8_t *p, size_t len)
-{
-	const char *name;
-	size_t n;
-
-	if (msg_attach_reply_decode(p, len, &l->vmid, &name, &n) < 0 ||
-	    n >= sizeof(l->name) || !utf8_printable(name, n)) {
-		link_down(l, LINK_REFUSED, "the broker's answer is malformed");
-		return;
-	}
-	memcpy(l->name, name, n);
-	l->name[n] = '\0';
-	if (rendezvous_listen(&l->rendezvous, l->ev, on_rendezvous) < 0) {
-		link_down(l, LINK_DOWN, "the rendezvous cannot listen");
-		return;
-	}
-	ev_timer_stop(&l->timer);
-	l->state = LINK_UP;
-	l->retry_ms = RETRY_MIN_MS;
-	l->error[0] = '\0';
-	l->ops->attached(l->ctx);
-}
-
-/* ---- Receiving */
-
-static int on_reply(struct link *l, const struct msg_header *h, size_t len,
-		    struct fdmsg *m)
-{
-	struct msg_hello_reply hello;
-	struct msg_reply r;
-	struct msg_dial_reply dial = { 0 };
-	int fd = -1;
-
-	if (msg_reply_decode(l->in, len, &r) < 0)
-		return -EPROTO;
-	if (l->state == LINK_ATTACHING) {
-		if (r.error && h->type == MSG_ATTACH && ask_for_less(l, &r))
-			return 0;
-		if (r.error)
-			refused(l, &r);
-		else if (h->type == MSG_ATTACH)
-			on_attached(l, l->in, len);
-		else if (h->type != MSG_HELLO ||
-			 msg_hello_reply_decode(l->in, len, &hello) < 0)
-			return -EPROTO;
-		return 0;
-	}
-	if (h->type != MSG_DIAL)
-		return -EPROTO;
-	if (!r.error) {
-		if (msg_dial_reply_decode(l->in, len, &dial) < 0 ||
-		    m->nfds > 1)
-			return -EPROTO;
-		if (m->nfds == 1) {
-			fd = m->fds[0];
-			m->nfds = 0;
-		} else {
-			/* this process had no room for it: one dial fails */
-			link_notice_closed(l, dial.token, 0, 0);
-			r.error = EMFILE;
-			r.reason = HVS_REASON_BROKER_FAILED;
-		}
-	}
-	l->ops->dialled(l->ctx, h->serial, r.error, r.reason, &dial, fd);
-	return 0;
-}
-
-static int on_request(struct link *l, const struct msg_header *h, size_t len)
-{
-	struct msg_token_u64 token;
-	struct msg_services services;
-	struct msg_close close_;
-	struct msg_open open_;
-	uint32_t stalled;
-
-	if (l->state != LINK_UP)
-		return -EPROTO;
-	switch (h->type) {
-	case MSG_OPEN:
-		if (msg_open_decode(l->in, len, &open_) < 0)
-			return -EPROTO;
-		l->ops->open(l->ctx, h->serial, &open_);
-		return 0;
-	case MSG_PARKED:
-		if (msg_token_u64_decode(l->in, len, &token) < 0)
-			return -EPROTO;
-		/* its socket has been connected by now; of others that are
-		 * there OPEN may not have been read */
-		rendezvous_take(&l->rendezvous);
-		rendezvous_deliver(&l->rendezvous, &token.token);
-		l->ops->parked(l->ctx, token.token, token.value);
-		return 0;
-	case MSG_CLOSE:
-		if (msg_close_decode(l->in, len, &close_) < 0)
-			return -EPROTO;
-		l->ops->close(l->ctx, close_.token, close_.reason);
-		return 0;
-	case MSG_COUNTERS:
-		if (len != MSG_HEADER)
-			return -EPROTO;
-		l->ops->counters(l->ctx, h->serial);
-		return 0;
-	case MSG_STALL:
-		if (!l->ops->stall ||
-		    msg_u32_decode(l->in, len, &stalled) < 0 || stalled > 1)
-			return -EPROTO;
-		l->ops->stall(l->ctx, stalled);
-		return 0;
-	case MSG_SERVICES:
-		if (!l->config.services ||
-		    msg_services_decode(l->in, len, &services) < 0)
-			return -EPROTO;
-		l->ops->services(l->ctx, &services);
-		msg_begin_reply(&l->out, MSG_SERVICES, h->serial, 0, 0, 0);
-		link_send(l);
-		return 0;
-	default:
-		return -EPROTO;
-	}
-}
-
-/* Until there are no more; the link may be down afterwards. */
-static void read_frames(struct link *l)
-{
-	while (l->fd >= 0) {
-		struct msg_header h;
-		struct fdmsg m;
-		int r;
-
-		r = fdmsg_recv(l->fd, l->in, sizeof(l->in), MSG_DONTWAIT, &m);
-		if (r == -EINTR)
-			continue;
-		if (r == -EAGAIN) {
-			rendezvous_deliver(&l->rendezvous, NULL);
-			return;
-		}
-		if (r < 0 || m.len == 0) {
-			if (r == 0)
-				closer_close(m.fds, m.nfds);
-			link_down(l, LINK_DOWN, "the broker has gone");
-			return;
-		}
-		r = -EPROTO;
-		if (!m.truncated && msg_header_decode(l->in, m.len, &h) == 0)
-			r = h.reply ? on_reply(l, &h, m.len, &m)
-				    : on_request(l, &h, m.len);
-		closer_close(m.fds, m.nfds);
-		if (r < 0) {
-			link_down(l, LINK_DOWN,
-				  "the broker sent a malformed frame");
-			return;
-		}
-	}
-}
-
-static void on_io(struct ev_io *io, uint32_t events)
-{
-	struct link *l = container_of(io, struct link, io);
-
-	if (events & EPOLLOUT)
-		flush_queue(l);
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		read_frames(l);
 }
 
 /* ---- The rest */
