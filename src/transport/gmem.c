@@ -14,6 +14,16 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a < b + b_len && b < a + a_len;
 }
 
+bool gmem_range_ok(const struct gmem_range *r)
+{
+	uint64_t end;
+
+	return r->size && !__builtin_add_overflow(r->gpa, r->size, &end) &&
+	       !__builtin_add_overflow(r->uva, r->size, &end) &&
+	       !__builtin_add_overflow(r->offset, r->size, &end) &&
+	       end <= INT64_MAX;
+}
+
 int gmem_add(struct gmem *g, const struct gmem_range *r, int fd)
 {
 	struct gmem_region new = { .r = *r, .fd = -1 };
@@ -31,7 +41,7 @@ int gmem_add(struct gmem *g, const struct gmem_range *r, int fd)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EBADF;
-	/* (sizes were checked for overflow when the message was decoded) */
+	/* (gmem_range_ok() was asked: no overflow) */
 	if ((uint64_t)st.st_size < r->offset + r->size)
 		return -EFBIG;
 	/*

@@ -38,6 +38,8 @@ struct gmem {
 	struct gmem_region at[GMEM_SLOTS]; /* by guest address */
 };
 
+/** gmem_range_ok() - nothing in it wraps; to be asked before gmem_add() */
+bool gmem_range_ok(const struct gmem_range *r);
 /** gmem_add() - map a region; @fd is borrowed. Return: 0; -EEXIST (overlaps),
  * -ENOSPC (too many), -EFBIG (the file is too short), mmap(2)'s */
 int gmem_add(struct gmem *g, const struct gmem_range *r, int fd);

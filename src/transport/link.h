@@ -16,6 +16,7 @@
 #include "base/ev.h"
 #include "proto/message.h"
 #include "proto/name.h"
+#include "transport/parcel.h"
 
 struct link;
 
@@ -96,5 +97,20 @@ void link_notice_live(struct link *l, const struct msg_live *m);
  * with msg_put_u64(); sent by link_send() */
 struct msg_buf *link_counters_begin(struct link *l, uint32_t serial);
 void link_send(struct link *l);
+
+/* ---- from one process to the next */
+
+/** link_settle() - all that has come so far; before link_pack() */
+void link_settle(struct link *l);
+/** link_pack() - Return: false: the connection cannot go along, and the
+ * sessions are to be told that it is lost */
+bool link_pack(const struct link *l, struct parcel *p);
+/** link_unpack() - @ret_up: the connection is there: link_resume(), else
+ * link_start(). Return: 0 or -EPROTO */
+int link_unpack(struct link *l, struct parcel *p, bool *ret_up);
+/** link_set_vmid() - attach as this one, as the predecessor did */
+void link_set_vmid(struct link *l, const GUID *vmid);
+/** link_resume() - from now on what the broker sends is heard */
+void link_resume(struct link *l);
 
 #endif /* TRANSPORT_LINK_H */

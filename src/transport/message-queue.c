@@ -89,13 +89,23 @@ int message_queue_add(struct message_queue *q, const struct iovec *iov,
 	return 0;
 }
 
+bool message_queue_next(const struct message_queue *q, struct message_place *at,
+			struct iovec *ret)
+{
+	if (at->length == q->lengths.len)
+		return false;
+	ret->iov_base = q->data.p + q->data.at + at->data;
+	at->length += length_get(q->lengths.p + q->lengths.at + at->length,
+				 &ret->iov_len);
+	at->data += ret->iov_len;
+	return true;
+}
+
 bool message_queue_first(const struct message_queue *q, struct iovec *ret)
 {
-	if (!q->lengths.len)
-		return false;
-	(void)length_get(q->lengths.p + q->lengths.at, &ret->iov_len);
-	ret->iov_base = q->data.p + q->data.at;
-	return true;
+	struct message_place at = { 0 };
+
+	return message_queue_next(q, &at, ret);
 }
 
 void message_queue_pop(struct message_queue *q)

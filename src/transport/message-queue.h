@@ -32,6 +32,15 @@ bool message_queue_first(const struct message_queue *q, struct iovec *ret);
 /** message_queue_pop() - the first one, which there is, has gone */
 void message_queue_pop(struct message_queue *q);
 void message_queue_drop(struct message_queue *q);
+
+/* All zeros: before the first one */
+struct message_place {
+	size_t data, length;
+};
+/** message_queue_next() - the one at @at, which goes on to the one behind it.
+ * false: there is none */
+bool message_queue_next(const struct message_queue *q, struct message_place *at,
+			struct iovec *ret);
 static inline size_t message_queue_bytes(const struct message_queue *q)
 {
 	return q->data.len;

@@ -44,6 +44,9 @@ struct session {
 	struct ev_io io;
 	struct ev_timer timer;
 	void *conn; /* NULL: gone */
+
+	uint32_t number;    /* while it is packed: sessions_pack() */
+	uint64_t limit_ns;  /* of the timer, until it runs */
 };
 
 LIST_HEAD(session_list, session);
@@ -57,6 +60,8 @@ struct sessions {
 	bool stalled; /* by the broker; a session's relay says it too */
 	unsigned int dials; /* not answered, also of guests that gave up */
 	unsigned int given_up; /* those */
+	struct session **unpacked; /* by number, until they are resumed */
+	uint32_t nunpacked;
 	struct session_list all;
 	struct session_list buckets[BUCKETS];
 };
@@ -76,6 +81,7 @@ void session_abort_guest(struct session *s);
 void session_refuse(struct session *s, uint32_t reason, const char *why);
 /* The time limit of whatever state it is in then. 0 or -ENOMEM */
 int session_limit(struct session *s, uint64_t ms);
+int session_limit_at(struct session *s, uint64_t at_ns);
 
 /* Nothing moves, nothing is asked; or all goes on. */
 void sessions_stall(struct sessions *ss, bool stalled);

@@ -251,6 +251,11 @@ int session_limit(struct session *s, uint64_t ms)
 	return ev_timer_start(s->ss->ev, &s->timer, ms, on_timer);
 }
 
+int session_limit_at(struct session *s, uint64_t at_ns)
+{
+	return ev_timer_start_at(s->ss->ev, &s->timer, at_ns, on_timer);
+}
+
 /* ---- the guest's side */
 
 int session_dial(struct sessions *ss, void *conn, uint16_t type,
@@ -328,6 +333,16 @@ bool session_hand_over(struct session *s, int fd)
 	s->owes_reply = false;
 	session_finish(s);
 	return true;
+}
+
+void *session_ctx(const struct session *s)
+{
+	return s->ss->ctx;
+}
+
+void *session_conn(const struct session *s)
+{
+	return s->conn;
 }
 
 bool session_may_pull(struct session *s)
@@ -442,6 +457,7 @@ struct sessions *sessions_free(struct sessions *ss)
 	if (ss) {
 		while (!LIST_EMPTY(&ss->all))
 			session_finish(LIST_FIRST(&ss->all));
+		free(ss->unpacked);
 		free(ss);
 	}
 	return NULL;

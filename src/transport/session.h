@@ -98,6 +98,10 @@ void session_declined(struct session *s, uint32_t reason, const char *why);
  * borrowed, where the program asked for that. Return: true: it is the program's
  * now, and the session is over; false: session_answered() as ever */
 bool session_hand_over(struct session *s, int fd);
+/** session_conn() - the guest's end, as it was given; NULL: gone */
+void *session_conn(const struct session *s);
+/** session_ctx() - what sessions_new() was given */
+void *session_ctx(const struct session *s);
 /** session_next() - of messages: as relay_next(), but no -EBUSY */
 ssize_t session_next(struct session *s);
 ssize_t session_pull(struct session *s, const struct iovec *iov,
@@ -137,5 +141,20 @@ int session_save(const struct session *s, struct session_saved *ret);
  * @fd is owned if it succeeds. 0; -EEXIST (the token is known), -errno */
 int session_restore(struct sessions *ss, const struct session_saved *saved,
 		    int fd, void *conn, struct session **ret);
+
+/* All of them, whatever their state, with the broker's connection. */
+
+/** sessions_pack() - numbers them from 1; nothing is changed */
+void sessions_pack(struct sessions *ss, struct parcel *p);
+uint32_t session_number(void *s);
+/** sessions_unpack() - into no sessions. They wait for session_join() and
+ * sessions_resume(). Return: 0; -EPROTO, -ENOMEM */
+int sessions_unpack(struct sessions *ss, struct parcel *p);
+/** session_join() - the one of that number has this guest's end. NULL: it is
+ * none, or has one */
+struct session *session_join(struct sessions *ss, uint32_t number, void *conn);
+/** sessions_resume() - all go on. @link_up: the broker's connection went along;
+ * else they are told that it is lost. Those without a guest's end are over */
+void sessions_resume(struct sessions *ss, bool link_up);
 
 #endif /* TRANSPORT_SESSION_H */

@@ -115,16 +115,6 @@ static struct gmem_range region_get(const uint8_t *p)
 	};
 }
 
-static bool region_ok(const struct gmem_range *r)
-{
-	uint64_t end;
-
-	return r->size && !__builtin_add_overflow(r->gpa, r->size, &end) &&
-	       !__builtin_add_overflow(r->uva, r->size, &end) &&
-	       !__builtin_add_overflow(r->offset, r->size, &end) &&
-	       end <= INT64_MAX;
-}
-
 static int regions_decode(const struct vu_header *h, const uint8_t *p, int nfds,
 			  struct vu_message *m)
 {
@@ -141,7 +131,7 @@ static int regions_decode(const struct vu_header *h, const uint8_t *p, int nfds,
 	m->u.regions.count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		m->u.regions.at[i] = region_get(p + 8 + i * REGION_SIZE);
-		if (!region_ok(&m->u.regions.at[i]))
+		if (!gmem_range_ok(&m->u.regions.at[i]))
 			return -EINVAL;
 	}
 	return 0;
