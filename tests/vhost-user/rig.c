@@ -5,20 +5,15 @@
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "transport/vhost-user/message.h"
-
-unsigned int rig_descriptors;
 
 #define PACKET_COST 576u
 #define SETTLE_PORT 0xfffffff0u
@@ -59,7 +54,10 @@ void rig_put(struct rig *r, const struct vsock_header *h, const void *payload)
 
 	while (!drv_tx(&r->d, h, payload)) {
 		ck_assert_msg(now_ms() < end, "the device takes no packets");
+		/* whoever sends all the time would take each free place */
+		r->urgent = true;
 		rig_step(r, 100);
+		r->urgent = false;
 	}
 }
 
@@ -100,7 +98,7 @@ static void consume(struct rig *r, struct guest_end *g)
 	g->credit_asked = false;
 }
 
-static void on_packet(void *ctx, const struct vsock_header *h,
+void rig_on_packet(void *ctx, const struct vsock_header *h,
 		      const uint8_t *payload)
 {
 	struct rig *r = ctx;
@@ -281,11 +279,13 @@ void rig_step(struct rig *r, int ms)
 
 	any = drv_poll(&r->d);
 	any |= fb_poll(&r->b);
+	if (r->service)
+		any |= svc_poll(r->service);
 	r->turn++; /* another one is the first each time */
 	for (unsigned int at = 0; at < RIG_ENDS; at++) {
 		unsigned int i = (r->turn + at) % RIG_ENDS;
 
-		if (r->guest[i].used) {
+		if (r->guest[i].used && !r->urgent) {
 			consume(r, &r->guest[i]);
 			any |= guest_sends(r, &r->guest[i]);
 		}
@@ -332,121 +332,6 @@ void rig_settle(struct rig *r)
 
 	rig_put(r, &h, NULL);
 	rig_wait(r, settled, &before, "a reset for an unknown type");
-}
-
-/* ---- start and end */
-
-static int listening(const char *path)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	must(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
-	must(listen(fd, 4) == 0);
-	return fd;
-}
-
-static void spawn(struct rig *r)
-{
-	const char *program = getenv("VHOST_USER_PROGRAM");
-	const char *sandbox = getenv("VHOST_USER_SANDBOX");
-	char fd[16];
-
-	ck_assert_msg(program != NULL, "VHOST_USER_PROGRAM is not set");
-	r->child = fork();
-	must(r->child >= 0);
-	if (r->child)
-		return;
-	if (rig_descriptors) {
-		const struct rlimit few = { rig_descriptors, rig_descriptors };
-
-		if (setrlimit(RLIMIT_NOFILE, &few) < 0)
-			_exit(126);
-	}
-	snprintf(fd, sizeof(fd), "%d", r->child_in);
-	setenv("HVSOCKET_RUNTIME_DIR", r->dir, 1);
-	execl(program, program, "--partition", "test", "--fd", fd, "--sandbox",
-	      sandbox ? sandbox : "seccomp", (char *)NULL);
-	_exit(127);
-}
-
-static bool attached(struct rig *r, void *arg)
-{
-	(void)arg;
-	return r->b.attached;
-}
-
-struct rig *rig_launch(void)
-{
-	struct rig *r = calloc(1, sizeof(*r));
-	const char *tmp = getenv("TMPDIR");
-	char path[108];
-
-	snprintf(r->dir, sizeof(r->dir), "%s/hvs-vu-XXXXXX",
-		 tmp && strlen(tmp) < 40 ? tmp : "/tmp");
-	must(mkdtemp(r->dir));
-	for (int i = 0; i < RIG_ENDS; i++)
-		r->prog[i].fd = -1;
-	snprintf(path, sizeof(path), "%s/vm.sock", r->dir);
-	r->child_in = listening(path);
-	r->b.conn = -1;
-	fb_start(&r->b, r->dir);
-	drv_init(&r->d);
-	r->d.packet = on_packet;
-	r->d.ctx = r;
-	spawn(r);
-	rig_wait(r, attached, NULL, "ATTACH");
-	return r;
-}
-
-int rig_front_end(struct rig *r)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/vm.sock", r->dir);
-	must(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
-	return fd;
-}
-
-struct rig *rig_start_with(void (*setup)(struct drv *d))
-{
-	struct rig *r = rig_launch();
-	uint32_t on = 1;
-
-	if (setup)
-		setup(&r->d);
-	drv_handshake(&r->d, rig_front_end(r));
-	must(drv_memory(&r->d) == 0);
-	drv_start(&r->d);
-	rig_wait(r, rig_idle_state, &on, "STATE running");
-	return r;
-}
-
-struct rig *rig_start(void)
-{
-	return rig_start_with(NULL);
-}
-
-void rig_end(struct rig *r)
-{
-	char command[128];
-	int status = -1;
-
-	must(kill(r->child, SIGTERM) == 0);
-	must(waitpid(r->child, &status, 0) == r->child);
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-		      "the program ended with status %x", status);
-	drv_fini(&r->d);
-	fb_kill(&r->b);
-	close(r->child_in);
-	for (int i = 0; i < RIG_ENDS; i++)
-		if (r->prog[i].fd >= 0)
-			close(r->prog[i].fd);
-	snprintf(command, sizeof(command), "rm -r '%s'", r->dir);
-	must(system(command) == 0);
-	free(r);
 }
 
 /* ---- connections */

@@ -17,6 +17,7 @@
 
 #include "broker.h"
 #include "driver.h"
+#include "service.h"
 
 #define RIG_ENDS 300
 #define RIG_LIMIT_MS 20000
@@ -56,12 +57,15 @@ struct rig {
 	char dir[64];
 	pid_t child;
 	int child_in; /* listening socket, --fd */
+	struct svc *service; /* that starts the program; NULL: none */
+	bool replace;	     /* the next one takes over from this one */
 	struct fb b;
 	struct drv d;
 	struct guest_end guest[RIG_ENDS];
 	struct prog_end prog[RIG_ENDS];
 	uint64_t rst_unknown; /* RSTs for no connection of ours */
 	unsigned int turn;
+	bool urgent; /* a packet waits for a place in the ring */
 	unsigned int settled; /* answers for rig_settle() */
 	bool no_auto;	      /* packets for the guest are only counted */
 	/* sees each of them first. true: it was for it */
@@ -82,6 +86,14 @@ extern unsigned int rig_descriptors;
 struct rig *rig_start(void);
 /** rig_start_with() - the same with this driver set-up */
 struct rig *rig_start_with(void (*setup)(struct drv *d));
+/** rig_start_service() - the same under a service manager */
+struct rig *rig_start_service(struct svc *service,
+			      void (*setup)(struct drv *d));
+/** rig_spawn() - the program, once more; @child is the new one */
+void rig_spawn(struct rig *r);
+/** rig_on_packet() - what the guest does with a packet */
+void rig_on_packet(void *ctx, const struct vsock_header *h,
+		   const uint8_t *payload);
 /** rig_launch() - broker and program only */
 struct rig *rig_launch(void);
 /** rig_front_end() - connect to the program as a VMM */

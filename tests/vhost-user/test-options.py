@@ -139,7 +139,8 @@ class Options(unittest.TestCase):
         r = run('--help')
         self.assertEqual(r.returncode, 0)
         for option in ('--socket-path', '--fd', '--partition', '--guest-cid',
-                       '--one-off', '--print-capabilities', '--sandbox'):
+                       '--one-off', '--print-capabilities', '--sandbox',
+                       '--replace'):
             self.assertIn(option, r.stdout)
         r = run('--version')
         self.assertRegex(r.stdout, r'^hvsocket-vhost-user \d+\.\d+')
@@ -165,6 +166,7 @@ class Options(unittest.TestCase):
                 (('--guest-cid', '4294967295'), '4294967295'),
                 (('--guest-cid', '3x'), '3x'),
                 (('--sandbox', 'maybe'), 'maybe'),
+                (('--partition', 'a', '--fd', '3', '--replace'), '--replace'),
                 (('--unheard-of',), 'unheard-of'),
                 (('more',), 'more')):
             with self.subTest(args):
@@ -255,10 +257,66 @@ class Options(unittest.TestCase):
     def test_one_off(self):
         path = self.dir + '/s'
         p, _ = self.started('--socket-path', path, '--one-off')
+        # one that only looks is no monitor
+        for _ in range(2):
+            s = self.connect(path)
+            self.queue_num(s)
+            s.close()
         s = self.connect(path)
+        s.send(struct.pack('<III', 3, 1, 0))  # SET_OWNER
         self.queue_num(s)
         s.close()
         self.assertEqual(p.wait(LIMIT), 0)
+
+    def test_replace(self):
+        path = self.dir + '/s'
+        # nobody is there yet
+        p, broker = self.started('--socket-path', path, '--replace')
+        vmm = self.connect(path)
+        vmm.send(struct.pack('<III', 3, 1, 0))
+        self.queue_num(vmm)
+        for _ in range(3):
+            q = self.start('--socket-path', path, '--replace', broker=broker)
+            self.assertEqual(p.wait(LIMIT), 0)
+            self.assertIn('taken over', self.line(q))
+            self.queue_num(vmm)
+            self.queue_num(self.connect(path))
+            p = q
+        self.end(p)
+        if SECCOMP == 'none' or landlock():
+            self.assertFalse(os.path.exists(path))
+
+    def test_replace_another(self):
+        path = self.dir + '/s'
+        p, broker = self.started('--socket-path', path)
+        for args, words in ((('--guest-cid', '4'), 'CID'),
+                            (('--partition', 'db1'), 'partition')):
+            q = self.start('--socket-path', path, '--replace', *args,
+                           broker=broker)
+            self.assertEqual(q.wait(LIMIT), 1)
+            text = q.stderr.read()
+            self.assertIn('--replace ' + path, text)
+            self.assertIn(words, text)
+        self.queue_num(self.connect(path))
+        self.end(p)
+
+    def test_replace_something_else(self):
+        path = self.dir + '/s'
+        broker = Broker(self.dir)
+        self.addCleanup(broker.close)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(path)
+            other.listen()
+            other.settimeout(LIMIT)
+            for answer in (b'', b'x' * 20, bytes(20), bytes(3)):
+                q = self.start('--socket-path', path, '--replace',
+                               broker=broker)
+                s, _ = other.accept()
+                s.recv(12)
+                s.send(answer)
+                s.close()
+                self.assertEqual(q.wait(LIMIT), 1)
+                self.assertIn('hands nothing over', q.stderr.read())
 
     def test_connected_fd(self):
         a, b = socket.socketpair()

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "transport/gmem.h"
+#include "transport/parcel.h"
 #include "transport/vhost-user/message.h"
 #include "transport/vhost-user/vring.h"
 
@@ -90,6 +91,16 @@ int vu_device_message(struct vu_device *d, const struct vu_message *m,
  * @v: vu_device_may_protocol(), which is 0 or -EOPNOTSUPP, has been asked */
 int vu_device_may_protocol(uint64_t v);
 void vu_device_handshake(struct vu_device *d, uint64_t v);
+
+/** vu_device_pack() - for another process. Nothing is in flight between
+ * messages and batches */
+void vu_device_pack(const struct vu_device *d, struct parcel *p);
+/** vu_device_unpack() - into a fresh one. Memory is mapped and nothing touched.
+ * Return: 0 or -errno; vu_device_forget() is due in any case */
+int vu_device_unpack(struct vu_device *d, struct parcel *p);
+/** vu_device_resume() - rings that ran run on. @from_used: the process that
+ * served them died: they begin at the last chain that was returned */
+void vu_device_resume(struct vu_device *d, bool from_used);
 
 /** vu_ring_live() - running, enabled, not broken */
 bool vu_ring_live(const struct vu_device *d, unsigned int i);

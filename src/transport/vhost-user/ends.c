@@ -8,12 +8,26 @@
 
 #include "base/guid.h"
 #include "transport/vhost-user/vm-internal.h"
+#include "transport/vsock-device/save.h"
 
 /* ---- the vsock device: its host ends are sessions */
 
 static uint16_t socket_type(const struct vsock_conn *c)
 {
 	return vsock_type(c) == VSOCK_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+}
+
+void vm_journal_add(struct vm *vm, const struct vsock_conn *c)
+{
+	journal_add(vm->journal, vsock_type(c), vsock_guest_port(c),
+		    vsock_host_port(c));
+}
+
+static void journal_gone(struct vm *vm, const struct vsock_conn *c)
+{
+	if (c && !vsock_reused(vm->v, c))
+		journal_remove(vm->journal, vsock_type(c),
+			       vsock_guest_port(c), vsock_host_port(c));
 }
 
 static int vs_dial(void *ctx, struct vsock_conn *c)
@@ -26,13 +40,17 @@ static int vs_dial(void *ctx, struct vsock_conn *c)
 
 	r = session_dial(vm->sessions, c, socket_type(c), &service, &source,
 			 &s);
-	if (r == 0)
-		vsock_set_host(c, s);
-	return r;
+	if (r < 0)
+		return r;
+	vsock_set_host(c, s);
+	vm_journal_add(vm, c);
+	return 0;
 }
 
 static void vs_answered(void *host, bool accepted)
 {
+	if (!accepted)
+		journal_gone(session_ctx(host), session_conn(host));
 	session_answered(host, accepted);
 }
 
@@ -88,6 +106,7 @@ static void vs_ended(void *host, enum vsock_end why)
 		log_limited(&limit, LOG_WARN_,
 			    "a connection is reset: the memory of its data is "
 			    "not there");
+	journal_gone(session_ctx(host), session_conn(host));
 	session_end(host);
 }
 
@@ -139,6 +158,7 @@ static uint32_t gs_open(void *ctx, struct session *s, const GUID *service,
 		*ret_why = "too many connections of this guest";
 		return HVS_REASON_QUOTA;
 	}
+	vm_journal_add(vm, c);
 	*ret_conn = c;
 	return HVS_REASON_NONE;
 }
@@ -154,6 +174,7 @@ static void gs_abort(void *ctx, void *conn)
 {
 	struct vm *vm = ctx;
 
+	journal_gone(vm, conn);
 	vsock_abort(vm->v, conn);
 }
 

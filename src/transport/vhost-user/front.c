@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "transport/vhost-user/vm-internal.h"
+#include "transport/vhost-user/handover.h"
+#include "transport/vhost-user/vault.h"
 
 #define MESSAGES_MAX                                            \
 	64 /* of one connection, before the rings are looked at \
@@ -57,6 +58,15 @@ static void next_front(struct vm *vm)
 		work(next);
 }
 
+/* What is left if this process dies: after messages, before the next. */
+static void note(struct vm *vm)
+{
+	if (vm->changed)
+		vault_update(vm);
+	vm->changed = false;
+	journal_busy(vm->journal, vm->front && vm->front->ch.got);
+}
+
 static void front_gone(struct front *f)
 {
 	struct vm *vm = f->vm;
@@ -68,8 +78,11 @@ static void front_gone(struct front *f)
 		vu_device_forget(&vm->device);
 		gmem_lost_reset();
 		log_info("the front-end has gone");
+		vm->changed = true;
+		note(vm);
 	}
 	if (vm->listener < 0 || (had && vm->config.one_off)) {
+		vm->over = true;
 		ev_quit(vm->ev);
 		return;
 	}
@@ -186,6 +199,11 @@ static int take(struct front *f, const struct vu_header *h)
 	int r;
 
 	f->spoke = true;
+	if (h->request == VU_HAND_OVER) {
+		f->successor = true;
+		handover_serve(f->vm, f->ch.fd);
+		return -ECONNRESET;
+	}
 	if (!only_looks(h->request) && !become_front(f)) {
 		f->waits = true;
 		f->held = *h;
@@ -193,6 +211,10 @@ static int take(struct front *f, const struct vu_header *h)
 		r = ev_io_start(f->vm->ev, &f->io, f->ch.fd, EPOLLRDHUP,
 				on_front);
 		return r;
+	}
+	if (!only_looks(h->request)) {
+		journal_busy(f->vm->journal, true);
+		f->vm->changed = true;
 	}
 	r = on_message(f, h);
 	return r < 0 ? r : 1;
@@ -205,6 +227,8 @@ static int read_some(struct front *f)
 	int r;
 
 	for (int i = 0; i < MESSAGES_MAX; i++) {
+		if (f->vm->front == f)
+			journal_busy(f->vm->journal, true);
 		r = vu_channel_recv(&f->ch, &h);
 		if (r == 0)
 			return -ECONNRESET;
@@ -230,10 +254,15 @@ static void on_front(struct ev_io *io, uint32_t events)
 {
 	struct front *f = container_of(io, struct front, io);
 
-	if (!f->waits)
-		ended(f, read_some(f));
-	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		ended(f, -ECONNRESET);
+	struct vm *vm = f->vm;
+
+	if (f->waits) {
+		if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			ended(f, -ECONNRESET);
+		return;
+	}
+	ended(f, read_some(f));
+	note(vm);
 }
 
 /* One that has waited: its message, then what has come since. */
@@ -246,6 +275,7 @@ static void work(struct front *f)
 	if (r == 0)
 		r = take(f, &f->held);
 	ended(f, r);
+	note(f->vm);
 }
 
 /* ---- connections */
@@ -322,6 +352,24 @@ int vm_connected(struct vm *vm, int fd)
 	if (r < 0)
 		vu_channel_fini(&vm->fronts[0].ch);
 	return r;
+}
+
+void vm_fronts_resume(struct vm *vm)
+{
+	for (int i = 0; i < VM_FRONTS; i++) {
+		struct front *f = &vm->fronts[i];
+
+		if (f->ch.fd >= 0 &&
+		    ev_io_start(vm->ev, &f->io, f->ch.fd,
+				f->waits ? EPOLLRDHUP : EPOLLIN, on_front) < 0)
+			front_close(f);
+	}
+	listen_on(vm);
+	if (!vm->died_busy || !vm->front)
+		return;
+	log_warn("the process before died over a message of the front-end, "
+		 "which has to connect again");
+	front_gone(vm->front);
 }
 
 void vm_fronts_init(struct vm *vm)

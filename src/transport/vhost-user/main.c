@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <libgen.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static int arg_fd = -1;
 static const char *arg_partition;
 static uint64_t arg_guest_cid = 3;
 static bool arg_one_off;
+static bool arg_replace;
 static bool arg_sandbox = true;
 
 static const char usage_text[] =
@@ -40,6 +42,8 @@ static const char usage_text[] =
 	"  --fd N               an inherited socket, listening or connected\n"
 	"  --guest-cid N        the guest's CID, 3 or more (default 3)\n"
 	"  --one-off            end when the first VMM goes\n"
+	"  --replace            take over from the process that listens at "
+	"PATH\n"
 	"  --sandbox MODE       seccomp (default), or none\n"
 	"  --verbose            tell every message of the VMM\n"
 	"  --print-capabilities print what kind of device this is, as JSON\n"
@@ -57,6 +61,7 @@ static int parse_options(int argc, char **argv)
 		PARTITION,
 		CID,
 		ONE,
+		REPLACE,
 		BOX,
 		VERBOSE,
 		HELP,
@@ -69,6 +74,7 @@ static int parse_options(int argc, char **argv)
 		{ "partition", required_argument, NULL, PARTITION },
 		{ "guest-cid", required_argument, NULL, CID },
 		{ "one-off", no_argument, NULL, ONE },
+		{ "replace", no_argument, NULL, REPLACE },
 		{ "sandbox", required_argument, NULL, BOX },
 		{ "verbose", no_argument, NULL, VERBOSE },
 		{ "help", no_argument, NULL, HELP },
@@ -106,6 +112,9 @@ static int parse_options(int argc, char **argv)
 		case ONE:
 			arg_one_off = true;
 			break;
+		case REPLACE:
+			arg_replace = true;
+			break;
 		case BOX:
 			if (!process_sandbox(optarg, &arg_sandbox))
 				return 1;
@@ -132,22 +141,30 @@ static int parse_options(int argc, char **argv)
 			"--partition: the name is longer than 255 bytes");
 	if (!arg_socket_path == (arg_fd < 0))
 		return process_fail("one of --socket-path and --fd is needed");
+	if (arg_replace && !arg_socket_path)
+		return process_fail("--replace is for --socket-path");
 	return -1;
 }
 
-static int serve(struct ev *ev, struct vm *vm)
+/* What it does beyond moving bytes: for the process that comes after it. */
+static const int more_calls[] = {
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(socketpair),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	-1,
+};
+
+/* The socket at which VMMs connect. 0 or 1, the exit status */
+static int listen_for_vmm(struct vm *vm)
 {
-	cleanup_free_ char *copy = NULL;
-	const char *dir = NULL;
-	int r, may_remove = 1, listening = 1, fd = arg_fd;
+	int r, listening = 1, fd = arg_fd;
 
 	if (arg_socket_path) {
 		fd = unix_listen(arg_socket_path, SOCK_STREAM, 1, true);
 		if (fd < 0)
 			return process_fail("cannot listen at %s: %s",
 					    arg_socket_path, strerror(-fd));
-		copy = strdup(arg_socket_path);
-		dir = copy ? dirname(copy) : NULL;
 	} else {
 		listening = process_inherited(fd, SOCK_STREAM);
 		if (listening < 0)
@@ -160,13 +177,31 @@ static int serve(struct ev *ev, struct vm *vm)
 	if (r < 0)
 		return process_fail("cannot wait for the VMM: %s",
 				    strerror(-r));
+	return 0;
+}
+
+/* In the sandbox, until it is told to end. Return: the exit status */
+static int serve(struct ev *ev, struct vm *vm, bool *ret_left)
+{
+	cleanup_free_ char *copy = NULL;
+	const char *dir = NULL;
+	int r, may_remove = 1;
+
+	if (arg_socket_path) {
+		copy = strdup(arg_socket_path);
+		dir = copy ? dirname(copy) : NULL;
+	}
 	if (arg_sandbox) {
-		r = sandbox_enter(dir, NULL, &may_remove);
+		r = sandbox_enter(dir, more_calls, &may_remove);
 		if (r < 0)
 			return process_fail("cannot enter the sandbox: %s",
 					    strerror(-r));
 	}
+	vm_ready(vm);
 	r = ev_run(ev);
+	*ret_left = r == 0 && vm_leave(vm);
+	if (*ret_left)
+		return 0;
 	if (arg_socket_path && may_remove)
 		(void)unlink(arg_socket_path);
 	if (r < 0)
@@ -175,22 +210,67 @@ static int serve(struct ev *ev, struct vm *vm)
 	return 0;
 }
 
+static int new_vm(struct ev *ev, struct vm **ret)
+{
+	const struct vm_config config = { .partition = arg_partition,
+					  .guest_cid = arg_guest_cid,
+					  .one_off = arg_one_off };
+	const char *why = "";
+	int r = vm_new(ev, &config, ret, &why);
+
+	return r < 0 ? process_fail("%s: %s", why, strerror(-r)) : 0;
+}
+
+/* From a process before this one, if there was any; else from the start.
+ * @ret_over: it is told to end. Return: the exit status */
+static int begin(struct ev *ev, struct vm **vm, bool *ret_over)
+{
+	const char *why = "";
+	int r = vm_keep(*vm, &why);
+
+	if (r < 0) {
+		log_warn("%s: %s: beginning anew", why, strerror(-r));
+		*vm = vm_free(*vm);
+		if (new_vm(ev, vm) != 0)
+			return 1;
+		/* (it was taken: there is nothing now) */
+		r = vm_keep(*vm, &why);
+		if (r < 0)
+			log_warn("%s: %s", why, strerror(-r));
+		r = 0;
+	}
+	if (r == 0 && arg_replace)
+		r = vm_replace(*vm, arg_socket_path, &why);
+	if (r < 0)
+		return process_fail("--replace %s: %s: %s", arg_socket_path,
+				    why, strerror(-r));
+	if (r == 1) {
+		vm_resume(*vm);
+		return vm_listens(*vm) ? 0 : listen_for_vmm(*vm);
+	}
+	r = vm_attach(*vm);
+	*ret_over = r == -EINTR; /* a signal */
+	if (*ret_over)
+		return 0;
+	if (r < 0)
+		return process_fail("%s: %s", vm_place(*vm),
+				    *vm_error(*vm) ? vm_error(*vm)
+						   : strerror(-r));
+	return listen_for_vmm(*vm);
+}
+
 int main(int argc, char **argv)
 {
-	struct vm_config config;
 	struct ev_io signal_io = { 0 };
 	struct ev *ev = NULL;
 	struct vm *vm = NULL;
-	const char *why = "";
+	bool left = false, over = false;
 	int r;
 
 	process_name("hvsocket-vhost-user");
 	r = parse_options(argc, argv);
 	if (r >= 0)
 		return r;
-	config = (struct vm_config) { .partition = arg_partition,
-				      .guest_cid = arg_guest_cid,
-				      .one_off = arg_one_off };
 	process_limits();
 	r = ev_new(&ev);
 	if (r == 0)
@@ -199,17 +279,13 @@ int main(int argc, char **argv)
 		r = closer_start();
 	if (r < 0)
 		return process_fail("cannot start: %s", strerror(-r));
-	r = vm_new(ev, &config, &vm, &why);
-	if (r < 0)
-		return process_fail("%s: %s", why, strerror(-r));
-	r = vm_attach(vm);
-	if (r == -EINTR)
-		r = 0; /* a signal */
-	else if (r < 0)
-		r = process_fail("%s: %s", vm_place(vm),
-				 *vm_error(vm) ? vm_error(vm) : strerror(-r));
-	else
-		r = serve(ev, vm);
+	r = new_vm(ev, &vm);
+	if (r == 0)
+		r = begin(ev, &vm, &over);
+	if (r == 0 && !over)
+		r = serve(ev, vm, &left);
+	if (left)
+		return 0; /* nothing of it is ours any more */
 	vm_free(vm);
 	ev_io_stop(&signal_io);
 	ev_free(ev);

@@ -54,6 +54,8 @@ enum vu_request {
 	VU_REM_MEM_REG = 38,
 	VU_SET_DEVICE_STATE_FD = 42,
 	VU_CHECK_DEVICE_STATE = 43,
+	/* not of vhost-user: all to the process that asks (handover.h) */
+	VU_HAND_OVER = 0x48565321,
 };
 
 enum vu_payload {

@@ -192,7 +192,7 @@ void vu_get_base(struct vu_device *d, unsigned int i, struct vu_answer *ret)
  * could an epoll descriptor, which leads to others. Adding nothing is a thing
  * that only an eventfd does.
  */
-static int check_eventfd(int fd)
+int vu_check_eventfd(int fd)
 {
 	const uint64_t nothing = 0;
 	struct stat st;
@@ -220,7 +220,7 @@ int vu_set_vring_fd(struct vu_device *d, const struct vu_message *m, int *fds)
 	int err;
 
 	if (m->u.vring_fd.has_fd) {
-		err = check_eventfd(fds[0]);
+		err = vu_check_eventfd(fds[0]);
 		if (err < 0)
 			return err;
 	} else if (kick) {

@@ -16,6 +16,9 @@ void vu_get_base(struct vu_device *d, unsigned int i, struct vu_answer *ret);
 int vu_set_vring_fd(struct vu_device *d, const struct vu_message *m, int *fds);
 int vu_set_enable(struct vu_device *d, unsigned int i, uint32_t on);
 
+/* Is it one? 0 or -errno. It does not block from now on. */
+int vu_check_eventfd(int fd);
+
 /* Run, if everything is known. A ring that cannot run is refused. */
 int vu_ring_try(struct vu_device *d, unsigned int i);
 void vu_ring_stop(struct vu_device *d, unsigned int i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vm-internal.h - between vm.c, which has the loop's side of rings and the
- * device's life, front.c, which has the front-ends, and ends.c, which has the
- * connections' ends */
+ * device's life, front.c, which has the front-ends, ends.c, which has the
+ * connections' ends, handover.c and vault.c, which have the next process */
 #ifndef VHOST_USER_VM_INTERNAL_H
 #define VHOST_USER_VM_INTERNAL_H
 
@@ -10,6 +10,7 @@
 #include "transport/session.h"
 #include "transport/vhost-user/channel.h"
 #include "transport/vhost-user/device.h"
+#include "transport/vhost-user/journal.h"
 #include "transport/vhost-user/pump.h"
 #include "transport/vhost-user/vm.h"
 
@@ -22,6 +23,7 @@ struct front {
 	struct vu_channel ch; /* fd -1: unused */
 	uint64_t number;      /* in the order in which they came */
 	bool spoke;	      /* has sent a message */
+	bool successor;	      /* wants to be given everything */
 	bool waits;	      /* with this one, for another to go */
 	struct vu_header held;
 	bool has_protocol; /* said before it was the front-end */
@@ -42,6 +44,16 @@ struct vm {
 	struct ev_io listen_io, kick_io[VU_RINGS];
 	int listener; /* -1 */
 
+	uid_t uid; /* ours */
+
+	struct vault *vault;	 /* NULL: no service manager keeps anything */
+	struct journal *journal; /* NULL: likewise */
+	bool changed;		 /* since vault_update() */
+	bool over;		 /* it ends since its front-end has gone */
+	/* taken over: with the broker's connection; from one that died, in the
+	 * middle of a message */
+	bool link_came, died, died_busy;
+
 	struct ev_timer pump_timer, linger_timer, accept_timer;
 	bool pumping;
 	struct log_limit refused, broken;
@@ -54,11 +66,14 @@ void vm_wake(struct vm *vm);
 void vm_fronts_init(struct vm *vm);
 /* Close them all, without a word. */
 void vm_fronts_fini(struct vm *vm);
+/* Those that were taken over are heard. */
+void vm_fronts_resume(struct vm *vm);
 /* The front-end is dropped. */
 void vm_front_drop(struct vm *vm);
 
 /* ends.c */
 extern const struct vsock_ops vm_vsock_ops;
 extern const struct session_guest_ops vm_guest_ops;
+void vm_journal_add(struct vm *vm, const struct vsock_conn *c);
 
 #endif /* VHOST_USER_VM_INTERNAL_H */

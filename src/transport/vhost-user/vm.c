@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "transport/attach.h"
+#include "transport/vhost-user/vault.h"
 
 /* ---- the pump */
 
@@ -172,6 +174,7 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 		return -ENOMEM;
 	vm->ev = ev;
 	vm->config = *config;
+	vm->uid = geteuid();
 	vm_fronts_init(vm);
 	vu_device_init(&vm->device, config->guest_cid, &device_ops, vm);
 	r = vsock_new(config->guest_cid, &vm_vsock_ops, vm, &vm->v);
@@ -201,6 +204,8 @@ struct vm *vm_free(struct vm *vm)
 		vu_device_forget(&vm->device);
 	vm_fronts_fini(vm);
 	vm->v = vsock_free(vm->v);
+	vm->journal = journal_free(vm->journal);
+	vm->vault = vault_free(vm->vault);
 	vm->sessions = sessions_free(vm->sessions);
 	vm->link = link_free(vm->link);
 	ev_timer_stop(&vm->pump_timer);

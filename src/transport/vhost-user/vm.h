@@ -39,4 +39,22 @@ int vm_listen(struct vm *vm, int fd);
 /** vm_connected() - this is the front-end (owned); the program ends with it */
 int vm_connected(struct vm *vm, int fd);
 
+/* ---- processes before and after this one */
+
+/** vm_replace() - take over from the process that listens at @path. Return: 1:
+ * vm_resume() is next; 0: there is none; -errno, @ret_why: it goes on, and the
+ * VM can only be freed */
+int vm_replace(struct vm *vm, const char *path, const char **ret_why);
+/** vm_keep() - if a service manager keeps something for us, use that. Return: 1
+ * and 0 as above; -errno, @ret_why: what was kept cannot be used */
+int vm_keep(struct vm *vm, const char **ret_why);
+/** vm_resume() - instead of vm_attach() and vm_listen() */
+void vm_resume(struct vm *vm);
+bool vm_listens(const struct vm *vm);
+/** vm_ready() - it serves: tell the service manager */
+void vm_ready(struct vm *vm);
+/** vm_leave() - the process is to end. Return: true: everything is kept for the
+ * next one, and must not be touched any more */
+bool vm_leave(struct vm *vm);
+
 #endif /* VHOST_USER_VM_H */

@@ -81,6 +81,12 @@ int vring_start(struct vqueue *q)
 	return 0;
 }
 
+void vring_start_at_used(struct vqueue *q)
+{
+	q->last_avail = get16(q->used, RING_IDX);
+	(void)vring_start(q);
+}
+
 static int broken(struct vqueue *q, int err)
 {
 	q->broken = true;

@@ -46,6 +46,10 @@ int vring_map(struct vqueue *q, struct gmem *g, uint64_t desc, uint64_t avail,
  * indices cannot be right */
 int vring_start(struct vqueue *q);
 
+/** vring_start_at_used() - begin where the last one that served it ended:
+ * chains are returned in order, so what was not returned was not taken */
+void vring_start_at_used(struct vqueue *q);
+
 /** vring_take() - the next chain; @iov has VRING_IOV_MAX entries. Return: 1; 0:
  * none; -errno: broken, and why */
 int vring_take(struct vqueue *q, struct gmem *g, struct vring_chain *c,

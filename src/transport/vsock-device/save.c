@@ -294,6 +294,14 @@ int vsock_load(struct vsock *v, struct unpack *u,
 	return u->failed ? -EPROTO : r;
 }
 
+bool vsock_reused(struct vsock *v, const struct vsock_conn *c)
+{
+	const struct vsock_conn *found;
+
+	found = conn_find(v, c->type, c->guest_port, c->host_port);
+	return found && found != c;
+}
+
 void vsock_lost(struct vsock *v, enum vsock_type type, uint32_t guest_port,
 		uint32_t host_port)
 {

@@ -26,6 +26,9 @@ int vsock_load(struct vsock *v, struct unpack *u,
 	       void *(*host)(void *ctx, uint32_t number, struct vsock_conn *c),
 	       void *ctx);
 
+/** vsock_reused() - the guest is done with @c, and has its ports for another
+ * one */
+bool vsock_reused(struct vsock *v, const struct vsock_conn *c);
 /** vsock_lost() - the guest may have this connection, of which no more is
  * known: reset it */
 void vsock_lost(struct vsock *v, enum vsock_type type, uint32_t guest_port,

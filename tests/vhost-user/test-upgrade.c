@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test-upgrade.c - one process after the other: started again by a service
+ * manager, replaced, killed
+ */
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/fdmsg.h"
+#include "base/guid.h"
+#include "rig.h"
+#include "transport/vhost-user/message.h"
+
+#define MANY 200
+
+static struct svc service;
+
+static void with_events(struct drv *d)
+{
+	d->queues = 3;
+}
+
+static void with_slots(struct drv *d)
+{
+	d->mem_slots = true;
+	d->features &= ~(1ull << 29);
+	d->indirect = true;
+}
+
+static bool ready(struct rig *r, void *arg)
+{
+	return r->service->ready > *(unsigned int *)arg;
+}
+
+static bool ended(struct rig *r, void *arg)
+{
+	int status;
+
+	(void)r;
+	if (waitpid(*(pid_t *)arg, &status, WNOHANG) != *(pid_t *)arg)
+		return false;
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "the predecessor ended with status %x", status);
+	return true;
+}
+
+/* The service manager starts it again, by this signal. */
+static void restart(struct rig *r, int sig)
+{
+	unsigned int before = r->service->ready;
+	int status;
+
+	svc_poll(r->service);
+	ck_assert_int_eq(kill(r->child, sig), 0);
+	ck_assert_int_eq(waitpid(r->child, &status, 0), r->child);
+	if (sig == SIGTERM)
+		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+			      "it ended with status %x", status);
+	svc_poll(r->service);
+	before = r->service->ready;
+	rig_spawn(r);
+	rig_wait(r, ready, &before, "READY=1");
+}
+
+/* Another process takes over. */
+static void replace(struct rig *r)
+{
+	pid_t old = r->child;
+
+	r->replace = true;
+	rig_spawn(r);
+	rig_wait(r, ended, &old, "the predecessor's end");
+}
+
+enum way { BY_SERVICE, BY_REPLACING, WAYS };
+
+static struct rig *begin(int way, void (*setup)(struct drv *d))
+{
+	return way == BY_SERVICE ? rig_start_service(&service, setup)
+				 : rig_start_with(setup);
+}
+
+static void upgrade(struct rig *r, int way)
+{
+	if (way == BY_SERVICE)
+		restart(r, SIGTERM);
+	else
+		replace(r);
+}
+
+static void connect_many(struct rig *r)
+{
+	for (int i = 0; i < MANY; i++)
+		rig_connected(r, i, 2000 + (uint32_t)i, 5000);
+	for (int i = 0; i < MANY; i++) {
+		r->guest[i].chunk = r->prog[i].chunk = 4000 + (uint32_t)i * 10;
+		r->guest[i].to_send = r->prog[i].to_send = 100000000;
+	}
+}
+
+static void flow(struct rig *r, uint64_t more)
+{
+	uint64_t guest = r->guest[MANY - 1].received + more;
+	uint64_t prog = r->prog[MANY - 1].received + more;
+
+	while (r->guest[MANY - 1].received < guest ||
+	       r->prog[MANY - 1].received < prog)
+		rig_step(r, 10);
+}
+
+/* All that is under way arrives, to the byte, and nothing was reset. */
+static void all_well(struct rig *r, int n)
+{
+	for (int i = 0; i < n; i++) {
+		r->guest[i].to_send = r->guest[i].sent;
+		r->prog[i].to_send = r->prog[i].sent;
+	}
+	rig_wait(r, rig_all_arrived, &n, "all bytes");
+	for (int i = 0; i < n; i++) {
+		ck_assert(!r->guest[i].reset && !r->guest[i].peer_shut);
+		ck_assert(!r->prog[i].eof && !r->prog[i].error);
+	}
+}
+
+/* 200 connections move data; the process changes, three times. Neither the
+ * guest nor the programs, nor the broker, nor the VMM notice. */
+START_TEST(test_many)
+{
+	struct rig *r = begin(_i % WAYS, _i / WAYS ? with_slots : NULL);
+	unsigned int notices;
+
+	connect_many(r);
+	flow(r, 10000);
+	notices = r->b.state_notices;
+	for (int i = 0; i < 3; i++) {
+		upgrade(r, _i % WAYS);
+		flow(r, 20000);
+	}
+	all_well(r, MANY);
+	ck_assert_uint_eq(r->b.state_notices, notices);
+	ck_assert_int_eq(r->b.nlive, 0);
+	ck_assert_int_eq(r->b.nclosed, 0);
+	/* and all is as ever */
+	rig_connected(r, MANY, 1025, 5000);
+	rig_packet(r, 0, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_BOTH);
+	{
+		int zero = 0;
+
+		rig_wait(r, rig_was_reset, &zero,
+			 "RST after the guest's close");
+	}
+	drv_stop(&r->d);
+	drv_start(&r->d);
+	rig_settle(r);
+	rig_end(r);
+}
+END_TEST
+
+static bool asked(struct rig *r, void *arg)
+{
+	return r->last.op == VSOCK_OP_REQUEST &&
+	       r->last.dst_port == *(uint32_t *)arg;
+}
+
+static bool answered(struct rig *r, void *arg)
+{
+	return r->b.opens[*(int *)arg].answered;
+}
+
+static void is_asked(struct rig *r, int i, uint32_t port)
+{
+	rig_wait(r, asked, &port, "REQUEST");
+	r->guest[i] = (struct guest_end) { .used = true,
+					   .port = port,
+					   .host_port = r->last.src_port,
+					   .seed = (uint32_t)i * 2,
+					   .chunk = 65536,
+					   .buf_alloc = 262144 };
+}
+
+static void says_yes(struct rig *r, int i)
+{
+	r->guest[i].open = true;
+	rig_packet(r, i, VSOCK_OP_RESPONSE, 0);
+}
+
+static void program(struct rig *r, int i, int fd)
+{
+	r->prog[i] = (struct prog_end) { .fd = fd,
+					 .seed = (uint32_t)i * 2 + 1,
+					 .chunk = 65536 };
+}
+
+static bool dialled(struct rig *r, void *arg)
+{
+	return r->b.ndials >= *(int *)arg;
+}
+
+static bool is_open(struct rig *r, void *arg)
+{
+	return r->guest[*(int *)arg].open;
+}
+
+/* Connections in every state on the way: each gets there. */
+START_TEST(test_on_the_way)
+{
+	struct rig *r = begin(_i, NULL);
+	int one = 1, zero = 0, fds[2], o[4], n = 6;
+	uint64_t filler;
+
+	/* 0: the guest dials. 1: a program's OPEN. 2: parked, the guest has
+	 * not answered. 3: the same, and PARKED has not come. 4: the guest has
+	 * said yes, the socket comes. 5: the guest has given too much. */
+	rig_connect(r, 0, 1025, 5000);
+	rig_wait(r, dialled, &one, "DIAL");
+	o[0] = fb_open(&r->b, 31, 0x80000001u, false, 20000);
+	is_asked(r, 1, 31);
+	for (int i = 0; i < 2; i++) {
+		o[1 + i] = fb_open(&r->b, 32 + (uint32_t)i,
+				   0x80000002u + (uint32_t)i, true, 20000);
+		fds[i] = fb_meet(&r->b, r->b.opens[o[1 + i]].token);
+		filler = fb_fill(fds[i]);
+		if (i == 0)
+			fb_parked(&r->b, r->b.opens[o[1]].token, filler);
+		is_asked(r, 2 + i, 32 + (uint32_t)i);
+	}
+	o[3] = fb_open(&r->b, 34, 0x80000004u, false, 20000);
+	is_asked(r, 4, 34);
+	says_yes(r, 4);
+	rig_wait(r, answered, &o[3], "the reply");
+	{
+		int i = 5;
+
+		rig_connect(r, i, 1026, 5000);
+		i = 2;
+		rig_wait(r, dialled, &i, "DIAL");
+		program(r, 5, fb_dial_accept(&r->b, 1, NULL));
+		i = 5;
+		rig_wait(r, is_open, &i, "RESPONSE");
+		r->prog[5].stalled = true;
+		r->guest[5].to_send = 600000;
+		while (r->guest[5].sent - r->guest[5].peer_fwd < 262144)
+			rig_step(r, 10);
+	}
+	rig_settle(r);
+	upgrade(r, _i);
+	fb_parked(&r->b, r->b.opens[o[2]].token, filler);
+	program(r, 0, fb_dial_accept(&r->b, 0, NULL));
+	rig_wait(r, is_open, &zero, "RESPONSE");
+	for (int i = 1; i < 4; i++)
+		says_yes(r, i);
+	for (int i = 0; i < 3; i++) {
+		rig_wait(r, answered, &o[i], "the reply");
+		ck_assert_uint_eq(r->b.opens[o[i]].error, 0);
+	}
+	program(r, 1, fb_meet(&r->b, r->b.opens[o[0]].token));
+	program(r, 2, fds[0]);
+	program(r, 3, fds[1]);
+	program(r, 4, fb_meet(&r->b, r->b.opens[o[3]].token));
+	r->prog[5].stalled = false;
+	for (int i = 0; i < n; i++)
+		r->guest[i].to_send = r->prog[i].to_send = 600000;
+	rig_wait(r, rig_all_arrived, &n, "all bytes");
+	all_well(r, n);
+	rig_end(r);
+}
+END_TEST
+
+/* Half-closed ones, and one that only waits for the guest's RST. */
+START_TEST(test_half_closed)
+{
+	struct rig *r = begin(_i, NULL);
+	int two = 2;
+
+	for (int i = 0; i < 3; i++)
+		rig_connected(r, i, 2000 + (uint32_t)i, 5000);
+	r->prog[0].to_send = 1000;
+	r->prog[0].shut_when_sent = true;
+	while (r->guest[0].peer_shut != VSOCK_SHUT_SEND)
+		rig_step(r, 10);
+	rig_packet(r, 1, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_SEND);
+	close(r->prog[2].fd);
+	r->prog[2].fd = -1;
+	while (r->guest[2].peer_shut != VSOCK_SHUT_BOTH)
+		rig_step(r, 10);
+	upgrade(r, _i);
+	r->guest[0].to_send = r->prog[1].to_send = 500000;
+	while (r->prog[0].received < 500000 || r->guest[1].received < 500000)
+		rig_step(r, 10);
+	ck_assert(r->prog[1].eof && !r->prog[0].eof);
+	rig_wait(r, rig_was_reset, &two, "RST after 2 s");
+	rig_end(r);
+}
+END_TEST
+
+/* In the middle of a message, with its descriptor; and others that wait. */
+START_TEST(test_message_in_two)
+{
+	struct rig *r = begin(_i, NULL);
+	struct drv next = { .sock = rig_front_end(r) };
+	uint8_t m[20] = { VU_SET_VRING_CALL, 0, 0, 0, 9, 0, 0, 0, 8 }, v[8];
+	int one = 1;
+
+	ck_assert_int_eq(drv_send(&next, VU_SET_OWNER, 9, NULL, 0, NULL, 0), 0);
+	rig_connected(r, 0, 1025, 5000);
+	ck_assert_int_eq(
+		fdmsg_send(r->d.sock, m, 14, &r->d.rings[0].call, 1, 0), 0);
+	rig_settle(r);
+	upgrade(r, _i);
+	ck_assert_int_eq(send(r->d.sock, m + 14, 6, 0), 6);
+	ck_assert_int_eq(drv_reply(&r->d, VU_SET_VRING_CALL, v, 8), 8);
+	ck_assert_uint_eq(le64_get(v), 0);
+	r->guest[0].to_send = r->prog[0].to_send = 300000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	close(r->d.sock);
+	r->d.sock = -1;
+	ck_assert_int_eq(drv_reply(&next, VU_SET_OWNER, v, 8), 8);
+	close(next.sock);
+	rig_end(r);
+}
+END_TEST
+
+/* The broker is gone while it happens: the next one is told what lives. */
+START_TEST(test_without_broker)
+{
+	struct rig *r = begin(_i, NULL);
+	GUID vmid = r->b.vmid;
+	uint32_t on = 1;
+
+	connect_many(r);
+	flow(r, 10000);
+	fb_kill(&r->b);
+	rig_connect(r, MANY, 1025, 5000); /* waits for one */
+	flow(r, 10000);
+	upgrade(r, _i);
+	fb_start(&r->b, r->dir);
+	while (r->b.nlive < MANY || !r->b.ndials)
+		rig_step(r, 10);
+	ck_assert(guid_equal(&vmid, &r->b.vmid));
+	rig_wait(r, rig_idle_state, &on, "STATE running");
+	program(r, MANY, fb_dial_accept(&r->b, 0, NULL));
+	flow(r, 10000);
+	all_well(r, MANY + 1);
+	rig_end(r);
+}
+END_TEST
+
+/* Everything has been handed out, but whoever asked does not take it: the
+ * process goes on. 0: gone at once; 1: it says something else */
+START_TEST(test_not_taken)
+{
+	struct rig *r = rig_start();
+	struct drv d = { .sock = rig_front_end(r) };
+	uint8_t v[20];
+
+	connect_many(r);
+	flow(r, 10000);
+	ck_assert_int_eq(drv_send(&d, VU_HAND_OVER, 9, NULL, 0, NULL, 0), 0);
+	while (recv(d.sock, v, sizeof(v), MSG_DONTWAIT) != sizeof(v))
+		rig_step(r, 1);
+	if (_i == 1)
+		ck_assert_int_eq(send(d.sock, "?", 1, 0), 1);
+	close(d.sock);
+	flow(r, 10000);
+	all_well(r, MANY);
+	rig_end(r);
+}
+END_TEST
+
+/* What a service manager keeps is not for others, too. */
+START_TEST(test_not_given)
+{
+	struct rig *r = rig_start_service(&service, NULL);
+	struct drv d = { .sock = rig_front_end(r) };
+	uint8_t v[8];
+	int one = 1;
+
+	rig_connected(r, 0, 1025, 5000);
+	ck_assert_int_eq(drv_send(&d, VU_HAND_OVER, 9, NULL, 0, NULL, 0), 0);
+	ck_assert_int_eq(drv_reply(&d, VU_HAND_OVER, v, 8), 8);
+	ck_assert_uint_eq(le64_get(v), 1);
+	close(d.sock);
+	r->guest[0].to_send = r->prog[0].to_send = 300000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	rig_end(r);
+}
+END_TEST
+
+/* ---- killed */
+
+static bool all_reset(struct rig *r, void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < MANY; i++)
+		if (!r->guest[i].reset)
+			return false;
+	return true;
+}
+
+static bool told(struct rig *r, void *arg)
+{
+	(void)arg;
+	return r->d.events == 1;
+}
+
+static bool all_over(struct rig *r, void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < MANY; i++)
+		if (!r->prog[i].eof && !r->prog[i].error)
+			return false;
+	return true;
+}
+
+/*
+ * Killed with 200 connections moving data. They end, for both sides; the VMM
+ * and the guest's driver notice nothing, and new connections work.
+ */
+START_TEST(test_killed)
+{
+	struct rig *r = rig_start_service(&service, _i ? with_events : NULL);
+	uint32_t on = 1;
+	int one = 1;
+
+	for (int i = 0; i < 2; i++) {
+		connect_many(r);
+		flow(r, 10000);
+		restart(r, SIGKILL);
+		if (_i)
+			rig_wait(r, told, NULL, "TRANSPORT_RESET");
+		else
+			rig_wait(r, all_reset, NULL, "200 RSTs");
+		rig_wait(r, all_over, NULL, "the programs' ends");
+		rig_wait(r, rig_idle_state, &on, "STATE running");
+		for (int k = 0; k < MANY; k++) {
+			close(r->prog[k].fd);
+			r->prog[k].fd = -1;
+		}
+		ck_assert_uint_eq(r->d.events, _i);
+		r->d.events = 0;
+		memset(r->guest, 0, sizeof(r->guest));
+		/* (what the guest had sent by then is answered) */
+		rig_settle(r);
+		r->rst_unknown = 0;
+	}
+	rig_connected(r, 0, 1025, 5000);
+	r->guest[0].to_send = r->prog[0].to_send = 300000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	/* nothing is told of what had ended before */
+	rig_settle(r);
+	ck_assert_uint_eq(r->rst_unknown, 0);
+	rig_end(r);
+}
+END_TEST
+
+/* Killed with half a message read: nobody can go on with that connection, and
+ * the VMM sees its end. */
+START_TEST(test_killed_in_message)
+{
+	struct rig *r = rig_start_service(&service, NULL);
+	const uint8_t m[20] = { VU_SET_VRING_CALL, 0, 0, 0, 9, 0, 0, 0, 8 };
+	uint32_t on = 1;
+	uint8_t byte;
+	int one = 1;
+
+	rig_connected(r, 0, 1025, 5000);
+	ck_assert_int_eq(send(r->d.sock, m, 14, 0), 14);
+	rig_settle(r);
+	restart(r, SIGKILL);
+	ck_assert_int_eq(recv(r->d.sock, &byte, 1, 0), 0);
+	close(r->d.sock);
+	close(r->prog[0].fd);
+	r->prog[0].fd = -1;
+	memset(r->guest, 0, sizeof(r->guest));
+	drv_forget(&r->d);
+	drv_handshake(&r->d, rig_front_end(r));
+	ck_assert_int_eq(drv_memory(&r->d), 0);
+	drv_start(&r->d);
+	rig_wait(r, rig_idle_state, &on, "STATE running");
+	rig_connected(r, 0, 1025, 5000);
+	r->guest[0].to_send = r->prog[0].to_send = 300000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	rig_end(r);
+}
+END_TEST
+
+/* The service manager has kept something else: it begins anew. */
+START_TEST(test_kept_nonsense)
+{
+	struct rig *r = rig_start_service(&service, NULL);
+	int pair[2], fd = r->d.memfd, one = 1;
+	uint32_t on = 1;
+	uint8_t head[20] = "hvsP";
+
+	rig_settle(r);
+	ck_assert_int_eq(service.nkept, 1);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	head[4] = _i ? 1 : 77; /* version */
+	le64_put(head + 8, 1000);
+	ck_assert_int_eq(fdmsg_send(pair[0], head, 20, &fd, 1, 0), 0);
+	close(service.kept[0].fd);
+	service.kept[0].fd = pair[1];
+	restart(r, SIGKILL);
+	close(pair[0]);
+	close(r->d.sock);
+	drv_forget(&r->d);
+	drv_handshake(&r->d, rig_front_end(r));
+	ck_assert_int_eq(drv_memory(&r->d), 0);
+	drv_start(&r->d);
+	rig_wait(r, rig_idle_state, &on, "STATE running");
+	rig_connected(r, 0, 1025, 5000);
+	r->guest[0].to_send = r->prog[0].to_send = 300000;
+	rig_wait(r, rig_all_arrived, &one, "bytes");
+	rig_end(r);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("vhost-user-upgrade");
+	TCase *t = tcase_create("upgrade"), *b = tcase_create("without-broker");
+	TCase *k = tcase_create("killed");
+
+	tcase_set_timeout(t, 120);
+	tcase_set_timeout(b, 120);
+	tcase_set_timeout(k, 120);
+	tcase_add_loop_test(t, test_many, 0, 2 * WAYS);
+	tcase_add_loop_test(t, test_on_the_way, 0, WAYS);
+	tcase_add_loop_test(t, test_half_closed, 0, WAYS);
+	tcase_add_loop_test(t, test_message_in_two, 0, WAYS);
+	tcase_add_loop_test(b, test_without_broker, 0, WAYS);
+	tcase_add_loop_test(t, test_not_taken, 0, 2);
+	tcase_add_test(t, test_not_given);
+	tcase_add_loop_test(k, test_killed, 0, 2);
+	tcase_add_test(k, test_killed_in_message);
+	tcase_add_loop_test(k, test_kept_nonsense, 0, 2);
+	suite_add_tcase(s, t);
+	suite_add_tcase(s, b);
+	suite_add_tcase(s, k);
+	return rig_run(s);
+}
