@@ -213,6 +213,7 @@ def test_systemd_analyze():
         verify(user, HVSOCKETD, "", "hvsocketd.service", "hvsocketd.socket",
                "hvsocket-dgram.service", "hvsocket-uplink.service")
         verify(user, "/bin/true", "web1", "hvsocket-hybrid@.service",
+               "hvsocket-vhost-user@.service",
                "hvsocketd.socket", "hvsocketd.service",
                "hvsocket-dgram.service", "hvsocket-uplink.service")
     verify(False, "/bin/true", "", "hvsocket-vsock.service",
@@ -230,6 +231,20 @@ def test_a_directory_for_each_vm():
         assert d["RuntimeDirectoryPreserve"] == "yes"
         assert d["ExecStart"].endswith(
             " --uds-path %t/" + d["RuntimeDirectory"] + "/vm.sock")
+
+
+def test_a_process_is_changed_under_its_guest():
+    for user in (False, True):
+        d = unit(unit_file("hvsocket-vhost-user@.service", user))["Service"]
+        assert d["Type"] == "notify" and d["NotifyAccess"] == "main"
+        assert int(d["FileDescriptorStoreMax"]) >= 1
+        assert d["Restart"] == "on-failure"
+        # the socket's file stays for the next process, and for no longer
+        assert d["RuntimeDirectory"] == "hvsocket-vhost-user/%i"
+        assert d["RuntimeDirectoryMode"] == "0700"
+        assert d["RuntimeDirectoryPreserve"] == "restart"
+        assert d["ExecStart"].endswith(
+            " --socket-path %t/" + d["RuntimeDirectory"] + "/vm.sock")
 
 
 def main():
