@@ -9,17 +9,15 @@
 #include "transport/parcel.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/fdmsg.h"
+#include "transport/state-file.h"
 
 #define VERSION 1u
 #define HEAD 20u
@@ -71,27 +69,6 @@ int parcel_take_fd(struct parcel *p)
 
 /* ---- sending */
 
-static int write_state(const struct pack *out, int *ret)
-{
-	cleanup_close_ int fd = -1;
-
-	fd = memfd_create("hvsocket-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return -errno;
-	for (size_t at = 0; at < out->len;) {
-		ssize_t n = write(fd, out->data + at, out->len - at);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		at += (size_t)n;
-	}
-	if (fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	*ret = fd_take(&fd);
-	return 0;
-}
-
 int parcel_send(int sock, const struct parcel *p, unsigned int *ret_messages)
 {
 	uint8_t head[HEAD] = "hvsP", fds_head[FDS_HEAD] = "hvsF";
@@ -102,7 +79,7 @@ int parcel_send(int sock, const struct parcel *p, unsigned int *ret_messages)
 	*ret_messages = 0;
 	if (p->out.failed)
 		return -ENOMEM;
-	r = write_state(&p->out, &fd);
+	r = state_file_write("hvsocket-state", p->out.data, p->out.len, &fd);
 	if (r < 0)
 		return r;
 	le32_put(head + 4, VERSION);
@@ -144,30 +121,10 @@ void parcel_skip(int sock, unsigned int n)
 		close_all(&m);
 }
 
-static int read_state(int fd, uint64_t len, struct parcel *p)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || len > STATE_MAX ||
-	    (uint64_t)st.st_size < len)
-		return -EPROTO;
-	p->copy = malloc(len + 1);
-	if (!p->copy)
-		return -ENOMEM;
-	for (size_t at = 0; at < len;) {
-		ssize_t n = pread(fd, p->copy + at, len - at, (off_t)at);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EPROTO;
-		at += (size_t)n;
-	}
-	p->in = (struct unpack) { .p = p->copy, .left = len };
-	return 0;
-}
-
 static int begin(const uint8_t *buf, const struct fdmsg *m, struct parcel *p,
 		 unsigned int *ret_want)
 {
+	uint64_t len;
 	uint32_t n;
 	int r;
 
@@ -178,9 +135,11 @@ static int begin(const uint8_t *buf, const struct fdmsg *m, struct parcel *p,
 	n = le32_get(buf + 16);
 	if (n > PARCEL_FDS_MAX)
 		return -EPROTO;
-	r = read_state(m->fds[0], le64_get(buf + 8), p);
+	len = le64_get(buf + 8);
+	r = state_file_read(m->fds[0], len, STATE_MAX, &p->copy);
 	if (r < 0)
-		return r;
+		return r == -EINVAL ? -EPROTO : r;
+	p->in = (struct unpack) { .p = p->copy, .left = len };
 	p->fds = calloc(n + 1ul, sizeof(*p->fds));
 	if (!p->fds)
 		return -ENOMEM;

@@ -12,15 +12,13 @@
 #include "transport/vmbus/handover.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "transport/state-file.h"
 #include "transport/vmbus/conn.h"
 
 #define VERSION 1u
@@ -170,27 +168,6 @@ static void put_state(const struct vm *vm, uint8_t *p, size_t bus)
 		le32_put(p, h->doorbells[i]);
 }
 
-static int write_state(const uint8_t *p, size_t len, int *ret)
-{
-	cleanup_close_ int fd = -1;
-
-	fd = memfd_create("vmbus-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return -errno;
-	for (size_t at = 0; at < len;) {
-		ssize_t n = write(fd, p + at, len - at);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		at += (size_t)n;
-	}
-	if (fcntl(fd, F_ADD_SEALS,
-		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return -errno;
-	*ret = fd_take(&fd);
-	return 0;
-}
-
 int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
 		  int *ret_fds, int *ret_nfds, const char **ret_why)
 {
@@ -218,7 +195,7 @@ int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
 	if (!p)
 		goto fail;
 	put_state(vm, p, bus);
-	r = write_state(p, len, &fd);
+	r = state_file_write("vmbus-state", p, len, &fd);
 	if (r < 0)
 		goto fail;
 	vm->stopped = true;
@@ -331,31 +308,18 @@ int handover_load(struct vm *vm, const struct vmbu_request *q, int fd,
 {
 	uint64_t len = q->u.load.length;
 	cleanup_free_ uint8_t *p = NULL;
-	struct stat st;
-	int r = 0;
+	int r;
 
 	*ret_why = "the guest has been heard already";
 	if (vm->posted || vm->stopped)
 		return -EINVAL;
 	*ret_why = "not the state of a VMBus";
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || len > STATE_MAX ||
-	    (uint64_t)st.st_size < len)
-		return -EINVAL;
-	p = malloc(len ? len : 1);
-	if (!p)
-		return -ENOMEM;
-	for (size_t at = 0; at < len && r == 0;) {
-		ssize_t n = pread(fd, p + at, len - at, (off_t)at);
-
-		if (n <= 0)
-			r = -EINVAL;
-		else
-			at += (size_t)n;
-	}
+	r = state_file_read(fd, len, STATE_MAX, &p);
+	if (r < 0)
+		return r;
 	vm->stopped = true;
 	vm->ahead = 0;
-	if (r == 0)
-		r = load(vm, p, len, q);
+	r = load(vm, p, len, q);
 	if (r < 0) {
 		vm->stopped = false;
 		handover_free(vm);
