@@ -96,9 +96,16 @@ static void upgrade(struct rig *r, int way)
 
 static void connect_many(struct rig *r)
 {
+	const int few = 8192;
+
 	for (int i = 0; i < MANY; i++)
 		rig_connected(r, i, 2000 + (uint32_t)i, 5000);
 	for (int i = 0; i < MANY; i++) {
+		/* little on the way at a time: all of it has to arrive */
+		must(setsockopt(r->prog[i].fd, SOL_SOCKET, SO_SNDBUF, &few,
+				sizeof(few)) == 0);
+		r->guest[i].buf_alloc = 32768;
+		rig_packet(r, i, VSOCK_OP_CREDIT_UPDATE, 0);
 		r->guest[i].chunk = r->prog[i].chunk = 4000 + (uint32_t)i * 10;
 		r->guest[i].to_send = r->prog[i].to_send = 100000000;
 	}
