@@ -466,6 +466,59 @@ START_TEST(test_killed)
 }
 END_TEST
 
+/* Ten connections, eight deaths at whatever moment it is; the VMM stops and
+ * starts the rings in between. What comes after works each time. */
+START_TEST(test_killed_often)
+{
+	struct rig *r = rig_start_service(&service, _i ? with_slots : NULL);
+	uint32_t on = 1;
+
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 10; i++) {
+			rig_connected(r, i, 2000 + (uint32_t)i, 5000);
+			r->guest[i].to_send = r->prog[i].to_send = 50000000;
+		}
+		for (int step = 0; step < 3 + round * 17; step++)
+			rig_step(r, 1);
+		restart(r, SIGKILL);
+		rig_wait(r, rig_idle_state, &on, "STATE running");
+		for (int i = 0; i < 10; i++) {
+			rig_wait(r, rig_was_reset, &i, "RST");
+			close(r->prog[i].fd);
+			r->prog[i].fd = -1;
+		}
+		memset(r->guest, 0, sizeof(r->guest));
+		rig_settle(r);
+		if (round % 3)
+			continue;
+		drv_stop(&r->d);
+		drv_start(&r->d);
+		rig_wait(r, rig_idle_state, &on, "STATE running");
+	}
+	rig_end(r);
+}
+END_TEST
+
+static bool interrupted(struct rig *r, void *arg)
+{
+	return r->d.interrupts > *(uint64_t *)arg;
+}
+
+/* It may have died between returning a buffer and saying so. */
+START_TEST(test_killed_unsaid)
+{
+	struct rig *r = rig_start_service(&service, NULL);
+	uint64_t before;
+
+	rig_settle(r);
+	rig_step(r, 1);
+	before = r->d.interrupts + 1; /* one for each ring */
+	restart(r, SIGKILL);
+	rig_wait(r, interrupted, &before, "interrupts");
+	rig_end(r);
+}
+END_TEST
+
 /* Killed with half a message read: nobody can go on with that connection, and
  * the VMM sees its end. */
 START_TEST(test_killed_in_message)
@@ -546,6 +599,8 @@ int main(void)
 	tcase_add_loop_test(t, test_not_taken, 0, 2);
 	tcase_add_test(t, test_not_given);
 	tcase_add_loop_test(k, test_killed, 0, 2);
+	tcase_add_loop_test(k, test_killed_often, 0, 2);
+	tcase_add_test(k, test_killed_unsaid);
 	tcase_add_test(k, test_killed_in_message);
 	tcase_add_loop_test(k, test_kept_nonsense, 0, 2);
 	suite_add_tcase(s, t);

@@ -135,5 +135,8 @@ void vu_device_resume(struct vu_device *d, bool from_used)
 		if (from_used && !r->q.broken)
 			vring_start_at_used(&r->q);
 		d->ops->ring_started(d->ctx, i);
+		/* it may not have come to saying what it returned */
+		if (from_used)
+			vu_ring_call(d, i);
 	}
 }
