@@ -14,30 +14,10 @@
 #include "base/bytes.h"
 #include "base/fdmsg.h"
 #include "base/guid.h"
-#include "rig.h"
+#include "many.h"
 #include "transport/vhost-user/message.h"
 
-#define MANY 200
-
 static struct svc service;
-
-static void with_events(struct drv *d)
-{
-	d->queues = 3;
-}
-
-static void with_slots(struct drv *d)
-{
-	d->mem_slots = true;
-	d->queues = 3;
-	d->features &= ~(1ull << 29);
-	d->indirect = true;
-}
-
-static bool ready(struct rig *r, void *arg)
-{
-	return r->service->ready > *(unsigned int *)arg;
-}
 
 static bool ended(struct rig *r, void *arg)
 {
@@ -49,24 +29,6 @@ static bool ended(struct rig *r, void *arg)
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
 		      "the predecessor ended with status %x", status);
 	return true;
-}
-
-/* The service manager starts it again, by this signal. */
-static void restart(struct rig *r, int sig)
-{
-	unsigned int before = r->service->ready;
-	int status;
-
-	svc_poll(r->service);
-	ck_assert_int_eq(kill(r->child, sig), 0);
-	ck_assert_int_eq(waitpid(r->child, &status, 0), r->child);
-	if (sig == SIGTERM)
-		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-			      "it ended with status %x", status);
-	svc_poll(r->service);
-	before = r->service->ready;
-	rig_spawn(r);
-	rig_wait(r, ready, &before, "READY=1");
 }
 
 /* Another process takes over. */
@@ -90,67 +52,26 @@ static struct rig *begin(int way, void (*setup)(struct drv *d))
 static void upgrade(struct rig *r, int way)
 {
 	if (way == BY_SERVICE)
-		restart(r, SIGTERM);
+		many_restart(r, SIGTERM);
 	else
 		replace(r);
-}
-
-static void connect_many(struct rig *r)
-{
-	const int few = 8192;
-
-	for (int i = 0; i < MANY; i++)
-		rig_connected(r, i, 2000 + (uint32_t)i, 5000);
-	for (int i = 0; i < MANY; i++) {
-		/* little on the way at a time: all of it has to arrive */
-		must(setsockopt(r->prog[i].fd, SOL_SOCKET, SO_SNDBUF, &few,
-				sizeof(few)) == 0);
-		r->guest[i].buf_alloc = 32768;
-		rig_packet(r, i, VSOCK_OP_CREDIT_UPDATE, 0);
-		r->guest[i].chunk = r->prog[i].chunk = 4000 + (uint32_t)i * 10;
-		r->guest[i].to_send = r->prog[i].to_send = 100000000;
-	}
-}
-
-static void flow(struct rig *r, uint64_t more)
-{
-	uint64_t guest = r->guest[MANY - 1].received + more;
-	uint64_t prog = r->prog[MANY - 1].received + more;
-
-	while (r->guest[MANY - 1].received < guest ||
-	       r->prog[MANY - 1].received < prog)
-		rig_step(r, 10);
-}
-
-/* All that is under way arrives, to the byte, and nothing was reset. */
-static void all_well(struct rig *r, int n)
-{
-	for (int i = 0; i < n; i++) {
-		r->guest[i].to_send = r->guest[i].sent;
-		r->prog[i].to_send = r->prog[i].sent;
-	}
-	rig_wait(r, rig_all_arrived, &n, "all bytes");
-	for (int i = 0; i < n; i++) {
-		ck_assert(!r->guest[i].reset && !r->guest[i].peer_shut);
-		ck_assert(!r->prog[i].eof && !r->prog[i].error);
-	}
 }
 
 /* 200 connections move data; the process changes, three times. Neither the
  * guest nor the programs, nor the broker, nor the VMM notice. */
 START_TEST(test_many)
 {
-	struct rig *r = begin(_i % WAYS, _i / WAYS ? with_slots : NULL);
+	struct rig *r = begin(_i % WAYS, _i / WAYS ? many_slots : NULL);
 	unsigned int notices;
 
-	connect_many(r);
-	flow(r, 10000);
+	many_connect(r);
+	many_flow(r, 10000);
 	notices = r->b.state_notices;
 	for (int i = 0; i < 3; i++) {
 		upgrade(r, _i % WAYS);
-		flow(r, 20000);
+		many_flow(r, 20000);
 	}
-	all_well(r, MANY);
+	many_well(r, MANY);
 	ck_assert_uint_eq(r->b.state_notices, notices);
 	ck_assert_int_eq(r->b.nlive, 0);
 	ck_assert_int_eq(r->b.nclosed, 0);
@@ -276,7 +197,7 @@ START_TEST(test_on_the_way)
 	for (int i = 0; i < n; i++)
 		r->guest[i].to_send = r->prog[i].to_send = 600000;
 	rig_wait(r, rig_all_arrived, &n, "all bytes");
-	all_well(r, n);
+	many_well(r, n);
 	rig_end(r);
 }
 END_TEST
@@ -342,11 +263,11 @@ START_TEST(test_without_broker)
 	GUID vmid = r->b.vmid;
 	uint32_t on = 1;
 
-	connect_many(r);
-	flow(r, 10000);
+	many_connect(r);
+	many_flow(r, 10000);
 	fb_kill(&r->b);
 	rig_connect(r, MANY, 1025, 5000); /* waits for one */
-	flow(r, 10000);
+	many_flow(r, 10000);
 	upgrade(r, _i);
 	fb_start(&r->b, r->dir);
 	while (r->b.nlive < MANY || !r->b.ndials)
@@ -354,8 +275,8 @@ START_TEST(test_without_broker)
 	ck_assert(guid_equal(&vmid, &r->b.vmid));
 	rig_wait(r, rig_idle_state, &on, "STATE running");
 	program(r, MANY, fb_dial_accept(&r->b, 0, NULL));
-	flow(r, 10000);
-	all_well(r, MANY + 1);
+	many_flow(r, 10000);
+	many_well(r, MANY + 1);
 	rig_end(r);
 }
 END_TEST
@@ -368,16 +289,16 @@ START_TEST(test_not_taken)
 	struct drv d = { .sock = rig_front_end(r) };
 	uint8_t v[20];
 
-	connect_many(r);
-	flow(r, 10000);
+	many_connect(r);
+	many_flow(r, 10000);
 	ck_assert_int_eq(drv_send(&d, VU_HAND_OVER, 9, NULL, 0, NULL, 0), 0);
 	while (recv(d.sock, v, sizeof(v), MSG_DONTWAIT) != sizeof(v))
 		rig_step(r, 1);
 	if (_i == 1)
 		ck_assert_int_eq(send(d.sock, "?", 1, 0), 1);
 	close(d.sock);
-	flow(r, 10000);
-	all_well(r, MANY);
+	many_flow(r, 10000);
+	many_well(r, MANY);
 	rig_end(r);
 }
 END_TEST
@@ -401,217 +322,19 @@ START_TEST(test_not_given)
 }
 END_TEST
 
-/* ---- killed */
-
-static bool all_reset(struct rig *r, void *arg)
-{
-	(void)arg;
-	for (int i = 0; i < MANY; i++)
-		if (!r->guest[i].reset)
-			return false;
-	return true;
-}
-
-static bool told(struct rig *r, void *arg)
-{
-	(void)arg;
-	return r->d.events == 1;
-}
-
-static bool all_over(struct rig *r, void *arg)
-{
-	(void)arg;
-	for (int i = 0; i < MANY; i++)
-		if (!r->prog[i].eof && !r->prog[i].error)
-			return false;
-	return true;
-}
-
-/*
- * Killed with 200 connections moving data. They end, for both sides; the VMM
- * and the guest's driver notice nothing, and new connections work.
- */
-START_TEST(test_killed)
-{
-	struct rig *r = rig_start_service(&service, _i ? with_events : NULL);
-	uint32_t on = 1;
-	int one = 1;
-
-	for (int i = 0; i < 2; i++) {
-		connect_many(r);
-		flow(r, 10000);
-		restart(r, SIGKILL);
-		if (_i)
-			rig_wait(r, told, NULL, "TRANSPORT_RESET");
-		else
-			rig_wait(r, all_reset, NULL, "200 RSTs");
-		rig_wait(r, all_over, NULL, "the programs' ends");
-		rig_wait(r, rig_idle_state, &on, "STATE running");
-		for (int k = 0; k < MANY; k++) {
-			close(r->prog[k].fd);
-			r->prog[k].fd = -1;
-		}
-		ck_assert_uint_eq(r->d.events, _i);
-		r->d.events = 0;
-		memset(r->guest, 0, sizeof(r->guest));
-		/* (what the guest had sent by then is answered) */
-		rig_settle(r);
-		r->rst_unknown = 0;
-	}
-	rig_connected(r, 0, 1025, 5000);
-	r->guest[0].to_send = r->prog[0].to_send = 300000;
-	rig_wait(r, rig_all_arrived, &one, "bytes");
-	/* nothing is told of what had ended before */
-	rig_settle(r);
-	ck_assert_uint_eq(r->rst_unknown, 0);
-	rig_end(r);
-}
-END_TEST
-
-/* Ten connections, eight deaths at whatever moment it is; the VMM stops and
- * starts the rings in between. What comes after works each time. */
-START_TEST(test_killed_often)
-{
-	struct rig *r = rig_start_service(&service, _i ? with_slots : NULL);
-	uint32_t on = 1;
-
-	for (int round = 0; round < 8; round++) {
-		for (int i = 0; i < 10; i++) {
-			rig_connected(r, i, 2000 + (uint32_t)i, 5000);
-			r->guest[i].to_send = r->prog[i].to_send = 50000000;
-		}
-		for (int step = 0; step < 3 + round * 17; step++)
-			rig_step(r, 1);
-		restart(r, SIGKILL);
-		rig_wait(r, rig_idle_state, &on, "STATE running");
-		for (int i = 0; i < 10; i++) {
-			/* (with three queues all are, at once) */
-			if (!_i)
-				rig_wait(r, rig_was_reset, &i, "RST");
-			close(r->prog[i].fd);
-			r->prog[i].fd = -1;
-		}
-		if (_i)
-			rig_wait(r, told, NULL, "TRANSPORT_RESET");
-		r->d.events = 0;
-		memset(r->guest, 0, sizeof(r->guest));
-		rig_settle(r);
-		if (round % 3)
-			continue;
-		drv_stop(&r->d);
-		drv_start(&r->d);
-		rig_wait(r, rig_idle_state, &on, "STATE running");
-	}
-	rig_end(r);
-}
-END_TEST
-
-static bool interrupted(struct rig *r, void *arg)
-{
-	return r->d.interrupts > *(uint64_t *)arg;
-}
-
-/* It may have died between returning a buffer and saying so. */
-START_TEST(test_killed_unsaid)
-{
-	struct rig *r = rig_start_service(&service, NULL);
-	uint64_t before;
-
-	rig_settle(r);
-	rig_step(r, 1);
-	before = r->d.interrupts + 1; /* one for each ring */
-	restart(r, SIGKILL);
-	rig_wait(r, interrupted, &before, "interrupts");
-	rig_end(r);
-}
-END_TEST
-
-/* Killed with half a message read: nobody can go on with that connection, and
- * the VMM sees its end. */
-START_TEST(test_killed_in_message)
-{
-	struct rig *r = rig_start_service(&service, NULL);
-	const uint8_t m[20] = { VU_SET_VRING_CALL, 0, 0, 0, 9, 0, 0, 0, 8 };
-	uint32_t on = 1;
-	uint8_t byte;
-	int one = 1;
-
-	rig_connected(r, 0, 1025, 5000);
-	ck_assert_int_eq(send(r->d.sock, m, 14, 0), 14);
-	rig_settle(r);
-	restart(r, SIGKILL);
-	ck_assert_int_eq(recv(r->d.sock, &byte, 1, 0), 0);
-	close(r->d.sock);
-	close(r->prog[0].fd);
-	r->prog[0].fd = -1;
-	memset(r->guest, 0, sizeof(r->guest));
-	drv_forget(&r->d);
-	drv_handshake(&r->d, rig_front_end(r));
-	ck_assert_int_eq(drv_memory(&r->d), 0);
-	drv_start(&r->d);
-	rig_wait(r, rig_idle_state, &on, "STATE running");
-	rig_connected(r, 0, 1025, 5000);
-	r->guest[0].to_send = r->prog[0].to_send = 300000;
-	rig_wait(r, rig_all_arrived, &one, "bytes");
-	rig_end(r);
-}
-END_TEST
-
-/* The service manager has kept something else: it begins anew. */
-START_TEST(test_kept_nonsense)
-{
-	struct rig *r = rig_start_service(&service, NULL);
-	int pair[2], fd = r->d.memfd, one = 1;
-	uint32_t on = 1;
-	uint8_t head[20] = "hvsP";
-
-	rig_settle(r);
-	ck_assert_int_eq(service.nkept, 1);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	head[4] = _i ? 1 : 77; /* version */
-	le64_put(head + 8, 1000);
-	ck_assert_int_eq(fdmsg_send(pair[0], head, 20, &fd, 1, 0), 0);
-	close(service.kept[0].fd);
-	service.kept[0].fd = pair[1];
-	restart(r, SIGKILL);
-	close(pair[0]);
-	close(r->d.sock);
-	drv_forget(&r->d);
-	drv_handshake(&r->d, rig_front_end(r));
-	ck_assert_int_eq(drv_memory(&r->d), 0);
-	drv_start(&r->d);
-	rig_wait(r, rig_idle_state, &on, "STATE running");
-	rig_connected(r, 0, 1025, 5000);
-	r->guest[0].to_send = r->prog[0].to_send = 300000;
-	rig_wait(r, rig_all_arrived, &one, "bytes");
-	rig_end(r);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("vhost-user-upgrade");
-	TCase *t = tcase_create("upgrade"), *b = tcase_create("without-broker");
-	TCase *k = tcase_create("killed");
+	TCase *t = tcase_create("upgrade");
 
 	tcase_set_timeout(t, 120);
-	tcase_set_timeout(b, 120);
-	tcase_set_timeout(k, 120);
 	tcase_add_loop_test(t, test_many, 0, 2 * WAYS);
 	tcase_add_loop_test(t, test_on_the_way, 0, WAYS);
 	tcase_add_loop_test(t, test_half_closed, 0, WAYS);
 	tcase_add_loop_test(t, test_message_in_two, 0, WAYS);
-	tcase_add_loop_test(b, test_without_broker, 0, WAYS);
+	tcase_add_loop_test(t, test_without_broker, 0, WAYS);
 	tcase_add_loop_test(t, test_not_taken, 0, 2);
 	tcase_add_test(t, test_not_given);
-	tcase_add_loop_test(k, test_killed, 0, 2);
-	tcase_add_loop_test(k, test_killed_often, 0, 2);
-	tcase_add_test(k, test_killed_unsaid);
-	tcase_add_test(k, test_killed_in_message);
-	tcase_add_loop_test(k, test_kept_nonsense, 0, 2);
 	suite_add_tcase(s, t);
-	suite_add_tcase(s, b);
-	suite_add_tcase(s, k);
 	return rig_run(s);
 }
