@@ -56,12 +56,12 @@ static void save_conn(const struct vsock_conn *c, struct pack *p,
 	pack_u32(p, c->received);
 	pack_u32(p, c->fwd_cnt);
 	pack_u32(p, c->told_fwd_cnt);
+	if (c->type == VSOCK_SEQPACKET)
+		save_messages(c, p);
 	pack_u32(p, c->mark_count);
 	for (unsigned int i = 0; i < c->mark_count; i++)
 		pack_u32(p,
 			 c->marks[(c->mark_first + i) & (c->mark_size - 1u)]);
-	if (c->type == VSOCK_SEQPACKET)
-		save_messages(c, p);
 }
 
 void vsock_save(const struct vsock *v, struct pack *p,
@@ -104,8 +104,11 @@ static int load_marks(struct vsock_conn *c, struct unpack *u)
 {
 	unsigned int n = unpack_u32_max(u, MARKS_MAX), size = 16;
 
-	if (!n)
+	if (!n && !c->tail_len)
 		return 0;
+	/* room for the packets of a message was made before it began */
+	if (c->tail_len)
+		size = MARKS_MAX;
 	while (size < n)
 		size *= 2;
 	c->marks = malloc(size * sizeof(*c->marks));
@@ -236,9 +239,9 @@ static int load_conn(struct vsock *v, struct unpack *u,
 	c->received = unpack_u32(u);
 	c->fwd_cnt = unpack_u32(u);
 	c->told_fwd_cnt = unpack_u32(u);
-	r = load_marks(c, u);
-	if (r == 0 && type == VSOCK_SEQPACKET)
-		r = load_messages(c, u);
+	r = type == VSOCK_SEQPACKET ? load_messages(c, u) : 0;
+	if (r == 0)
+		r = load_marks(c, u);
 	fields.state = state;
 	fields.type = type;
 	fields.received = c->received;
