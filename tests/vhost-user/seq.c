@@ -185,18 +185,33 @@ static void set_up(struct drv *d)
 		set_up_more(d);
 }
 
-struct rig *seq_start(void (*more)(struct drv *d))
+struct rig *seq_start_service(struct svc *service, void (*more)(struct drv *d))
 {
 	struct rig *r;
 
 	set_up_more = more;
 	memset(seqs, 0, sizeof(seqs));
-	r = rig_start_with(set_up);
+	r = service ? rig_start_service(service, set_up)
+		    : rig_start_with(set_up);
 	r->hook = on_packet;
 	return r;
 }
 
-static struct seq *fresh(int i, uint32_t port)
+struct rig *seq_start(void (*more)(struct drv *d))
+{
+	return seq_start_service(NULL, more);
+}
+
+void seq_small_buffers(struct drv *d)
+{
+	d->rx_len = 144;
+	for (unsigned int i = 0; i < DRV_NUM; i++)
+		drv_put_desc(d, d->rings[0].desc, i,
+			     drv_gpa(0x100000u + (uint64_t)i * DRV_RX_BUF),
+			     144, 2, 0);
+}
+
+struct seq *seq_new(int i, uint32_t port)
 {
 	struct seq *s = &seqs[i];
 
@@ -228,7 +243,7 @@ void seq_end(struct rig *r)
 
 struct seq *seq_dial(struct rig *r, int i, uint32_t port, uint32_t host_port)
 {
-	struct seq *s = fresh(i, port);
+	struct seq *s = seq_new(i, port);
 	int n = r->b.ndials;
 
 	s->host_port = host_port;
@@ -243,7 +258,7 @@ struct seq *seq_dial(struct rig *r, int i, uint32_t port, uint32_t host_port)
 
 struct seq *seq_open(struct rig *r, int i, uint32_t port, bool parked)
 {
-	struct seq *s = fresh(i, port);
+	struct seq *s = seq_new(i, port);
 	uint64_t token;
 	int o, fd = -1;
 

@@ -38,9 +38,15 @@ struct seq {
 /** seq_start() - a rig whose driver has negotiated SEQPACKET; @more may change
  * the driver. The ends are seqs[] */
 struct rig *seq_start(void (*more)(struct drv *d));
+/** seq_start_service() - the same under a service manager */
+struct rig *seq_start_service(struct svc *service, void (*more)(struct drv *d));
 extern struct seq seqs[SEQ_ENDS];
 void seq_end(struct rig *r);
+/** seq_small_buffers() - of 100 bytes each: for seq_start() */
+void seq_small_buffers(struct drv *d);
 
+/** seq_new() - the i-th, of which nobody knows yet */
+struct seq *seq_new(int i, uint32_t port);
 /** seq_dial() - the guest connects; answered by a program */
 struct seq *seq_dial(struct rig *r, int i, uint32_t port, uint32_t host_port);
 /** seq_open() - a program connects to @port; the guest says yes */

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/fdmsg.h"
 #include "many.h"
+#include "seq.h"
 #include "transport/vhost-user/message.h"
 
 static struct svc service;
@@ -143,6 +144,60 @@ START_TEST(test_killed_unsaid)
 }
 END_TEST
 
+static bool one_closed(struct rig *r, void *arg)
+{
+	(void)arg;
+	return r->b.nclosed == 1 && r->prog[0].eof;
+}
+
+/* The guest has closed a connection to a slow program, and uses its ports
+ * again. The end of the first one is not the end of the second one. */
+START_TEST(test_killed_ports_again)
+{
+	struct rig *r = rig_start_service(&service, NULL);
+	int first = 0, second = 1;
+
+	rig_connected(r, 0, 2000, 5000);
+	r->prog[0].stalled = true;
+	r->guest[0].to_send = 262144;
+	while (r->guest[0].sent < 262144)
+		rig_step(r, 10);
+	rig_packet(r, 0, VSOCK_OP_SHUTDOWN, VSOCK_SHUT_BOTH);
+	rig_wait(r, rig_was_reset, &first, "RST");
+	ck_assert_int_eq(r->b.nclosed, 0);
+	r->guest[0].used = false;
+	rig_connected(r, 1, 2000, 5000);
+	r->prog[0].stalled = false;
+	rig_wait(r, one_closed, NULL, "the end of the first one");
+	ck_assert_uint_eq(r->prog[0].received, 262144);
+	many_restart(r, SIGKILL);
+	rig_wait(r, rig_was_reset, &second, "RST of the second one");
+	rig_end(r);
+}
+END_TEST
+
+/* With messages under way, and others after it. */
+START_TEST(test_killed_messages)
+{
+	struct rig *r = seq_start_service(&service, NULL);
+	struct seq *s = seq_dial(r, 0, 1025, 5000);
+
+	seq_piece(r, s, 0, 10000, false);
+	seq_down(r, s, 100);
+	while (s->down.received == 0)
+		seq_step(r, 5);
+	many_restart(r, SIGKILL);
+	seq_until(r, &s->reset, "RST");
+	while (!s->eof && !s->error)
+		seq_step(r, 5);
+	s = seq_dial(r, 1, 1026, 5000);
+	seq_up(r, s, SEQ_MAX);
+	seq_down(r, s, 100000);
+	seq_wait(r, s);
+	seq_end(r);
+}
+END_TEST
+
 /* Killed with half a message read: nobody can go on with that connection, and
  * the VMM sees its end. */
 START_TEST(test_killed_in_message)
@@ -215,6 +270,8 @@ int main(void)
 	tcase_add_loop_test(t, test_killed, 0, 2);
 	tcase_add_loop_test(t, test_killed_often, 0, 2);
 	tcase_add_test(t, test_killed_unsaid);
+	tcase_add_test(t, test_killed_ports_again);
+	tcase_add_test(t, test_killed_messages);
 	tcase_add_test(t, test_killed_in_message);
 	tcase_add_loop_test(t, test_kept_nonsense, 0, 2);
 	suite_add_tcase(s, t);

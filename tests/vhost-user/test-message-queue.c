@@ -60,6 +60,18 @@ START_TEST(test_order)
 		}
 		ck_assert_uint_eq(message_queue_bytes(&q), bytes);
 	}
+	for (uint32_t i = 0; i < 20; i++, in++)
+		add(&q, in);
+	{
+		struct message_place at = { 0 };
+
+		for (uint32_t i = out; i < in; i++) {
+			must(message_queue_next(&q, &at, &iov));
+			must(iov.iov_len == lens[i % ARRAY_LEN(lens)]);
+			must(*(uint8_t *)iov.iov_base == rig_byte(i, 0));
+		}
+		ck_assert(!message_queue_next(&q, &at, &iov));
+	}
 	while (out < in)
 		take(&q, out++);
 	ck_assert(!message_queue_first(&q, &iov));

@@ -27,15 +27,6 @@ static void set_indirect(struct drv *d)
 	d->split = 18;
 }
 
-static void set_small_buffers(struct drv *d)
-{
-	d->rx_len = 144;
-	for (unsigned int i = 0; i < DRV_NUM; i++)
-		drv_put_desc(d, d->rings[0].desc, i,
-			     drv_gpa(0x100000u + (uint64_t)i * DRV_RX_BUF),
-			     144, 2, 0);
-}
-
 static void set_no_event_idx(struct drv *d)
 {
 	d->features &= ~(1ull << 29);
@@ -44,7 +35,7 @@ static void set_no_event_idx(struct drv *d)
 static void (*const set_ups[])(struct drv *d) = {
 	NULL,
 	set_indirect,
-	set_small_buffers,
+	seq_small_buffers,
 	set_no_event_idx,
 };
 

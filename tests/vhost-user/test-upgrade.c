@@ -5,8 +5,10 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +17,7 @@
 #include "base/fdmsg.h"
 #include "base/guid.h"
 #include "many.h"
+#include "seq.h"
 #include "transport/vhost-user/message.h"
 
 static struct svc service;
@@ -256,6 +259,94 @@ START_TEST(test_message_in_two)
 }
 END_TEST
 
+/* The process has read all that the program has sent. */
+static bool taken(const struct seq *s)
+{
+	int n = 1;
+
+	must(ioctl(s->fd, SIOCOUTQ, &n) == 0);
+	return n == 0;
+}
+
+/* Messages, of both directions, that are under way or have to wait; and RAW
+ * connections on the way: two processes later all arrive as they were. */
+START_TEST(test_messages)
+{
+	struct rig *r = seq_start_service(_i == BY_SERVICE ? &service : NULL,
+					  seq_small_buffers);
+	struct seq *held = seq_dial(r, 0, 1025, 5000);
+	struct seq *part = seq_dial(r, 1, 1026, 5000);
+	struct seq *tail = seq_dial(r, 2, 1027, 5000);
+	struct seq *blocked = seq_open(r, 3, 22, true);
+	struct seq *dialling = seq_new(4, 1028);
+	struct seq *asking = seq_new(5, 23);
+	int o, one = 1;
+
+	rig_connected(r, 0, 1025, 5000);
+	/* messages that a program does not read, the last ones of a byte */
+	held->prog_stalled = true;
+	while (held->peer_alloc - (held->bytes_sent - held->peer_fwd) >= 20000)
+		seq_up(r, held, 20000);
+	while (held->bytes_sent - held->peer_fwd < SEQ_MAX)
+		seq_piece(r, held, 0, 1, true);
+	seq_piece(r, part, 0, 60000, false);
+	/* a message for which the guest has no room */
+	blocked->stalled = true;
+	for (int i = 0; i < 2; i++)
+		seq_down(r, blocked, 200000);
+	while (!blocked->down.received)
+		seq_step(r, 5);
+	/* ones that nobody has answered */
+	dialling->host_port = 5001;
+	seq_packet(r, dialling, VSOCK_OP_REQUEST, 0);
+	while (!r->b.ndials)
+		seq_step(r, 5);
+	asking->asked = true;
+	o = fb_open_type(&r->b, SOCK_SEQPACKET, 23, 0x80000124u, false, 20000);
+	while (!asking->host_port)
+		seq_step(r, 5);
+	seq_settle(r);
+	ck_assert_uint_eq(blocked->down.received, 1);
+	ck_assert_uint_eq(blocked->msg_len, 0);
+	/* and one that the guest's buffers take the beginning of */
+	r->d.hold_rx = true;
+	seq_down(r, tail, 200000);
+	while (!taken(tail))
+		seq_step(r, 5);
+	upgrade(r, _i);
+	seq_piece(r, part, 60000, 60000, false);
+	upgrade(r, _i);
+	ck_assert_uint_eq(tail->down.received, 0);
+	r->d.hold_rx = false;
+	drv_poll(&r->d);
+	seq_wait(r, tail);
+	seq_piece(r, part, 120000, 1, true);
+	blocked->stalled = false;
+	held->prog_stalled = false;
+	dialling->fd = fb_dial_accept(&r->b, 0, NULL);
+	seq_until(r, &dialling->open, "RESPONSE");
+	asking->asked = false;
+	asking->open = true;
+	seq_packet(r, asking, VSOCK_OP_RESPONSE, 0);
+	while (!r->b.opens[o].answered)
+		seq_step(r, 5);
+	ck_assert_uint_eq(r->b.opens[o].error, 0);
+	asking->fd = fb_meet(&r->b, r->b.opens[o].token);
+	r->guest[0].to_send = r->prog[0].to_send = 300000;
+	for (int i = 0; i < 6; i++) {
+		seq_wait(r, &seqs[i]);
+		seq_up(r, &seqs[i], SEQ_MAX);
+		seq_down(r, &seqs[i], 100000);
+		seq_wait(r, &seqs[i]);
+		ck_assert(!seqs[i].eof && !seqs[i].peer_shut);
+	}
+	rig_wait(r, rig_all_arrived, &one, "the stream's bytes");
+	ck_assert_int_eq(r->b.nlive, 0);
+	ck_assert_int_eq(r->b.nclosed, 0);
+	seq_end(r);
+}
+END_TEST
+
 /* The broker is gone while it happens: the next one is told what lives. */
 START_TEST(test_without_broker)
 {
@@ -332,6 +423,7 @@ int main(void)
 	tcase_add_loop_test(t, test_on_the_way, 0, WAYS);
 	tcase_add_loop_test(t, test_half_closed, 0, WAYS);
 	tcase_add_loop_test(t, test_message_in_two, 0, WAYS);
+	tcase_add_loop_test(t, test_messages, 0, WAYS);
 	tcase_add_loop_test(t, test_without_broker, 0, WAYS);
 	tcase_add_loop_test(t, test_not_taken, 0, 2);
 	tcase_add_test(t, test_not_given);
