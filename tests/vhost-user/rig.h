@@ -91,6 +91,8 @@ struct rig *rig_start_service(struct svc *service,
 			      void (*setup)(struct drv *d));
 /** rig_spawn() - the program, once more; @child is the new one */
 void rig_spawn(struct rig *r);
+/** rig_replace() - another process takes over from it */
+void rig_replace(struct rig *r);
 /** rig_on_packet() - what the guest does with a packet */
 void rig_on_packet(void *ctx, const struct vsock_header *h,
 		   const uint8_t *payload);

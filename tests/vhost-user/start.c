@@ -59,6 +59,27 @@ void rig_spawn(struct rig *r)
 	_exit(127);
 }
 
+static bool ended(struct rig *r, void *arg)
+{
+	int status;
+
+	(void)r;
+	if (waitpid(*(pid_t *)arg, &status, WNOHANG) != *(pid_t *)arg)
+		return false;
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "the predecessor ended with status %x", status);
+	return true;
+}
+
+void rig_replace(struct rig *r)
+{
+	pid_t old = r->child;
+
+	r->replace = true;
+	rig_spawn(r);
+	rig_wait(r, ended, &old, "the predecessor's end");
+}
+
 static bool attached(struct rig *r, void *arg)
 {
 	(void)arg;

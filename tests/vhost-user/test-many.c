@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test-many.c - 10,000 connections of one guest, open at the same time
+ * test-many.c - 10,000 connections of one guest, open at the same time, and
+ * handed on to another process
  */
 #include <check.h>
 #include <stdio.h>
@@ -143,6 +144,8 @@ START_TEST(test_many)
 	if (sandbox && strcmp(sandbox, "none"))
 		ck_assert_uint_lt(resident_kib(r) - before,
 				  (unsigned long)MANY * 2);
+	rig_replace(r);
+	ck_assert_int_eq(r->b.nclosed, 0);
 	/* all of them live */
 	for (int i = 0; i < MANY; i++) {
 		byte = (uint8_t)i;

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -21,28 +20,6 @@
 #include "transport/vhost-user/message.h"
 
 static struct svc service;
-
-static bool ended(struct rig *r, void *arg)
-{
-	int status;
-
-	(void)r;
-	if (waitpid(*(pid_t *)arg, &status, WNOHANG) != *(pid_t *)arg)
-		return false;
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-		      "the predecessor ended with status %x", status);
-	return true;
-}
-
-/* Another process takes over. */
-static void replace(struct rig *r)
-{
-	pid_t old = r->child;
-
-	r->replace = true;
-	rig_spawn(r);
-	rig_wait(r, ended, &old, "the predecessor's end");
-}
 
 enum way { BY_SERVICE, BY_REPLACING, WAYS };
 
@@ -57,7 +34,7 @@ static void upgrade(struct rig *r, int way)
 	if (way == BY_SERVICE)
 		many_restart(r, SIGTERM);
 	else
-		replace(r);
+		rig_replace(r);
 }
 
 /* 200 connections move data; the process changes, three times. Neither the
