@@ -383,12 +383,24 @@ static void on_dial(struct client *c, struct frame *f)
 	attempt_start(&a);
 }
 
+/* Does the partition that dialled the guest still exist, and above it? One that
+ * does not is nobody's: the host's rules say nothing about it. */
+static bool may_have_dialled(const struct broker *b, const struct transport *t,
+			     const struct relayed *r)
+{
+	const struct partition *from, *here;
+
+	if (guid_is_zero(&r->from))
+		return true;
+	from = registry_partition(b->registry, &r->from);
+	here = registry_partition(b->registry, &t->partition);
+	return from && here && is_below(&b->world, here, from);
+}
+
 static void on_live(struct client *c, struct frame *f)
 {
 	struct transport *t = c->transport;
-	const struct world *w = &c->b->world;
 	struct relayed r = { .opening = false };
-	const struct partition *from, *here;
 	struct msg_live m;
 
 	if (msg_live_decode(f->p, f->len, &m) < 0 || m.direction > 1)
@@ -400,15 +412,14 @@ static void on_live(struct client *c, struct frame *f)
 	r.service = m.service;
 	r.source = m.source;
 	r.dest = m.direction ? t->partition : guid_parent;
-	/* one that there is, and that could have dialled it */
-	from = registry_partition(w->registry, &m.partition);
-	here = registry_partition(w->registry, &t->partition);
-	if (m.direction && from && here && is_below(w, here, from))
+	if (m.direction)
 		r.from = m.partition;
 	/* What is not counted cannot be ended later. Rules may have changed
 	 * while there was no broker. */
 	if (transport_relays(t, &r) < 0)
 		transport_close(t, r.token, HVS_REASON_QUOTA);
+	else if (!may_have_dialled(c->b, t, &r))
+		transport_close(t, r.token, HVS_REASON_NO_LONGER_ALLOWED);
 	else
 		relayed_recheck(c->b, t, &r);
 }

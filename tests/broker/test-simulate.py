@@ -236,17 +236,41 @@ def test_the_option_of_a_container(place):
 
 def test_transport_that_lies(place):
     """One that does not know a partition, or one that cannot have dialled."""
-    for claim in uuid.UUID(int=99), place.box, place.vm2, ZERO:
+    for claim in uuid.UUID(int=99), place.box, place.vm2, place.vm1, ZERO:
         with Guests(place, flags=1 | 4) as g:
             token = g.token + 1
+            conn = g.t.conns[token] = Conn(token, 1, GUEST, SERVICE, 0)
             g.t.c.send(LIVE, struct.pack("<QHHI", token, 1, 1, 0) +
                        GUEST.bytes_le + SERVICE.bytes_le + claim.bytes_le)
-            check(until(lambda: any(int(x["token"], 16) == token for x in
-                                    g.c.call("connections")["connections"])),
-                  "noted")
-            x, = [x for x in g.c.call("connections")["connections"]
-                  if int(x["token"], 16) == token]
-            same(x["from"], "host", "as without a claim")
+            if claim != ZERO:
+                same(g.t.wait(lambda: conn.closed), NO_LONGER,
+                     f"not the host's: {claim}")
+            mine = lambda: [x["from"] for x in
+                            g.c.call("connections")["connections"]
+                            if int(x["token"], 16) == token]
+            check(until(lambda: mine() == (["host"] if claim == ZERO else [])),
+                  f"noted: {claim}")
+
+
+def test_caller_that_moved_away(place):
+    """A container's connection, told to a broker in whose registry the VM is
+    no longer below it, or the container no longer is."""
+    for kind in "moved", "gone":
+        with Broker() as b:
+            box = b.partition("box", "Kind=container")
+            inner = b.partition("inner", "Kind=vm", "Parent=box")
+            t = Transport(b, "inner", types=1, flags=1 | 4)
+            with b.client(box) as c, socket.socket(socket.AF_UNIX) as s:
+                c.connect(s, inner, GUEST)
+                conn, = t.conns.values()
+                same(conn.partition, box, "the container's")
+                b.kill()
+                b.partition("inner", "Kind=vm", vmid=inner)
+                if kind == "gone":
+                    b.drop("partitions.d/box.conf")
+                b.start()
+                same(t.wait(lambda: conn.closed), NO_LONGER, kind)
+            t.end()
 
 
 def test_transport_that_is_slow(place):
