@@ -95,7 +95,8 @@ static bool heard(struct search *s, const struct listener *l, bool wildcard)
 		not_entitled(s, l, wildcard);
 		return false;
 	}
-	return s->windows || l->name.profile != PROFILE_WINDOWS ||
+	return s->windows || s->connected ||
+	       l->name.profile != PROFILE_WINDOWS ||
 	       reaches_on_windows(s, l, wildcard);
 }
 

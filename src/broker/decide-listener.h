@@ -16,6 +16,7 @@ struct search {
 	const struct effective *e;
 	bool up; /* the caller is below the target */
 	bool windows; /* windows.h */
+	bool connected; /* as the caller's */
 	const struct windows_case *k; /* for listeners that have chosen it */
 	struct verdict *v;
 	uint32_t reason; /* the first refusal met */

@@ -377,6 +377,7 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 		.up = (r == REL_CHILD || r == REL_DESCENDANT) &&
 		      target != w->parent,
 		.windows = windows,
+		.connected = c->connected,
 		.k = &k,
 		.v = v,
 	};

@@ -32,6 +32,9 @@ struct caller {
 	const uint32_t *groups; /* supplementary */
 	size_t ngroups;
 	enum profile profile; /* chosen by itself, or the broker's is more */
+	/* it asks about a connection that it has: what listeners have chosen
+	 * for themselves since is nothing to that */
+	bool connected;
 };
 
 /* What attaches a partition, if anything. */

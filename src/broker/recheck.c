@@ -18,7 +18,8 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 {
 	struct caller c = { .partition = r->direction ? r->from : t->partition,
 			    .uid = r->uid,
-			    .gid = NAME_UID_NONE };
+			    .gid = NAME_UID_NONE,
+			    .connected = true };
 	const GUID uplink = guid_from_port(UPLINK_PORT);
 	SOCKADDR_HV dest = { .Family = AF_HYPERV,
 			     .VmId = r->dest,
@@ -31,7 +32,8 @@ static bool still_allowed(struct broker *b, const struct transport *t,
 		/* whichever broker has made it: may the guest have one? */
 		c = (struct caller){ .partition = t->partition,
 				     .uid = NAME_UID_NONE,
-				     .gid = NAME_UID_NONE };
+				     .gid = NAME_UID_NONE,
+				     .connected = true };
 		dest.VmId = guid_parent;
 	} else if (r->direction == 1 && (u = users_find(users, r->uid))) {
 		c.gid = u->gid;

@@ -347,5 +347,52 @@ def test_target_is_no_listener(three):
             b.drop("services.d/served.conf")
 
 
+class Told(Transport):
+    """Which remembers what it is told to close."""
+
+    def __init__(self, *args, **more):
+        self.closes = []
+        super().__init__(*args, **more)
+
+    def handle(self, data, fds):
+        if struct.unpack_from("<H", data)[0] == CLOSE:
+            self.closes.append(struct.unpack_from("<QI", data, 8))
+        super().handle(data, fds)
+
+
+def members_own(b):
+    """A client whose program has chosen the profile."""
+    c = b.client(hello=False)
+    c.ask(HELLO, struct.pack("<II", 1, 1) + b"windows").check()
+    return c
+
+
+def test_chosen_after_the_connect(_):
+    """A listener's profile is nothing to a connection that is there."""
+    with Broker() as b:
+        b.partition("vm1", "Kind=vm", "[Defaults]", "Policy=enabled")
+        b.service("served", 5000)
+        t = Told(b, "vm1", types=1)
+        with b.client() as c, members_own(b) as w:
+            with c.serve(WILDCARD, REGISTERED) as listener:
+                token, guest = t.dial(PARENT, REGISTERED)
+                accepted, _ = listener.accept()
+            with w.serve(WILDCARD, REGISTERED):
+                e = refusal(t.dial, PARENT, REGISTERED)
+                same(e and e.reason, WILDCARD_NOT, "a new one")
+                b.service("other", 7777)
+                check(until(lambda: "other" in str(c.call("service.list"))),
+                      "the policy has changed")
+                check(refusal(t.dial, PARENT, port(9999)),
+                      "what came before has been seen")
+                same(t.closes, [], "the old one")
+                b.service("served", 5000, "Policy=disabled")
+                check(until(lambda: t.closes == [(token, NO_LONGER)]),
+                      "rules still hold")
+            guest.close()
+            accepted.close()
+        t.end()
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__], Three)
