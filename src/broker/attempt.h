@@ -100,6 +100,13 @@ int attempt_name(struct attempt *a, const struct verdict *v,
 /* connect.c: connect() gave @err; @again: a dead listener may be replaced */
 void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 		       int err, bool again);
+/* connect.c: may it still? As decide_connect(), but what it says of a listener
+ * that has died is not the answer */
+void attempt_decide(const struct attempt *a, struct verdict *v);
+/* connect.c: the same for any caller; v's explain is kept */
+void connect_decide(struct broker *b, const struct caller *c,
+		    const SOCKADDR_HV *dest, uint8_t type, bool passthru,
+		    struct verdict *v);
 /* connect.c: whose rules it goes by */
 struct caller attempt_caller(const struct attempt *a);
 /* guest.c: ask the guest of v's target */

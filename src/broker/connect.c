@@ -204,10 +204,38 @@ struct caller attempt_caller(const struct attempt *a)
 	return client_caller(a->client);
 }
 
+void connect_decide(struct broker *b, const struct caller *c,
+		    const SOCKADDR_HV *dest, uint8_t type, bool passthru,
+		    struct verdict *v)
+{
+	const bool explain = v->explain;
+	struct listener *dead;
+
+	for (;;) {
+		verdict_init(v);
+		v->explain = explain;
+		decide_connect(&b->world, c, dest, type, passthru, v);
+		if (!v->refused || listener_alive(v->refused))
+			return;
+		dead = listeners_find_name(&b->listeners, &v->refused->name);
+		if (!dead)
+			return;
+		bind_forget(b, dead);
+	}
+}
+
+void attempt_decide(const struct attempt *a, struct verdict *v)
+{
+	struct caller caller = attempt_caller(a);
+
+	verdict_init(v);
+	connect_decide(a->b, &caller, &a->dest, a->type,
+		       a->flags & CONNECT_PASSTHRU, v);
+}
+
 void attempt_run(struct attempt *a, bool heap)
 {
 	struct broker *b = a->b;
-	struct caller caller = attempt_caller(a);
 	struct verdict v;
 
 	broker_refresh(b);
@@ -217,9 +245,7 @@ void attempt_run(struct attempt *a, bool heap)
 		attempt_end(a, heap);
 		return;
 	}
-	verdict_init(&v);
-	decide_connect(&b->world, &caller, &a->dest, a->type,
-		       a->flags & CONNECT_PASSTHRU, &v);
+	attempt_decide(a, &v);
 	if (!v.reason && (v.relayed || attempt_is_guests(a)))
 		within_limit(b, &v);
 	if (v.reason)

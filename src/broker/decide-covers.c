@@ -71,5 +71,5 @@ void decide_covers(const struct world *w, const struct listener *l,
 		return;
 	}
 	decide_connect(&narrow, &c, &dest, l->name.type, false, v);
-	v->listener = NULL; /* was the copy */
+	v->listener = v->refused = NULL; /* was the copy */
 }

@@ -24,6 +24,7 @@ static void not_matched(struct search *s, const struct listener *l,
 		return; /* the first refusal is the answer */
 	service_text(s->w, s->service, name, sizeof(name));
 	s->reason = HVS_REASON_WILDCARD;
+	s->refused = l;
 	snprintf(s->text, sizeof(s->text),
 		 "the listener of service %s is bound to %s, which %s does not let match partition \"%.64s\"",
 		 name, guid_special_name(&l->name.vmid), e->wildcard_from,
@@ -44,6 +45,7 @@ static void not_entitled(struct search *s, const struct listener *l,
 		return;
 	service_text(s->w, s->service, name, sizeof(name));
 	s->reason = wildcard ? HVS_REASON_WILDCARD : HVS_REASON_BIND_DENIED;
+	s->refused = l;
 	snprintf(s->text, sizeof(s->text),
 		 "the listener of service %s belongs to uid %u, which may not bind it",
 		 name, l->name.uid);
@@ -74,6 +76,7 @@ static bool reaches_on_windows(struct search *s, const struct listener *l,
 		return true;
 	if (!s->reason) {
 		s->reason = v.reason;
+		s->refused = l;
 		memcpy(s->text, v.text, sizeof(s->text));
 		memcpy(s->rule, v.rule, sizeof(s->rule));
 		memcpy(s->fix, v.fix, sizeof(s->fix));

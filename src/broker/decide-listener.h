@@ -19,7 +19,8 @@ struct search {
 	bool connected; /* as the caller's */
 	const struct windows_case *k; /* for listeners that have chosen it */
 	struct verdict *v;
-	uint32_t reason; /* the first refusal met */
+	uint32_t reason; /* the first refusal met, */
+	const struct listener *refused; /* of this one */
 	char text[400], rule[200], fix[300];
 };
 

@@ -180,6 +180,7 @@ static void no_listener(struct search *s, enum attached a, enum relation r)
 		rule_is(v, "%s", s->rule);
 		fix_is(v, "%s", s->fix);
 		refuse(v, s->reason, "%s", s->text);
+		v->refused = s->refused;
 		return;
 	}
 	if (a == ATTACHED_TRANSPORT_OFF) {

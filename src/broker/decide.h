@@ -77,6 +77,7 @@ struct verdict {
 	GUID peer; /* connect: the caller as the target sees it */
 	bool relayed; /* through the target's transport, or the uplink */
 	bool uplink; /* it is a guest's broker, for the broker itself */
+	const struct listener *refused; /* whose refusal it is; may be dead */
 	const struct listener *listener; /* else this one, */
 	const char *unix_target; /* or this daemon's socket */
 	bool disabled; /* bind: allowed, but listen will be refused */

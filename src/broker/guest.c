@@ -246,7 +246,6 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		    const char *text)
 {
 	struct broker *b = a->b;
-	struct caller caller;
 	struct verdict v;
 	uint32_t why_reason;
 	const char *why;
@@ -278,9 +277,7 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 		v.peer = guid_parent;
 		v.relayed = v.target;
 	} else {
-		caller = attempt_caller(a);
-		decide_connect(&b->world, &caller, &a->dest, a->type,
-			       a->flags & CONNECT_PASSTHRU, &v);
+		attempt_decide(a, &v);
 	}
 	if (!v.reason && !v.relayed)
 		refuse(&v, HVS_REASON_PARTITION_OFF, "the guest has gone");

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/guid.h"
+#include "broker/attempt.h"
 #include "broker/dgram.h"
 #include "broker/listeners.h"
 #include "broker/manage.h"
@@ -170,7 +171,7 @@ json_t *manage_explain(struct call *c)
 			refuse(&v, HVS_REASON_DISABLED,
 			       "it may bind, but listen is refused: the service is disabled");
 	} else {
-		decide_connect(&c->b->world, &caller, &addr, t, passthru, &v);
+		connect_decide(c->b, &caller, &addr, t, passthru, &v);
 		if (t == SOCK_DGRAM)
 			dgram_not_carried(&v);
 	}

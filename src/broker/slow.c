@@ -63,11 +63,7 @@ static void slow_done(struct offload_connect *job)
 	if (!c) {
 		attempt_end(a, true);
 	} else {
-		struct caller caller = attempt_caller(a);
-
-		verdict_init(&v);
-		decide_connect(&b->world, &caller, &a->dest, a->type,
-			       a->flags & CONNECT_PASSTHRU, &v);
+		attempt_decide(a, &v);
 		if (err == 0 && v.target)
 			attempt_succeed(a, true, &v);
 		else if (v.reason)

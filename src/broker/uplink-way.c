@@ -179,7 +179,6 @@ static void yes(struct way *w, int stream)
 {
 	struct attempt *a = w->a;
 	struct broker *b = w->b;
-	struct caller caller;
 	struct verdict v;
 	const char *why;
 	int end;
@@ -189,10 +188,7 @@ static void yes(struct way *w, int stream)
 		return;
 	}
 	/* Rules may have changed while the other broker thought. */
-	caller = attempt_caller(a);
-	verdict_init(&v);
-	decide_connect(&b->world, &caller, &a->dest, a->type,
-		       a->flags & CONNECT_PASSTHRU, &v);
+	attempt_decide(a, &v);
 	if (!v.reason && !v.relayed)
 		refuse(&v, HVS_REASON_PARTITION_OFF, "the uplink has gone");
 	if (v.reason || a->fd < 0) {
@@ -281,7 +277,6 @@ static bool go_direct(struct way *w)
 {
 	struct attempt *a = w->a;
 	const struct transport *t = transport_find(w->b, &w->guest);
-	struct caller caller;
 	struct verdict v;
 
 	if (guid_is_zero(&w->guest) || w->direct || !t ||
@@ -293,10 +288,7 @@ static bool go_direct(struct way *w)
 		open_in_guest(w, &a->dest.ServiceId);
 		return true;
 	}
-	caller = attempt_caller(a);
-	verdict_init(&v);
-	decide_connect(&w->b->world, &caller, &a->dest, a->type,
-		       a->flags & CONNECT_PASSTHRU, &v);
+	attempt_decide(a, &v);
 	if (v.reason || !v.relayed)
 		return false;
 	way_end(w);

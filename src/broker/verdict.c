@@ -20,6 +20,7 @@ void verdict_init(struct verdict *v)
 	v->relayed = false;
 	v->uplink = false;
 	v->listener = NULL;
+	v->refused = NULL;
 	v->unix_target = NULL;
 	v->disabled = false;
 	v->explain = false;

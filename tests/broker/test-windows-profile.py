@@ -394,5 +394,27 @@ def test_chosen_after_the_connect(_):
         t.end()
 
 
+def test_a_refused_listener_that_died(_):
+    """Its program has closed it and goes on: the refusal is not its."""
+    for asks in "dial", "explain":
+        with Broker() as b:
+            b.partition("vm1", "Kind=vm", "[Defaults]", "Policy=enabled")
+            b.service("served", 5000)
+            t = Transport(b, "vm1", types=1)
+            with b.client() as c, members_own(b) as w:
+                with w.serve(WILDCARD, REGISTERED):
+                    e = refusal(t.dial, PARENT, REGISTERED)
+                    same(e.reason, WILDCARD_NOT, "while it lives")
+                if asks == "dial":
+                    e = refusal(t.dial, PARENT, REGISTERED)
+                    same(e.reason, NO_LISTENER, e.text)
+                else:
+                    got = c.call("explain", to="parent:5000", **{
+                        "from": "vm1"})
+                    check("nobody" in got["text"], got["text"])
+                same(os.listdir(b.run + "/broker/listeners"), [], asks)
+            t.end()
+
+
 if __name__ == "__main__":
     tap.main(sys.modules[__name__], Three)
