@@ -149,6 +149,66 @@ START_TEST(bounded_in_messages)
 }
 END_TEST
 
+/* Who would have more than others in the end gets nothing on the way there. */
+START_TEST(nobody_loses_for_nothing)
+{
+	struct queue q = { .turn = NULL };
+	unsigned int dropped;
+	size_t bytes;
+
+	/* one has more than a newcomer would have; many have less */
+	for (int i = 0; i < 7; i++)
+		must_push(&q, 1, 10000, 1);
+	for (uint64_t sender = 2; q.bytes + 60000 <= QUEUE_BYTES; sender++)
+		for (int i = 0; i < 5; i++)
+			must_push(&q, sender, 10000, 1);
+	while (q.bytes + 10000 + sizeof(struct item) <= QUEUE_BYTES)
+		must_push(&q, 1000, 10000, 1);
+	bytes = q.bytes;
+	ck_assert_int_eq(push(&q, 77, 60000, 1, &dropped), -ENOBUFS);
+	ck_assert_uint_eq(dropped, 0);
+	ck_assert_uint_eq(q.bytes, bytes);
+	ck_assert_int_eq(push(&q, 77, 10000, 2, &dropped), 0);
+	ck_assert_uint_eq(dropped, 1);
+	queue_free(&q);
+	/* room in messages is of no use without room in bytes */
+	for (int i = 0; i < 241; i++)
+		must_push(&q, 1, 10, 1);
+	for (uint64_t sender = 2; sender < 17; sender++)
+		must_push(&q, sender, 65000, 2);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	ck_assert_int_eq(push(&q, 77, 65400, 3, &dropped), -ENOBUFS);
+	ck_assert_uint_eq(dropped, 0);
+	ck_assert_uint_eq(q.messages, QUEUE_MESSAGES);
+	queue_free(&q);
+}
+END_TEST
+
+START_TEST(room)
+{
+	struct queue q = { .turn = NULL };
+	struct load *l = load_new("x", 1);
+	unsigned int dropped;
+	size_t more, bytes;
+
+	ck_assert_int_eq(queue_room(&q, QUEUE_BYTES, 1, l, &more), 0);
+	ck_assert_uint_eq(more, queue_cost(l));
+	ck_assert_int_eq(queue_room(&q, 1, 1, l, &more), -ENOBUFS);
+	for (unsigned int i = 0; i < QUEUE_MESSAGES; i++)
+		must_push(&q, 1, 2, 1);
+	ck_assert_int_eq(queue_room(&q, QUEUE_BYTES, 1, l, &more), -ENOBUFS);
+	bytes = q.bytes;
+	ck_assert_int_eq(queue_room(&q, QUEUE_BYTES, 2, l, &more), 0);
+	ck_assert_uint_eq(more, 0); /* a longer one goes for it */
+	ck_assert_uint_eq(q.bytes, bytes);
+	ck_assert_int_eq(queue_push(&q, QUEUE_BYTES, 2, l, header, &dropped),
+			 0);
+	ck_assert_uint_eq(q.bytes, bytes - 1);
+	queue_free(&q);
+	load_unref(l);
+}
+END_TEST
+
 /* One that may have less, because others have much. */
 START_TEST(lower_limit)
 {
@@ -234,6 +294,8 @@ int main(void)
 	tcase_add_test(t, flood_costs_itself);
 	tcase_add_test(t, bounded_in_bytes);
 	tcase_add_test(t, bounded_in_messages);
+	tcase_add_test(t, nobody_loses_for_nothing);
+	tcase_add_test(t, room);
 	tcase_add_test(t, lower_limit);
 	tcase_add_test(t, shared_by_queues);
 	tcase_add_loop_test(t, at_random, 0, 4);

@@ -46,14 +46,14 @@ static struct flow *find(const struct queue *q, uint64_t sender)
 	return NULL;
 }
 
-/* How much of what is scarce it has. */
+/* How much of what is scarce it would have. */
 enum scarce { MESSAGES, BYTES };
 
 static size_t has(const struct flow *f, enum scarce what)
 {
 	if (!f)
 		return 0;
-	return what == MESSAGES ? f->messages : f->bytes;
+	return what == MESSAGES ? f->then.messages : f->then.bytes;
 }
 
 static struct flow *largest(const struct queue *q, enum scarce what)
@@ -110,16 +110,15 @@ static void item_free(struct queue *q, struct flow *f, struct item *i)
 
 static void drop_newest(struct queue *q, struct flow *f)
 {
-	struct item **at = &f->first, *before = NULL;
+	struct item *i = f->last;
 
-	while (*at != f->last) {
-		before = *at;
-		at = &before->next;
-	}
-	item_free(q, f, f->last);
-	*at = NULL;
-	f->last = before;
-	if (!before)
+	f->last = i->prev;
+	if (f->last)
+		f->last->next = NULL;
+	else
+		f->first = NULL;
+	item_free(q, f, i);
+	if (!f->first)
 		flow_remove(q, f);
 }
 
@@ -128,6 +127,8 @@ static void drop_oldest(struct queue *q, struct flow *f)
 	struct item *i = f->first;
 
 	f->first = i->next;
+	if (f->first)
+		f->first->prev = NULL;
 	item_free(q, f, i);
 	if (!f->first)
 		flow_remove(q, f);
@@ -141,6 +142,7 @@ static int append(struct queue *q, uint64_t sender, struct item *i)
 		f = flow_add(q, sender);
 	if (!f)
 		return -ENOMEM;
+	i->prev = f->last;
 	if (f->first)
 		f->last->next = i;
 	else
@@ -164,36 +166,93 @@ static struct flow *loser(const struct queue *q, const struct flow *own,
 									f;
 }
 
+/* Nothing is dropped yet. */
+static void plan_start(struct queue *q)
+{
+	struct flow *f = q->turn;
+
+	if (!f)
+		return;
+	do {
+		f->then.messages = f->messages;
+		f->then.bytes = f->bytes;
+		f->then.last = f->last;
+		f = f->next;
+	} while (f != q->turn);
+}
+
 /*
  * Room for @l: from senders that would have more than this one, of messages if
- * there are too many, of bytes if these are. Nobody loses one for nothing: what
- * cannot have both is not taken.
+ * there are too many, of bytes if these are. Nobody loses one for nothing: this
+ * only says, in each flow's then, what would be left; how many would be dropped
+ * and how many bytes these have.
  */
+static int plan(struct queue *q, size_t limit, uint64_t sender,
+		const struct load *l, size_t *ret_n, size_t *ret_bytes)
+{
+	size_t cost = queue_cost(l), n = 0, bytes = 0;
+	const struct flow *own;
+	struct flow *f;
+
+	if (limit > QUEUE_BYTES)
+		limit = QUEUE_BYTES;
+	*ret_n = *ret_bytes = 0;
+	if (q->messages < QUEUE_MESSAGES && q->bytes + cost <= limit)
+		return 0;
+	plan_start(q);
+	own = find(q, sender);
+	for (;;) {
+		if (q->messages - n >= QUEUE_MESSAGES)
+			f = loser(q, own, MESSAGES, 1);
+		else if (q->bytes - bytes + cost > limit)
+			f = loser(q, own, BYTES, cost);
+		else
+			break;
+		if (!f)
+			return -ENOBUFS;
+		n++;
+		bytes += queue_cost(f->then.last->load);
+		f->then.messages--;
+		f->then.bytes -= queue_cost(f->then.last->load);
+		f->then.last = f->then.last->prev;
+	}
+	*ret_n = n;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int queue_room(struct queue *q, size_t limit, uint64_t sender,
+	       const struct load *l, size_t *ret_more)
+{
+	size_t n, bytes, cost = queue_cost(l);
+	int r = plan(q, limit, sender, l, &n, &bytes);
+
+	*ret_more = cost > bytes ? cost - bytes : 0;
+	return r;
+}
+
 static int make_room(struct queue *q, size_t limit, uint64_t sender,
 		     const struct load *l, unsigned int *ret_dropped)
 {
-	const struct flow *own = find(q, sender);
-	size_t cost = queue_cost(l);
-	struct flow *f = NULL;
+	struct flow *f, *next;
+	size_t n, bytes;
+	int r = plan(q, limit, sender, l, &n, &bytes);
 
-	if (q->bytes + cost > limit && !loser(q, own, BYTES, cost))
-		return -ENOBUFS;
-	for (;;) {
-		if (q->messages >= QUEUE_MESSAGES)
-			f = loser(q, own, MESSAGES, 1);
-		else if (q->bytes + cost > limit)
-			f = loser(q, own, BYTES, cost);
-		else
-			return 0;
-		if (!f)
-			return -ENOBUFS;
-		drop_newest(q, f);
-		++*ret_dropped;
+	if (r < 0)
+		return r;
+	*ret_dropped = (unsigned int)n;
+	for (f = q->turn; n; f = next) {
+		next = f->next;
+		for (size_t drop = f->messages - f->then.messages; drop;
+		     drop--, n--)
+			drop_newest(q, f); /* with its last the flow goes */
 	}
+	return 0;
 }
 
 bool queue_drop(struct queue *q)
 {
+	plan_start(q);
 	if (q->turn)
 		drop_newest(q, largest(q, BYTES));
 	return q->turn;
@@ -207,13 +266,11 @@ int queue_push(struct queue *q, size_t limit, uint64_t sender, struct load *l,
 	*ret_dropped = 0;
 	if (!i)
 		return -ENOMEM;
-	if (limit > QUEUE_BYTES)
-		limit = QUEUE_BYTES;
 	if (make_room(q, limit, sender, l, ret_dropped) < 0) {
 		free(i);
 		return -ENOBUFS;
 	}
-	i->next = NULL;
+	i->next = i->prev = NULL;
 	i->load = l;
 	memcpy(i->header, header, sizeof(i->header));
 	if (append(q, sender, i) < 0) {

@@ -32,7 +32,7 @@ struct load *load_new(const void *bytes, size_t len);
 struct load *load_unref(struct load *l);
 
 struct item {
-	struct item *next;
+	struct item *next, *prev;
 	struct load *load;
 	uint8_t header[DGRAM_HEADER];
 };
@@ -42,6 +42,10 @@ struct flow { /* of one sender; has at least one item */
 	uint64_t sender;
 	struct item *first, *last;
 	size_t messages, bytes;
+	struct {
+		size_t messages, bytes;
+		struct item *last;
+	} then; /* what it would be left with */
 };
 
 struct queue {
@@ -54,6 +58,11 @@ void queue_free(struct queue *q);
 
 /** queue_cost() - how many of a queue's bytes it takes */
 size_t queue_cost(const struct load *l);
+
+/** queue_room() - would queue_push() take it? Nothing is dropped for that.
+ * Return: 0, with how many bytes longer the queue would be; or -ENOBUFS */
+int queue_room(struct queue *q, size_t limit, uint64_t sender,
+	       const struct load *l, size_t *ret_more);
 
 /**
  * queue_push() - put one in
