@@ -182,13 +182,19 @@ static uint32_t drop_of(int err)
 static void enqueue(const struct sock *from, struct sock *to,
 		    const uint8_t *header, struct load *l)
 {
+	size_t before = to->queue.bytes, limit, more;
 	struct relay *r = to->r;
-	size_t limit = make_way(to, queue_cost(l));
-	size_t before = to->queue.bytes;
-	uint32_t full = limit < QUEUE_BYTES ? DROP_NO_MEMORY : DROP_QUEUE_FULL;
 	unsigned int others = 0;
+	uint32_t full;
 	int err;
 
+	/* Nobody gives way to what the receiver's own queue does not take. */
+	if (queue_room(&to->queue, QUEUE_BYTES, from->token, l, &more) < 0) {
+		dropped(r, DROP_QUEUE_FULL, 1);
+		return;
+	}
+	limit = make_way(to, more);
+	full = limit < QUEUE_BYTES ? DROP_NO_MEMORY : DROP_QUEUE_FULL;
 	err = queue_push(&to->queue, limit, from->token, l, header, &others);
 	if (err < 0)
 		dropped(r, err == -ENOMEM ? DROP_NO_MEMORY : full, 1);
