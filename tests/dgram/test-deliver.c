@@ -136,6 +136,55 @@ START_TEST(no_way_for_nothing)
 }
 END_TEST
 
+/* What others have is in queues that are each shorter than what comes. */
+START_TEST(many_short_queues)
+{
+	struct sock *from = sock_new(1), *to = sock_new(2);
+	struct load *l, *large;
+	static char bytes[DGRAM_MAX];
+	size_t n = 0;
+
+	l = load_new(bytes, 40000);
+	large = load_new(bytes, 60000);
+	fill(from, l, SOCKETS);
+	/* until its owner has as much as others */
+	while (put(from, to, large))
+		ck_assert_uint_lt(++n, 100);
+	ck_assert_uint_eq(to->queue.messages, QUEUE_BYTES / queue_cost(large));
+	ck_assert_uint_le(r.bytes, 64u << 20);
+	sock_free(from);
+	sock_free(to);
+	load_unref(l);
+	load_unref(large);
+}
+END_TEST
+
+/* Who has most loses no more than it has more than the others. */
+START_TEST(owners_even_out)
+{
+	struct sock *from = sock_new(1), *to[16];
+	struct load *l;
+	static char bytes[DGRAM_MAX];
+	size_t before;
+
+	l = load_new(bytes, 60000);
+	fill(from, l, SOCKETS);
+	for (int i = 0; i < 16; i++)
+		to[i] = sock_new(2);
+	for (int i = 0; i < 200; i++)
+		(void)put(from, to[i % 16], l);
+	ck_assert_uint_ge(to[0]->owner->bytes, (6u << 20) - (1u << 18));
+	before = queued();
+	for (int i = 0; i < 200; i++)
+		(void)put(from, to[i % 16], l);
+	ck_assert_uint_eq(queued(), before);
+	for (int i = 0; i < 16; i++)
+		sock_free(to[i]);
+	sock_free(from);
+	load_unref(l);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("dgram-deliver");
@@ -145,6 +194,8 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, no_way_for_nothing);
+	tcase_add_test(t, many_short_queues);
+	tcase_add_test(t, owners_even_out);
 	suite_add_tcase(s, t);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

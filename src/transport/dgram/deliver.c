@@ -3,9 +3,10 @@
  * deliver.c - to a receiver: at once, by its queue, or not at all; counted
  *
  * Queues have limits of their own (queue.h); so have all of one owner, and all
- * together. Where one of these is reached the longest queue gives way, as in a
- * queue the sender that has most does: who is flooded, or does not read, does
- * not keep others' datagrams out.
+ * together. Where one of these is reached the owner that has most, and among
+ * one owner's the longest queue, gives way, as in a queue the sender that has
+ * most does: who is flooded, or does not read, does not keep others' datagrams
+ * out.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -112,37 +113,71 @@ static struct owner *largest_owner(struct relay *r)
 	return most;
 }
 
-/* The longest queue of @o loses one, if @to would not be longer than that. */
-static bool gives_way(struct owner *o, const struct sock *to, size_t need)
+static void lose_one(struct sock *s)
 {
-	struct sock *s = fullest(o);
-	size_t before = s ? s->queue.bytes : 0;
+	size_t before = s->queue.bytes;
 
-	if (!s || s == to || to->queue.bytes + need > before)
-		return false;
 	(void)queue_drop(&s->queue);
 	dropped(s->r, DROP_NO_MEMORY, 1);
 	account(s, before);
 	watch(s);
+}
+
+/* Among sockets of one owner: the longest queue loses one, if @to would not be
+ * longer than that. */
+static bool gives_way(struct owner *o, const struct sock *to, size_t need)
+{
+	struct sock *s = fullest(o);
+
+	if (!s || s == to || to->queue.bytes + need > s->queue.bytes)
+		return false;
+	lose_one(s);
 	return true;
+}
+
+/* Among owners: have those that have more than @o would have as much as @bytes
+ * beyond that? How many queues it is in does not matter. */
+static bool others_have(const struct relay *r, const struct owner *o,
+			size_t need, size_t bytes)
+{
+	const struct owner *other;
+	size_t sum = 0;
+
+	for (other = r->owners; other; other = other->hh.next)
+		if (other != o && other->bytes > o->bytes + need)
+			sum += other->bytes - o->bytes - need;
+	return sum >= bytes;
+}
+
+static void make_way_of_others(struct sock *to, size_t need)
+{
+	struct relay *r = to->r;
+	struct owner *most = largest_owner(r);
+
+	if (most == to->owner) {
+		while (r->bytes + need > ALL_BYTES &&
+		       gives_way(most, to, need))
+			;
+		return;
+	}
+	if (r->bytes + need > ALL_BYTES &&
+	    !others_have(r, to->owner, need, r->bytes + need - ALL_BYTES))
+		return;
+	while (r->bytes + need > ALL_BYTES)
+		lose_one(fullest(largest_owner(r)));
 }
 
 /* Return: how many bytes @to may have in its queue */
 static size_t make_way(struct sock *to, size_t need)
 {
 	struct relay *r = to->r;
-	struct owner *o = to->owner, *most;
+	struct owner *o = to->owner;
 	size_t left;
 
 	while (o->bytes + need > OWNER_BYTES && gives_way(o, to, need))
 		;
-	while (r->bytes + need > ALL_BYTES) {
-		most = largest_owner(r);
-		if (most != o && o->bytes + need > most->bytes)
-			break;
-		if (!gives_way(most, to, need))
-			break;
-	}
+	if (o->bytes + need <= OWNER_BYTES)
+		make_way_of_others(to, need);
 	left = ALL_BYTES - r->bytes;
 	if (left > OWNER_BYTES - o->bytes)
 		left = OWNER_BYTES - o->bytes;
