@@ -302,12 +302,16 @@ bool link_ask_for_less(struct link *l, const struct msg_reply *r)
 						 ATTACH_PARTITIONS,
 						 ATTACH_STALLS };
 
-	if (r->reason != HVS_REASON_BAD_REQUEST)
+	/* (the same reason is given for a socket that cannot be bound) */
+	if (r->reason != HVS_REASON_BAD_REQUEST || r->error != EINVAL ||
+	    !memmem(r->payload, r->len, "malformed", 9))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(newest_first); i++) {
 		if (!(l->flags & newest_first[i]))
 			continue;
 		l->flags &= ~newest_first[i];
+		log_info("the broker is older: ATTACH again, without flag 0x%x",
+			 newest_first[i]);
 		send_attach(l);
 		return true;
 	}

@@ -5,6 +5,7 @@
 usage: test-options.py PROGRAM MANIFEST
 """
 import ctypes
+import errno
 import json
 import os
 import select
@@ -19,6 +20,7 @@ import unittest
 
 PROGRAM, MANIFEST = sys.argv[1:3]
 LIMIT = 20
+BAD_REQUEST = 17  # HVS_REASON_
 SECCOMP = os.environ.get('VHOST_USER_SANDBOX', 'seccomp')
 
 
@@ -30,7 +32,7 @@ def reply(kind, serial, payload=b'', error=0, reason=0):
 class Broker:
     """Enough of section 5 to be attached to."""
 
-    def __init__(self, directory, refuse=None):
+    def __init__(self, directory, refuse=None, error=16, reason=21):
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.directory = directory
         # a path that is too long for an address goes by the directory
@@ -39,7 +41,7 @@ class Broker:
         os.close(fd)
         self.listener.listen(4)
         self.listener.settimeout(LIMIT)
-        self.refuse = refuse
+        self.refuse = refuse, error, reason
 
     def serve_attach(self):
         self.conn, _ = self.listener.accept()
@@ -51,8 +53,9 @@ class Broker:
                 self.conn.send(reply(1, serial,
                                      struct.pack('<II', 1, 65536) + bytes(32) +
                                      b'host'))
-            elif kind == 16 and self.refuse:
-                self.conn.send(reply(16, serial, self.refuse, 16, 21))
+            elif kind == 16 and self.refuse[0]:
+                self.flags, = struct.unpack_from('<I', frame, 28)
+                self.conn.send(reply(16, serial, *self.refuse))
             else:
                 self.name = frame[32:]
                 # the transport calls listen(): it must have an address
@@ -192,6 +195,46 @@ class Options(unittest.TestCase):
         text = p.stderr.read()
         self.assertIn('held by pid 7', text)
         self.assertNotIn('\x1b', text)
+
+    def test_refused_for_another_reason(self):
+        """Nothing that fewer flags would change: it is asked once."""
+        for text, error in ((b'no memory', errno.ENOMEM),
+                            (b'ATTACH: a rendezvous socket cannot be bound',
+                             errno.EACCES),
+                            (b'ATTACH: a rendezvous socket is of the wrong '
+                             b'type, or bound to something else',
+                             errno.EINVAL)):
+            with tempfile.TemporaryDirectory(prefix='hvs-') as place:
+                broker = Broker(place, text, error, BAD_REQUEST)
+                p = self.start('--socket-path', place + '/s', broker=broker)
+                broker.serve_attach()
+                self.assertEqual(broker.conn.recv(65536), b'')
+                self.assertEqual(p.wait(LIMIT), 1)
+                self.assertIn(text.decode(), p.stderr.read())
+                broker.close()
+
+    def test_older_broker(self):
+        """It knows fewer flags; that it is asked for less is said."""
+        broker = Broker(self.dir, b'ATTACH is malformed', errno.EINVAL,
+                        BAD_REQUEST)
+        self.addCleanup(broker.close)
+        p = self.start('--socket-path', self.dir + '/s', broker=broker)
+        broker.serve_attach()
+        flags = broker.flags
+        self.assertTrue(flags)
+        while flags:
+            frame, fds, _, _ = socket.recv_fds(broker.conn, 65536, 8)
+            for fd in fds:
+                os.close(fd)
+            kind, _, serial = struct.unpack_from('<HHI', frame)
+            less, = struct.unpack_from('<I', frame, 28)
+            self.assertEqual(kind, 16)
+            self.assertEqual((less & flags, less != flags), (less, True))
+            self.assertIn('older', self.line(p))
+            broker.conn.send(reply(16, serial, *broker.refuse))
+            flags = less
+        self.assertEqual(p.wait(LIMIT), 1)
+        self.assertIn('malformed', p.stderr.read())
 
     def test_long_runtime_directory(self):
         long = os.path.join(self.dir, 'x' * 150)
