@@ -91,7 +91,8 @@ static void *close_all(void *p)
 	return NULL;
 }
 
-/* A thread's death is not waited for: its close() may take seconds. */
+/* A thread's death is not waited for: its close() may take seconds. Where there
+ * can be no thread that is better than that nobody closes them. */
 static void close_elsewhere(const int *fds, int n)
 {
 	size_t size = sizeof(*fds) * (size_t)n;
@@ -103,12 +104,15 @@ static void close_elsewhere(const int *fds, int n)
 		return;
 	}
 	copy = malloc(sizeof(*copy) + size);
-	if (!copy)
-		return; /* they end with the process */
+	if (!copy) {
+		for (int i = 0; i < n; i++)
+			close(fds[i]);
+		return;
+	}
 	copy->n = n;
 	memcpy(copy->fds, fds, size);
 	if (pthread_create(&t, NULL, close_all, copy))
-		free(copy);
+		close_all(copy);
 	else
 		pthread_detach(t);
 }
@@ -251,14 +255,17 @@ static int side_watch(struct side *s, const struct pump *out,
 	return ev_io_start(s->splicer->ev, &s->io, s->fd, events, on_event);
 }
 
-/* What was not read may have descriptors with it, closed with the socket. */
+/* What was not read may have descriptors with it, closed with the socket. The
+ * peer hears of the end now, whenever that is. */
 static void side_close(struct side *s, const struct pump *from)
 {
 	ev_io_stop(&s->io);
-	if (s->fd >= 0 && s->copy && !from->eof)
+	if (s->fd >= 0 && s->copy && !from->eof) {
+		shutdown(s->fd, SHUT_RDWR);
 		close_elsewhere(&s->fd, 1);
-	else
+	} else {
 		cleanup_close(&s->fd);
+	}
 	s->fd = -1;
 }
 

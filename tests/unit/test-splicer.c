@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +29,24 @@ int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 		return -1;
 	}
 	return (int)syscall(SYS_setsockopt, fd, level, name, val, len);
+}
+
+/* There can be no thread. */
+int pthread_create(pthread_t *t, const pthread_attr_t *attr,
+		   void *(*fn)(void *), void *arg)
+{
+	(void)t;
+	(void)attr;
+	(void)fn;
+	(void)arg;
+	return EAGAIN;
+}
+
+/* In its own time. */
+static void keep(const int *fds, int n)
+{
+	for (int i = 0; i < n; i++)
+		closed[closings++] = fds[i];
 }
 
 static void take(const int *fds, int n)
@@ -73,6 +94,41 @@ START_TEST(unread)
 }
 END_TEST
 
+static bool has_ended(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP);
+}
+
+/* Who closes them takes long, or there can be no thread for that: their peers
+ * hear of the end all the same. */
+START_TEST(peers_hear_of_the_end)
+{
+	int a[2], b[2], error = -1;
+	struct splicer *r;
+	struct ev *ev;
+
+	pair(a);
+	pair(b);
+	closings = 0;
+	if (_i == 0)
+		splicer_close_with(keep);
+	ck_assert_int_eq(ev_new(&ev), 0);
+	ck_assert_int_eq(splicer_new(ev, a[1], b[1], on_end, &error, &r), 0);
+	ck_assert_ptr_null(splicer_free(r));
+	ck_assert(has_ended(a[0]));
+	ck_assert(has_ended(b[0]));
+	ck_assert_int_eq(closings, _i == 0 ? 2 : 0);
+	if (_i) {
+		ck_assert_int_eq(fcntl(a[1], F_GETFD), -1);
+		ck_assert_int_eq(fcntl(b[1], F_GETFD), -1);
+	}
+	ck_assert_ptr_null(ev_free(ev));
+	splicer_close_with(NULL);
+}
+END_TEST
+
 /* Both ends have been read: nothing can be in the queues. */
 START_TEST(read_to_the_end)
 {
@@ -104,6 +160,7 @@ END_TEST
 static void fill(TCase *t)
 {
 	tcase_add_test(t, unread);
+	tcase_add_loop_test(t, peers_hear_of_the_end, 0, 2);
 	tcase_add_test(t, read_to_the_end);
 }
 
