@@ -167,7 +167,9 @@ static int filter(const int *more, enum in_directory in)
 #define FS_ALL (LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1)
 
 /* No file may be touched, but for @access in @in. Only for this thread and what
- * it starts: the other one closes descriptors. */
+ * it starts from now on. Where it is done last, the other one that there is
+ * closes descriptors and does nothing else (closer.h); whoever has more of them
+ * starts them between sandbox_lock() and sandbox_filter(). */
 static int landlock(const char *in, uint64_t access)
 {
 	const struct landlock_ruleset_attr attr = {
@@ -214,7 +216,7 @@ static int drop_privileges(void)
 	return 0;
 }
 
-int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove)
+int sandbox_lock(const char *remove_in, int *ret_may_remove)
 {
 	int locked, r = drop_privileges();
 
@@ -224,7 +226,19 @@ int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove)
 	 * nothing may be removed */
 	locked = landlock(remove_in, LANDLOCK_ACCESS_FS_REMOVE_FILE) == 0;
 	*ret_may_remove = remove_in && locked;
-	return filter(more, *ret_may_remove ? IN_REMOVE : IN_NOTHING);
+	return 0;
+}
+
+int sandbox_filter(const int *more, int may_remove)
+{
+	return filter(more, may_remove ? IN_REMOVE : IN_NOTHING);
+}
+
+int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove)
+{
+	int r = sandbox_lock(remove_in, ret_may_remove);
+
+	return r < 0 ? r : sandbox_filter(more, *ret_may_remove);
 }
 
 int sandbox_enter_making(const char *dir, const int *more)

@@ -24,6 +24,18 @@ void sandbox_allow_vsock(void);
 int sandbox_enter(const char *remove_in, const int *more, int *ret_may_remove);
 
 /**
+ * sandbox_lock() - the part of sandbox_enter() that only the threads to come
+ * share with this one: before threads that do more than close descriptors
+ *
+ * Parameters and return as there.
+ */
+int sandbox_lock(const char *remove_in, int *ret_may_remove);
+
+/** sandbox_filter() - the rest, for all threads. @may_remove: as from
+ * sandbox_lock() */
+int sandbox_filter(const int *more, int may_remove);
+
+/**
  * sandbox_enter_making() - the same for one that makes sockets as it goes
  * @dir:	directory in which sockets may be made and files removed;
  *		without Landlock in others, too

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 
@@ -32,9 +33,9 @@ class Stage:
         self.listeners = []
         return self
 
-    def front(self, name, **more):
+    def front(self, name, *options, **more):
         path = "%s/front%d" % (self.b.dir, len(self.fronts))
-        self.fronts.append(front(self.b, path, name, **more))
+        self.fronts.append(front(self.b, path, name, *options, **more))
         return path
 
     def serve(self, service=None, backlog=128):
@@ -314,6 +315,24 @@ def test_a_broker_that_takes_its_time(s):
     same(data, b"all of it", "what was written")
     for x in (c, late, listener):
         x.close()
+
+
+@staged
+def test_the_diallers_sandbox(s):
+    """The threads that ask the broker cannot remove others' files, either."""
+    s.serve()
+    with tempfile.TemporaryDirectory() as elsewhere:
+        victim = elsewhere + "/victim"
+        preload = " ".join(filter(None, (os.environ.get("LD_PRELOAD"),
+                                         os.environ["UNLINKS"])))
+        for options in ("--sandbox", "none"), ():
+            path = s.front("loopback", *options, wrapper=(
+                "env", "VICTIM=" + victim, "LD_PRELOAD=" + preload))
+            # it has asked the broker itself, before the sandbox
+            open(victim, "w").close()
+            answered(path).close()
+            same(os.path.exists(victim),
+                 not options and SANDBOX != "none", "is it still there?")
 
 
 @staged

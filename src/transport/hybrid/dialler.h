@@ -24,7 +24,8 @@ struct dial_result {
 /* Never from within the call that asks; the dial is gone then. */
 typedef void (*dial_fn)(void *ctx, const struct dial_result *r);
 
-/** dialler_start() - before the sandbox. Return: 0 or -errno */
+/** dialler_start() - before seccomp, after Landlock (sandbox.h). Return: 0 or
+ * -errno */
 int dialler_start(struct ev *ev);
 /** dialler_stop() - no more is heard of any. Every dial has been heard of, or
  * cancelled */

@@ -159,19 +159,29 @@ static const int front_calls[] = {
 	SCMP_SYS(geteuid),  -1,
 };
 
+/* Its diallers, which do what a broker tells them, are threads: Landlock first,
+ * so that they are under it, and seccomp when they have started. */
 static int serve_front(struct ev *ev, int fd)
 {
 	cleanup_free_ char *copy = strdup(arg.uds_path);
-	struct front *f;
+	struct front *f = NULL;
 	int r, may_remove = 1;
 
-	r = copy ? front_new(ev, fd, arg.partition, &f) : -ENOMEM;
+	if (!copy)
+		return process_fail("no memory");
+	if (!arg.no_sandbox) {
+		r = sandbox_lock(dirname(copy), &may_remove);
+		if (r < 0)
+			return process_fail("cannot enter the sandbox: %s",
+					    strerror(-r));
+	}
+	r = front_new(ev, fd, arg.partition, &f);
 	if (r < 0)
 		return process_fail("cannot listen at %s: %s", arg.uds_path,
 				    strerror(-r));
 	log_info("listening at %s for \"%s\"", arg.uds_path, arg.partition);
 	if (!arg.no_sandbox)
-		r = sandbox_enter(dirname(copy), front_calls, &may_remove);
+		r = sandbox_filter(front_calls, may_remove);
 	if (r < 0)
 		r = process_fail("cannot enter the sandbox: %s", strerror(-r));
 	else
