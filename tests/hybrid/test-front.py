@@ -336,6 +336,19 @@ def test_the_diallers_sandbox(s):
 
 
 @staged
+def test_a_broker_that_has_stopped(s):
+    """Who waits for it is not kept for ever."""
+    path = s.front("loopback")
+    with s.b.stopped():
+        # more than threads that ask
+        waiting = [asks(path) for _ in range(10)]
+        for c in waiting:
+            closed(c, "in the end")
+        said = s.fronts[0].said
+        check(until(lambda: said().count("does not answer")), said())
+
+
+@staged
 def test_backlog(s):
     """A listener that is slow to accept is waited for, not given up."""
     listener = s.c.serve(LOOPBACK, port(5000), backlog=0)

@@ -27,6 +27,7 @@
 #include "transport/relay.h"
 
 #define HANDSHAKE_MS 5000u
+#define DIAL_MS 10000u /* until a dialler has come to it, and is answered */
 #define RETRY_MS 20u /* a listener whose backlog is full */
 #define RETRIES 100
 #define CLIENTS_MAX 4096u
@@ -134,6 +135,21 @@ static void client_refused(struct client *c, const char *why)
 
 static void on_dialled(void *ctx, const struct dial_result *r);
 
+/* The diallers are few, and a broker that does not answer holds each for
+ * seconds: who waits for one does not wait for all that are before it. */
+static void on_no_answer(struct ev_timer *t)
+{
+	client_refused(container_of(t, struct client, timer),
+		       "the broker does not answer");
+}
+
+static void asked(struct client *c)
+{
+	if (!c->dial || ev_timer_start(c->f->ev, &c->timer, DIAL_MS,
+				       on_no_answer) < 0)
+		client_refused(c, "no memory");
+}
+
 static void on_target(struct ev_io *io, uint32_t events)
 {
 	struct client *c = container_of(io, struct client, target_io);
@@ -143,8 +159,7 @@ static void on_target(struct ev_io *io, uint32_t events)
 	c->dial = dial_ask(c->target, on_dialled, c);
 	if (c->dial)
 		c->target = -1;
-	else
-		client_refused(c, "no memory");
+	asked(c);
 }
 
 static void dial(struct client *c)
@@ -153,8 +168,7 @@ static void dial(struct client *c)
 
 	address(c, text, sizeof(text));
 	c->dial = dial_new(text, on_dialled, c);
-	if (!c->dial)
-		client_refused(c, "no memory");
+	asked(c);
 }
 
 static void on_retry(struct ev_timer *t)
@@ -167,6 +181,7 @@ static void on_dialled(void *ctx, const struct dial_result *r)
 	struct client *c = ctx;
 
 	c->dial = NULL;
+	ev_timer_stop(&c->timer);
 	c->target = r->fd;
 	if (!r->error)
 		client_connected(c);
