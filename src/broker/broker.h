@@ -62,6 +62,7 @@ struct account {
 	struct broker *b;
 	uint32_t refs; /* clients and listeners that point here */
 	uint32_t listeners, pending, clients;
+	uint32_t behind; /* sockets that hvsocket-dgram has yet to fetch */
 	uint32_t joined; /* of a guest: connections over its uplink */
 	uint64_t wake_ns; /* not before may another attempt be woken */
 	/* of a user: descriptors sent here that are yet to be closed */
@@ -116,6 +117,7 @@ struct client {
 	struct overseer *overseer; /* it is told of CIDs (cids.c) */
 	struct client_out *out, **out_end; /* frames that wait for room */
 	unsigned int out_n, out_files; /* of them with a descriptor */
+	struct account *out_payer; /* of descriptors sent now, or NULL */
 	struct client *prev, *next; /* all of them */
 	struct client *half_prev, *half_next; /* those without HELLO */
 };

@@ -28,6 +28,7 @@
 
 struct client_out {
 	struct client_out *next;
+	struct account *payer; /* or NULL */
 	int fds[FILES]; /* ours */
 	int nfds;
 	size_t len;
@@ -56,6 +57,10 @@ static void free_out(struct client *c, struct client_out *o)
 {
 	for (int i = 0; i < o->nfds; i++)
 		sock_close(c->b, o->fds[i]);
+	if (o->payer) {
+		o->payer->behind--;
+		account_unref(c->b, o->payer);
+	}
 	free(o);
 }
 
@@ -67,6 +72,7 @@ static int enqueue(struct client *c, const struct msg_buf *m, const int *fds,
 
 	if (!o)
 		return -ENOMEM;
+	o->payer = NULL;
 	for (o->nfds = 0; o->nfds < nfds; o->nfds++) {
 		int fd = fcntl(fds[o->nfds], F_DUPFD_CLOEXEC, 0);
 
@@ -75,6 +81,11 @@ static int enqueue(struct client *c, const struct msg_buf *m, const int *fds,
 			return -EMFILE;
 		}
 		o->fds[o->nfds] = fd;
+	}
+	o->payer = c->out_payer;
+	if (o->payer) {
+		o->payer->refs++;
+		o->payer->behind++;
 	}
 	o->next = NULL;
 	o->len = m->len;

@@ -18,7 +18,10 @@
 #include "broker/dgram.h"
 
 #define WAIT_MS 5000
-#define BEHIND_MAX 1024 /* sockets that hvsocket-dgram has yet to fetch */
+/* sockets that hvsocket-dgram has yet to fetch: of a user of the host, or of a
+ * partition; and of all, less than client-out.c keeps */
+#define BEHIND_MAX 1024
+#define BEHIND_ALL 8192
 
 /* A BIND that waits for hvsocket-dgram, or is being done. */
 struct dgram_wait {
@@ -35,14 +38,24 @@ struct dgram_wait {
 	struct dgram_wait *prev, *next;
 };
 
-static bool hand_over(struct dgrams *d, const struct msg_socket *s, int end)
+/* Whose are those that wait. */
+static struct account *payer(const struct client *c)
+{
+	return guid_is_zero(&c->door->partition) ? c->account :
+						   c->door->account;
+}
+
+static bool hand_over(struct dgrams *d, const struct client *c,
+		      const struct msg_socket *s, int end)
 {
 	static uint8_t raw[SOCKET_MAX];
 	struct msg_buf m = msg_buf(raw, sizeof(raw));
 
 	msg_begin(&m, MSG_SOCKET, ++d->serial);
 	msg_put_socket(&m, s);
+	d->relay->out_payer = payer(c);
 	client_send(d->relay, &m, &end, 1);
+	d->relay->out_payer = NULL;
 	return !d->relay->broken;
 }
 
@@ -125,10 +138,26 @@ static void made(struct dgrams *d, const struct dgram_wait *w,
 	s.ngroups = ngroups;
 	if (dgram_add(d, &s) < 0)
 		refuse(v, HVS_REASON_BROKER_FAILED, "no memory");
-	else if (!hand_over(d, &s, end))
+	else if (!hand_over(d, c, &s, end))
 		refuse(v, HVS_REASON_NO_BROKER, "hvsocket-dgram has ended");
 	else if (!answers_only)
 		dgram_flush(d);
+}
+
+static void not_behind(const struct dgrams *d, const struct client *c,
+		       struct verdict *v)
+{
+	const struct account *a = payer(c);
+
+	if (a && a->behind >= BEHIND_MAX)
+		refuse(v, HVS_REASON_QUOTA,
+		       "hvsocket-dgram has yet to take %u sockets of %s",
+		       a->behind, a == c->account ? "this user" :
+						    "this partition");
+	else if (d->relay->out_files >= BEHIND_ALL)
+		refuse(v, HVS_REASON_QUOTA,
+		       "hvsocket-dgram has yet to take %u sockets",
+		       d->relay->out_files);
 }
 
 /* Return: 0: it is done; or the token of a socket that holds the address and
@@ -169,10 +198,8 @@ static uint64_t bind_now(struct dgrams *d, const struct dgram_wait *w)
 	    !unused_number(b, c, &addr.ServiceId))
 		refuse(&v, HVS_REASON_BAD_REQUEST,
 		       "the socket bears the name of another one");
-	if (!v.reason && d->relay->out_files >= BEHIND_MAX)
-		refuse(&v, HVS_REASON_QUOTA,
-		       "hvsocket-dgram has yet to take %u sockets",
-		       d->relay->out_files);
+	if (!v.reason)
+		not_behind(d, c, &v);
 	if (!v.reason && bind_within_quota(c, &v)) {
 		name.peer = addr.VmId;
 		name.peer_service = addr.ServiceId;

@@ -410,6 +410,27 @@ def test_binds_that_it_does_not_fetch(_):
         works(h)
 
 
+def test_binds_of_a_container_that_it_does_not_fetch(_):
+    """They are no other partition's, and no other user's."""
+    with host() as (h, b):
+        box = b.partition("box", "Kind=container")
+        with b.client() as c, b.client(box) as inside:
+            r = h.socket(LOOPBACK, port(7000))
+            pid = dg.relay(b)
+            with stopped(pid):
+                for i in range(5000):
+                    reply = inside.reply(ask_bind(inside, 8000 + i))
+                    if reply.errno:
+                        break
+                same((reply.errno, reply.reason), (errno.ENOBUFS, hvb.QUOTA),
+                     "in the end")
+                same(c.reply(ask_bind(c, 8000)).errno, 0, "on the host")
+            check(until(lambda: dg.status(b)["sockets"] == 1), "they are gone")
+            same(dg.relay(b), pid, "nothing has become of it")
+            r.close()
+            works(h)
+
+
 def test_many_destinations(_):
     """More than are remembered; each still gets what is sent to it."""
     with host() as (h, b):
