@@ -4,8 +4,8 @@
  *
  * A connection must not leave the queue for a call that is no longer there. So
  * what waits here is poll(), and accept() is called when there is a connection
- * and the program is known to be in its call; what is left of the gap, job.h
- * mends. Of several threads at one listener each looks in turn, so that none
+ * and the program is known to be in its call and to have a number free for it;
+ * what is left of the gap, job.h mends. Of several threads at one listener each looks in turn, so that none
  * finds another's connection gone and sits in accept() until the next; where
  * some other process has taken it, it may.
  *
@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "as/job.h"
+#include "as/target.h"
 #include "lib/sys.h"
 
 #define TURNS 64
@@ -62,13 +63,19 @@ static bool readable(int fd)
 /* With the turn. Return: j->out is there. */
 static bool attempt(struct job *j, bool waits)
 {
-	if (waits && !readable(j->in.fd))
+	if (waits && !job_kept(j) && !readable(j->in.fd))
 		return false;
 	if (!job_valid(j)) {
 		/* made again in a moment, or not at all */
 		poll(NULL, 0, 1);
 		return false;
 	}
+	if (!target_room(j->in.notice.tid)) {
+		j->out.value = -EMFILE;
+		return true;
+	}
+	if (job_take_kept(j))
+		return true;
 	call_accept(&j->in, &j->out);
 	/* we were kicked, not the program */
 	return j->out.value != -EINTR;
@@ -97,13 +104,13 @@ void accept_run(struct job *j)
 			{ .fd = j->in.fd, .events = POLLIN },
 			{ .fd = j->in.pidfd, .events = POLLIN },
 		};
-		bool done = false;
+		bool done = false, kept = job_kept(j);
 
-		if (poll(p, 2, waits ? left(until) : 0) < 0)
+		if (!kept && poll(p, 2, waits ? left(until) : 0) < 0)
 			continue; /* kicked */
 		if (p[1].revents)
 			return; /* nobody is there any more */
-		if (p[0].revents || !waits) {
+		if (kept || p[0].revents || !waits) {
 			pthread_mutex_lock(turn);
 			done = attempt(j, waits);
 			pthread_mutex_unlock(turn);

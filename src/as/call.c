@@ -3,6 +3,7 @@
 #include "as/call.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -196,7 +197,7 @@ static void keep(struct outcome *o, int32_t room, const void *bytes,
 	if (n > sizeof(o->bytes))
 		n = sizeof(o->bytes);
 	memcpy(o->bytes, bytes, n);
-	o->n = n;
+	o->have = o->n = n;
 	o->to = to;
 	o->len = (int32_t)len;
 	o->len_to = len_to;
@@ -321,7 +322,7 @@ void call_accept(const struct call_in *c, struct outcome *ret)
 	const struct notice *n = &c->notice;
 	int flags = n->nr == SYS_accept4 ? arg_int(n, 3) : 0;
 	struct sockaddr_storage sa;
-	socklen_t len = cut(c->room, sizeof(sa));
+	socklen_t len = sizeof(sa);
 	int fd;
 
 	*ret = (struct outcome){ .kind = OUTCOME_ANSWER, .fd = -1 };
@@ -339,5 +340,21 @@ void call_accept(const struct call_in *c, struct outcome *ret)
 	ret->kind = OUTCOME_FD;
 	ret->fd = fd;
 	ret->cloexec = flags & SOCK_CLOEXEC;
-	keep(ret, c->room, &sa, sizeof(sa), len, n->args[1], n->args[2]);
+	/* all of it, for whoever it will be given to */
+	keep(ret, sizeof(sa), &sa, sizeof(sa), len, n->args[1], n->args[2]);
+	ret->n = cut(c->room, ret->have);
+}
+
+void call_accept_again(const struct call_in *c, struct outcome *o)
+{
+	const struct notice *n = &c->notice;
+	int flags = n->nr == SYS_accept4 ? arg_int(n, 3) : 0;
+	int status = fcntl(o->fd, F_GETFL) & ~O_NONBLOCK;
+
+	(void)fcntl(o->fd, F_SETFL,
+		    flags & SOCK_NONBLOCK ? status | O_NONBLOCK : status);
+	o->cloexec = flags & SOCK_CLOEXEC;
+	o->n = cut(c->room, o->have);
+	o->to = n->args[1];
+	o->len_to = n->args[2];
 }

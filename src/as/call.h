@@ -41,8 +41,8 @@ struct outcome {
 	bool cloexec;
 	/* before the answer: @n bytes, and their whole length */
 	uint64_t to, len_to; /* 0: none */
-	uint8_t bytes[CALL_BYTES];
-	size_t n;
+	uint8_t bytes[CALL_BYTES]; /* .have of them; .n are asked for */
+	size_t have, n;
 	int32_t len;
 };
 
@@ -75,6 +75,10 @@ bool call_is_accept(const struct call_in *c);
 
 /** call_accept() - one connection, if there is one; waits if the socket does */
 void call_accept(const struct call_in *c, struct outcome *ret);
+
+/** call_accept_again() - @o is what some other accept() on that socket would
+ * have had: make it @c's */
+void call_accept_again(const struct call_in *c, struct outcome *o);
 
 /** call_same() - is it the same call, made again? */
 bool call_same(const struct call_in *a, const struct call_in *b);

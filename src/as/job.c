@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "as/living.h"
 #include "as/target.h"
 #include "base/cleanup.h"
 
@@ -33,6 +34,7 @@ void jobs_start(int fd)
 static void job_free(struct job *j)
 {
 	cleanup_close(&j->out.fd);
+	cleanup_close(&j->living);
 	call_release(&j->in);
 	free(j);
 }
@@ -113,6 +115,8 @@ static void hand_over(struct job *j)
 		job_free(j);
 		return;
 	}
+	if (j->out.kind == OUTCOME_FD && j->living < 0)
+		j->living = living_watch(j->in.fd);
 	call_release(&j->in);
 	j->heard = r == 0;
 	j->until = now_ms() + (r ? KEEP_MS : SETTLE_MS);
@@ -122,6 +126,43 @@ static void hand_over(struct job *j)
 static bool is_kept(const struct job *j)
 {
 	return j->over && j->out.kind == OUTCOME_FD;
+}
+
+/* With the lock held. */
+static struct job *find_kept(const struct job *j)
+{
+	for (struct job *o = jobs; o; o = o->next)
+		if (is_kept(o) && o->in.cookie == j->in.cookie)
+			return o;
+	return NULL;
+}
+
+bool job_kept(struct job *j)
+{
+	bool kept;
+
+	pthread_mutex_lock(&lock);
+	kept = find_kept(j);
+	pthread_mutex_unlock(&lock);
+	return kept;
+}
+
+bool job_take_kept(struct job *j)
+{
+	struct job *o = NULL;
+
+	pthread_mutex_lock(&lock);
+	if (j->in.room >= 0) /* else it fails */
+		o = find_kept(j);
+	if (o) {
+		j->out = o->out;
+		o->out.fd = -1;
+		call_accept_again(&j->in, &j->out);
+		take_out(o);
+		job_free(o);
+	}
+	pthread_mutex_unlock(&lock);
+	return o;
 }
 
 /* With the lock held. */
@@ -251,7 +292,7 @@ static struct job *find_same(const struct call_in *in)
 {
 	for (struct job *j = jobs; j; j = j->next)
 		if (j->in.notice.tid == in->notice.tid && !j->abandoned &&
-		    call_same(&j->in, in))
+		    !is_kept(j) && call_same(&j->in, in))
 			return j;
 	return NULL;
 }
@@ -298,7 +339,7 @@ static void later(struct call_in *in)
 		return;
 	}
 	j->in = *in;
-	j->out.fd = -1;
+	j->out.fd = j->living = -1;
 	pthread_mutex_lock(&lock);
 	j->next = jobs;
 	jobs = j;
@@ -346,10 +387,27 @@ int jobs_take(void)
 	return 0;
 }
 
+/* With the lock held: there is one for those who wait at the queue. */
+static void announce(const struct job *kept)
+{
+	for (struct job *j = jobs; j; j = j->next)
+		if (j->running && j->in.cookie == kept->in.cookie &&
+		    call_is_accept(&j->in))
+			pthread_kill(j->thread, KICK);
+}
+
 /* With the lock held. */
 static void look_after(struct job *j, long long now)
 {
-	if (j->over) {
+	if (is_kept(j)) {
+		if (now < j->until || living_is(j->living)) {
+			announce(j);
+			if (now >= j->until)
+				j->until = now + KEEP_MS;
+			return;
+		}
+		abandon(j);
+	} else if (j->over) {
 		if (now >= j->until)
 			abandon(j);
 	} else if (j->abandoned) {

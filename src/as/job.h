@@ -9,8 +9,7 @@
  *
  *   made again		the job goes on for the new notification, as a connect
  *			of the kernel's would; if it is over by then, its result
- *			has been kept for KEEP_MS where it cannot be had again,
- *			like a connection taken from a listener's queue
+ *			has been kept for KEEP_MS where it cannot be had again
  *   something else	the job is abandoned: its thread is interrupted, and the
  *			broker hears that the connect is given up
  *   nothing		the thread is interrupted as well. The kernel tells
@@ -18,6 +17,10 @@
  *			looked at every TICK_MS. If the call is made again after
  *			all, so is the job's; a connect may find then that it
  *			had been quicker
+ *
+ * A connection that has left a listener's queue and could not be given to
+ * anybody is the next accept()'s there, whoever makes it and before any from the
+ * queue, as long as there is the listener.
  *
  * Even an answer that the kernel has taken may not be heard: a signal can be
  * faster to the thread than it. That a connect has come to its end is therefore
@@ -54,6 +57,7 @@ struct job {
 	bool again; /* its call is made once more */
 	bool heard; /* an answer has been taken, at least by the kernel */
 	bool over; /* .out is there; kept until .until */
+	int living; /* a connection that is kept: its listener (living.h) */
 	int misses; /* ticks that found the notification gone */
 	long long until;
 	bool running;
@@ -71,6 +75,12 @@ int jobs_tick(void);
 
 /** job_valid() - is the program in that call right now? */
 bool job_valid(struct job *j);
+
+/** job_kept() - is there a connection that another accept there has left? */
+bool job_kept(struct job *j);
+
+/** job_take_kept() - it is @j's from now on, in j->out. Return: there was one */
+bool job_take_kept(struct job *j);
 
 /**
  * job_running() - @j is this thread's

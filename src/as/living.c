@@ -23,12 +23,12 @@ static void born(int fd, uint64_t cookie)
 	errno = saved;
 }
 
-static bool living(void (*mark)(uint64_t cookie))
+static bool each(int in, void (*mark)(uint64_t cookie))
 {
 	cleanup_fclose_ FILE *f = NULL;
 	char path[48], line[256];
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", set);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", in);
 	f = fopen(path, "re");
 	if (!f)
 		return false;
@@ -40,6 +40,35 @@ static bool living(void (*mark)(uint64_t cookie))
 			mark(cookie);
 	}
 	return !ferror(f);
+}
+
+static bool living(void (*mark)(uint64_t cookie))
+{
+	return each(set, mark);
+}
+
+int living_watch(int fd)
+{
+	struct epoll_event none = { 0 };
+	int watch = epoll_create1(EPOLL_CLOEXEC);
+
+	if (watch >= 0 && epoll_ctl(watch, EPOLL_CTL_ADD, fd, &none) < 0)
+		cleanup_close(&watch);
+	return watch;
+}
+
+static _Thread_local bool there;
+
+static void is_there(uint64_t cookie)
+{
+	(void)cookie;
+	there = true;
+}
+
+bool living_is(int watch)
+{
+	there = false;
+	return watch >= 0 && each(watch, is_there) && there;
 }
 
 int living_start(void)

@@ -11,7 +11,15 @@
 #ifndef AS_LIVING_H
 #define AS_LIVING_H
 
+#include <stdbool.h>
+
 /** living_start() - before the first socket. 0 or -errno */
 int living_start(void);
+
+/** living_watch() - Return: a descriptor for living_is() and close(), or -1 */
+int living_watch(int fd);
+
+/** living_is() - has anybody what living_watch() was given? */
+bool living_is(int watch);
 
 #endif /* AS_LIVING_H */

@@ -34,6 +34,10 @@ struct piece {
 /** target_write() - up to 4 pieces, in order. 0 or -errno */
 int target_write(pid_t tid, const struct piece *p, size_t n);
 
+/** target_room() - has it a number for one more descriptor? True also where
+ * that cannot be known. */
+bool target_room(pid_t tid);
+
 /** target_exempt() - does it run one of the project's own daemons? (See
  * ours_exempt() of preload/ours.h.) */
 bool target_exempt(pid_t tid);

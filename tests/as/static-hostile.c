@@ -6,6 +6,7 @@
  * end of every test.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -268,6 +269,46 @@ START_TEST(no_room_for_descriptors)
 }
 END_TEST
 
+/* As often as it likes: what is in the queue stays there, and can be seen. */
+START_TEST(no_room_takes_nothing)
+{
+	struct hv a = address(), from[8];
+	int l = make(SOCK_STREAM), queued[8], s;
+	struct pollfd p = { .fd = l, .events = POLLIN };
+	struct rlimit old, none;
+	socklen_t len;
+	char x = 0;
+
+	ck_assert_int_eq(bind(l, SA(&a), sizeof(a)), 0);
+	ck_assert_int_eq(listen(l, 16), 0);
+	for (int i = 0; i < 8; i++) {
+		queued[i] = dial(SOCK_STREAM, &a);
+		ck_assert_int_eq(write(queued[i], "01234567" + i, 1), 1);
+	}
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 8; i++) {
+		len = sizeof(from[i]);
+		ck_assert_int_eq(raw_accept(l, &from[i], &len), -EMFILE);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	/* in another order: other arguments */
+	for (int i = 7; i >= 0; i--) {
+		ck_assert_int_eq(poll(&p, 1, LIMIT_MS), 1);
+		len = sizeof(from[i]);
+		s = (int)raw_accept(l, &from[i], &len);
+		ck_assert_int_ge(s, 0);
+		ck_assert_uint_eq(from[i].family, FAMILY);
+		ck_assert_int_eq(read(s, &x, 1), 1);
+		ck_assert_int_eq(x, "01234567"[7 - i]);
+		close(s);
+	}
+	still_served();
+}
+END_TEST
+
 /* One that keeps its memory to itself is on its own; no harm is done. */
 START_TEST(not_dumpable)
 {
@@ -295,6 +336,7 @@ Suite *suite_hostile(void)
 	tcase_add_test(t, descriptors_that_change);
 	tcase_add_test(t, threads_that_vanish);
 	tcase_add_test(t, no_room_for_descriptors);
+	tcase_add_test(t, no_room_takes_nothing);
 	tcase_add_test(t, not_dumpable);
 	suite_add_tcase(s, t);
 	return s;
