@@ -167,14 +167,6 @@ bool call_is_accept(const struct call_in *c)
 	return c->notice.nr == SYS_accept4;
 }
 
-bool call_same(const struct call_in *a, const struct call_in *b)
-{
-	return a->notice.nr == b->notice.nr && a->cookie == b->cookie &&
-	       !memcmp(a->notice.args, b->notice.args,
-		       sizeof(a->notice.args)) &&
-	       !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
-}
-
 static int64_t answer(int r)
 {
 	return r < 0 ? -errno : r;
