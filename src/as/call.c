@@ -12,6 +12,7 @@
 #include <hvsocket.h>
 
 #include "as/target.h"
+#include "as/view.h"
 #include "base/cleanup.h"
 #include "lib/state.h"
 #include "lib/sys.h"
@@ -139,7 +140,7 @@ enum call_when call_look(const struct notice *n, struct call_in *ret,
 			return CALL_NATIVE;
 		ret->cookie = sys_cookie(ret->fd);
 	}
-	if (target_exempt(n->tid))
+	if (target_exempt(n->tid) || view_same(n->tid) != 1)
 		return CALL_NATIVE;
 	when = look_inside(ret, error);
 	if (when == CALL_LATER) {

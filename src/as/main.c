@@ -39,6 +39,7 @@
 #include "as/identity.h"
 #include "as/job.h"
 #include "as/living.h"
+#include "as/view.h"
 #include "base/cleanup.h"
 
 /* What stays of the descriptors. */
@@ -221,6 +222,9 @@ int main(int argc, char **argv)
 		return 1;
 	if (settle(control, listener, go) < 0)
 		return 1;
+	errno = -view_start();
+	if (errno)
+		return fail("/proc/self") < 0;
 	if (living_start() < 0 || identity_start() < 0)
 		return 1;
 	jobs_start(LISTENER);

@@ -142,6 +142,22 @@ class Life(Case):
                 self.hvctl("as", "web1", "--", TOOL, "call", "5000"),
                 "connected\nserved\n")
 
+    def test_another_file_system(self):
+        """Where the runtime directory may be another partition's."""
+        root = [] if os.geteuid() == 0 else ["-r"]
+        wanted = "socket: Address family not supported by protocol\n"
+        self.assertEqual(wanted, self.hvctl(
+            "as", "--via=seccomp", "web1", "--", "unshare", *root, "-m", TOOL,
+            "socket", "1", code=1))
+        self.hvctl("as", "--via=seccomp", "web1", "--", "unshare", *root,
+                   "-u", TOOL, "socket", "1")
+        with tempfile.TemporaryDirectory() as tmp:
+            shutil.copy(TOOL, os.path.join(tmp, "tool"))
+            inside = ["unshare", *root, "-u", "chroot", tmp, "/tool"]
+            self.assertEqual(wanted, self.hvctl(
+                "as", "--via=seccomp", "web1", "--", *inside, "socket", "1",
+                code=1))
+
     def test_a_profile(self):
         """What Windows has not got; and RAW without it."""
         self.hvctl("as", "host", "--", TOOL, "socket", "5")
