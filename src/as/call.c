@@ -30,13 +30,24 @@ static int arg_int(const struct notice *n, int i)
 	return (int)(uint32_t)n->args[i];
 }
 
-/* Failures that say nothing of the program's memory are not for the program. */
-static enum call_when unreadable(int r, int *error)
+/*
+ * What it has not got, has to itself, or is gone: that is the kernel's to say.
+ * Anything else is a failure of ours, and must not look like a socket that is
+ * not a Hyper-V socket.
+ */
+static enum call_when failed(int r, int *error)
 {
-	if (r != -EFAULT)
+	switch (-r) {
+	case EBADF:
+	case EPERM:
+	case EACCES:
+	case ESRCH:
+	case ENOENT: /* in /proc: ESRCH */
 		return CALL_NATIVE;
-	*error = r;
-	return CALL_NOW;
+	default:
+		*error = r;
+		return CALL_NOW;
+	}
 }
 
 static enum call_when look_address(struct call_in *c, int *error)
@@ -47,7 +58,7 @@ static enum call_when look_address(struct call_in *c, int *error)
 	r = target_read(c->notice.tid, c->notice.args[1], c->bytes,
 			sizeof(SOCKADDR_HV));
 	if (r < 0)
-		return unreadable(r, error);
+		return failed(r, error);
 	memcpy(&family, c->bytes, sizeof(family));
 	return family == AF_HYPERV ? CALL_LATER : CALL_NATIVE;
 }
@@ -58,7 +69,7 @@ static enum call_when look_room(struct call_in *c, uint64_t at,
 {
 	int r = target_read(c->notice.tid, at, &c->room, sizeof(c->room));
 
-	return r < 0 ? unreadable(r, error) : when;
+	return r < 0 ? failed(r, error) : when;
 }
 
 static enum call_when look_option(struct call_in *c, int *error)
@@ -81,7 +92,7 @@ static enum call_when look_value(struct call_in *c, int *error)
 	if (n->args[3] && arg_int(n, 4) == sizeof(uint32_t)) {
 		r = target_read(n->tid, n->args[3], c->bytes, sizeof(uint32_t));
 		if (r < 0)
-			return unreadable(r, error);
+			return failed(r, error);
 	}
 	/* of a connection that there is, the broker is told */
 	return arg_int(n, 2) == HVSOCKET_CONNECTED_SUSPEND ? CALL_LATER :
@@ -134,19 +145,26 @@ enum call_when call_look(const struct notice *n, struct call_in *ret,
 	if (n->nr != SYS_socket) {
 		ret->pidfd = target_open(n->tid);
 		if (ret->pidfd < 0)
-			return CALL_NATIVE;
+			return failed(ret->pidfd, error);
 		ret->fd = target_fd(ret->pidfd, arg_int(n, 0));
-		if (ret->fd < 0 || !ours(ret->fd))
+		if (ret->fd < 0)
+			return failed(ret->fd, error);
+		if (!ours(ret->fd))
 			return CALL_NATIVE;
 		ret->cookie = sys_cookie(ret->fd);
 	}
-	if (target_exempt(n->tid) || view_same(n->tid) != 1)
+	if (target_exempt(n->tid))
+		return CALL_NATIVE;
+	r = view_same(n->tid);
+	if (r < 0)
+		return failed(r, error);
+	if (!r)
 		return CALL_NATIVE;
 	when = look_inside(ret, error);
 	if (when == CALL_LATER) {
 		r = identity_other(n->tid, &ret->who);
 		if (r < 0)
-			return CALL_NATIVE;
+			return failed(r, error);
 		ret->other = r;
 	}
 	return when;

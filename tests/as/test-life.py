@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Status, signals, descriptors, identities, and daemons that are left."""
 import os
+import resource
 import select
 import shutil
 import signal
@@ -157,6 +158,20 @@ class Life(Case):
             self.assertEqual(wanted, self.hvctl(
                 "as", "--via=seccomp", "web1", "--", *inside, "socket", "1",
                 code=1))
+
+    def test_a_supervisor_without_descriptors(self):
+        """A call that it cannot make is not another family's."""
+        for limited, wanted in (
+                (False, b"family 34\n"),
+                (True, b"getsockname: Too many open files\n")):
+            p = self.popen("as", "host", "--", TOOL, "name", "5000",
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            pid = int(p.stdout.readline().split()[1])
+            if limited:
+                _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+                resource.prlimit(int(status_of(pid)["PPid"]),
+                                 resource.RLIMIT_NOFILE, (3, hard))
+            self.assertEqual(p.communicate(timeout=LIMIT)[0], wanted)
 
     def test_a_profile(self):
         """What Windows has not got; and RAW without it."""

@@ -10,6 +10,7 @@
  *	tool call PORT [UID]	connects (as UID) to the parent's PORT
  *	tool serve PORT		in the background: accepts one, sends "served"
  *	tool socket TYPE	makes one
+ *	tool name PORT		binds one; when its input ends, says its family
  */
 #include <errno.h>
 #include <grp.h>
@@ -94,6 +95,25 @@ static int serve(const char *port)
 	return 0;
 }
 
+static int name(const char *port)
+{
+	struct hv a = address("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", port);
+	int fd = socket(34, SOCK_STREAM, 1);
+	socklen_t len = sizeof(a);
+	char x;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return say("bind");
+	printf("READY %d\n", getpid());
+	fflush(stdout);
+	while (read(0, &x, 1) > 0)
+		;
+	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+		return say("getsockname");
+	printf("family %d\n", a.family);
+	return 0;
+}
+
 static void terminated(int sig)
 {
 	(void)sig;
@@ -132,6 +152,8 @@ int main(int argc, char **argv)
 		return call(arg, argc > 3 ? argv[3] : NULL);
 	if (!strcmp(verb, "serve"))
 		return serve(arg);
+	if (!strcmp(verb, "name"))
+		return name(arg);
 	if (!strcmp(verb, "socket"))
 		return socket(34, atoi(arg), 1) < 0 ? say("socket") : 0;
 	return 2;
