@@ -142,10 +142,16 @@ enum call_when call_look(const struct notice *n, struct call_in *ret,
 	*error = 0;
 	if (n->tid <= 0)
 		return CALL_NATIVE;
-	if (n->nr != SYS_socket) {
-		ret->pidfd = target_open(n->tid);
-		if (ret->pidfd < 0)
-			return failed(ret->pidfd, error);
+	ret->pidfd = target_open(n->tid);
+	if (ret->pidfd < 0)
+		return failed(ret->pidfd, error);
+	if (n->nr == SYS_socket) {
+		/* nor is one made that could not be used: may we have its
+		 * descriptors? */
+		r = target_fd(ret->pidfd, -1);
+		if (r != -EBADF)
+			return failed(r, error);
+	} else {
 		ret->fd = target_fd(ret->pidfd, arg_int(n, 0));
 		if (ret->fd < 0)
 			return failed(ret->fd, error);

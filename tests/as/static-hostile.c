@@ -316,8 +316,11 @@ START_TEST(not_dumpable)
 	int fd = make(SOCK_STREAM);
 
 	ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 0), 0);
-	if (geteuid() != 0)
+	if (geteuid() != 0) {
 		ck_assert_int_eq(raw(SYS_bind, fd, (long)&a, 36), -EINVAL);
+		ck_assert_int_eq(raw(SYS_socket, FAMILY, SOCK_STREAM, PROTOCOL),
+				 -EAFNOSUPPORT);
+	}
 	ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
 	still_served();
 }
