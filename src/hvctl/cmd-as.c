@@ -15,6 +15,7 @@
  * and hvctl ends as the command did, by the same signal if need be.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -246,6 +247,21 @@ static int as_supervised(const struct args *a)
 	return as_seccomp(a->rest, &set, &status) ? 1 : end_like(status);
 }
 
+/* What is opened under the number of a closed standard stream would be taken
+ * for one: by the command, its supervisor and its broker. */
+static int fill_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return complain("as: /dev/null: %s", strerror(errno));
+	close(fd);
+	return 0;
+}
+
 int cmd_as(struct ctl *c, const struct args *a)
 {
 	const char *profile = args_value(a, "profile");
@@ -259,6 +275,8 @@ int cmd_as(struct ctl *c, const struct args *a)
 			     show(profile));
 	if (!args_has(a, "private") && args_has(a, "partition"))
 		return usage("as: --partition goes with --private only");
+	if (fill_streams())
+		return 1;
 	r = as_choose(args_value(a, "via"), args_has(a, "verbose"), a->rest[0],
 		      &way);
 	if (r)

@@ -97,6 +97,18 @@ class Life(Case):
         p.stdin.close()
         self.assertEqual(p.wait(LIMIT), 0)
 
+    def test_closed_standard_streams(self):
+        """Any of them."""
+        for which in range(1, 8):
+            closed = " ".join("%d>&-" % fd for fd in range(3)
+                              if which >> fd & 1)
+            for more in "", "--private", "--via=seccomp":
+                r = subprocess.run(
+                    ["sh", "-c", 'exec "$@" ' + closed, "sh", HVCTL, "as",
+                     *more.split(), "host", "--", TOOL, "exit", "7"],
+                    env=self.broker.env(), timeout=LIMIT)
+                self.assertEqual(r.returncode, 7, (closed, more))
+
     def test_inherited_descriptors_reach_the_program(self):
         r, w = os.pipe()
         self.hvctl("as", "--via=seccomp", "host", "--", "sh", "-c",
