@@ -106,9 +106,9 @@ static bool unrepeatable(const struct job *j)
  * is kept: the socket must be able to go. */
 static void hand_over(struct job *j)
 {
-	int r = deliver(&j->in.notice, &j->out);
 	bool once = j->in.notice.nr == SYS_connect && !j->out.value &&
-		    !j->heard;
+		    !j->heard && target_interrupted(j->in.notice.tid);
+	int r = deliver(&j->in.notice, &j->out);
 
 	if (r ? !unrepeatable(j) : !once) {
 		take_out(j);

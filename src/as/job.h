@@ -24,8 +24,9 @@
  *
  * Even an answer that the kernel has taken may not be heard: a signal can be
  * faster to the thread than it. That a connect has come to its end is therefore
- * kept for SETTLE_MS in any case, or the same call, made again, would find the
- * socket connected. (A descriptor and its answer are taken together, by the
+ * kept for SETTLE_MS if the program handles signals, or the same call, made
+ * again, would find the socket connected. One that is not made again but for a
+ * second time looks the same, and succeeds once. (A descriptor and its answer are taken together, by the
  * thread itself.)
  *
  * A result is written to the program's memory if its call is valid just before.

@@ -136,6 +136,25 @@ int target_write(pid_t tid, const struct piece *p, size_t n)
 	return (size_t)done == total ? 0 : -EFAULT;
 }
 
+/* A mask, in hexadecimal. */
+static uint64_t mask(const char *text, const char *key)
+{
+	const char *line = status_line(text, key);
+
+	return line ? strtoull(line, NULL, 16) : 0;
+}
+
+bool target_interrupted(pid_t tid)
+{
+	char text[8192];
+
+	if (read_status(tid, text, sizeof(text)) < 0 ||
+	    !status_line(text, "SigCgt"))
+		return true; /* it may have more groups than there is room */
+	return ((mask(text, "SigCgt") | mask(text, "SigPnd") |
+		 mask(text, "ShdPnd")) & ~mask(text, "SigBlk")) != 0;
+}
+
 bool target_exempt(pid_t tid)
 {
 	char path[PATH_SIZE], exe[4096], *file;

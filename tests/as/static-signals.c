@@ -260,6 +260,27 @@ START_TEST(connect_goes_on)
 }
 END_TEST
 
+/* Without handlers nothing can have been interrupted. */
+START_TEST(connect_for_a_second_time)
+{
+	struct hv a = address();
+	int fd = make(SOCK_STREAM);
+
+	serve(SOCK_STREAM, &a);
+	for (int sig = 1; sig <= SIGRTMAX; sig++)
+		signal(sig, SIG_DFL);
+	ck_assert_int_eq(raw_connect(fd, &a), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(raw_connect(fd, &a), -EISCONN);
+	/* with one, it can */
+	handle(SIGUSR1, SA_RESTART);
+	fd = make(SOCK_STREAM);
+	ck_assert_int_eq(raw_connect(fd, &a), 0);
+	(void)raw_connect(fd, &a);
+	ck_assert_int_eq(raw_connect(fd, &a), -EISCONN);
+}
+END_TEST
+
 static void *cancelled(void *arg)
 {
 	struct waiter *w = arg;
@@ -367,6 +388,7 @@ Suite *suite_signals(void)
 	tcase_add_test(t, cancelled_in_accept);
 	tcase_add_test(t, connect_is_interrupted);
 	tcase_add_test(t, connect_goes_on);
+	tcase_add_test(t, connect_for_a_second_time);
 	tcase_add_loop_test(t, storm, 0, 2);
 	suite_add_tcase(s, t);
 	return s;
