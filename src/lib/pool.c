@@ -105,20 +105,53 @@ static void drop_idle(struct conn *c)
 	close_fd(c, false);
 }
 
-static bool same_caller(const struct conn *c, uid_t uid, gid_t gid)
+/* Return: how many there are, or -1 */
+static int many_groups(struct caller *ret)
 {
-	return c->env == env_generation && c->uid == uid && c->gid == gid;
+	int n = getgroups(0, NULL);
+	gid_t *all = n > 0 ? calloc((size_t)n, sizeof(*all)) : NULL;
+
+	n = all ? getgroups(n, all) : -1;
+	for (int i = 0; i < n; i++) {
+		if (i < CALLER_GROUPS)
+			ret->groups[i] = all[i];
+		ret->more = (ret->more ^ all[i]) * UINT64_C(0x100000001b3);
+	}
+	free(all);
+	return n;
+}
+
+/* The thread's: hvsocket-as has threads of several users. Keeps errno. */
+static void look_at_caller(struct caller *ret)
+{
+	int saved = errno;
+
+	*ret = (struct caller){ .uid = geteuid(), .gid = getegid() };
+	ret->n = getgroups(CALLER_GROUPS, ret->groups);
+	if (ret->n < 0)
+		ret->n = many_groups(ret);
+	errno = saved;
+}
+
+static bool same_caller(const struct conn *c, const struct caller *who)
+{
+	const struct caller *o = &c->caller;
+
+	return c->env == env_generation && o->uid == who->uid &&
+	       o->gid == who->gid && o->n == who->n && o->n >= 0 &&
+	       o->more == who->more &&
+	       !memcmp(o->groups, who->groups, sizeof(o->groups));
 }
 
 /*
  * The idle connection used last. Those of another identity are closed: a
  * program that has given up a user must not keep a door open as that user.
  */
-static struct conn *find_idle(uid_t uid, gid_t gid)
+static struct conn *find_idle(const struct caller *who)
 {
 	struct conn *best = NULL;
 
-	if (hint && hint->use == CONN_IDLE && same_caller(hint, uid, gid) &&
+	if (hint && hint->use == CONN_IDLE && same_caller(hint, who) &&
 	    still_ours(hint))
 		return hint;
 	for (size_t i = 0; i < POOL_SLOTS; i++) {
@@ -126,7 +159,7 @@ static struct conn *find_idle(uid_t uid, gid_t gid)
 
 		if (c->use != CONN_IDLE)
 			continue;
-		if (!same_caller(c, uid, gid) || !still_ours(c))
+		if (!same_caller(c, who) || !still_ours(c))
 			drop_idle(c);
 		else if (!best || c->used > best->used)
 			best = c;
@@ -182,11 +215,11 @@ static int open_conn(struct conn *c, const struct broker_env *e)
 
 int pool_take(bool fresh, struct conn **ret)
 {
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
 	struct conn *c = NULL;
 	struct broker_env e;
+	struct caller who;
 
+	look_at_caller(&who);
 	pthread_once(&once, init);
 	pthread_mutex_lock(&lock);
 	if (env_refresh() < 0) {
@@ -194,7 +227,7 @@ int pool_take(bool fresh, struct conn **ret)
 		return -1;
 	}
 	if (!fresh)
-		c = find_idle(uid, gid);
+		c = find_idle(&who);
 	if (c) {
 		set_use(c, CONN_BUSY);
 		pthread_mutex_unlock(&lock);
@@ -216,8 +249,7 @@ int pool_take(bool fresh, struct conn **ret)
 	}
 	c->use = CONN_BUSY;
 	c->fd = -1;
-	c->uid = uid;
-	c->gid = gid;
+	c->caller = who;
 	c->env = env_generation;
 	e = env;
 	pthread_mutex_unlock(&lock);

@@ -5,8 +5,8 @@
  * A call takes an idle connection, or opens one, has it for itself until its
  * reply is there, and gives it back. Who the caller is was decided by the
  * kernel when the connection was made, so one is used again only by the
- * process, the effective user and group, and with the runtime directory that
- * it was made with. Listeners belong to the connection they were bound over:
+ * process, the effective user and group and the supplementary groups, and with
+ * the runtime directory that it was made with. Listeners belong to the connection they were bound over:
  * such connections are kept for as long as there is room.
  *
  * Programs close descriptors they do not know. A connection remembers its
@@ -33,12 +33,23 @@
 
 enum conn_use { CONN_FREE, CONN_IDLE, CONN_BUSY };
 
+/* Who the kernel tells the broker that we are. Of more groups than there is
+ * room for, .more is a sum. */
+#define CALLER_GROUPS 32
+
+struct caller {
+	uid_t uid;
+	gid_t gid;
+	int n; /* of .groups; -1: not known, and nobody's equal */
+	gid_t groups[CALLER_GROUPS];
+	uint64_t more;
+};
+
 struct conn {
 	enum conn_use use;
 	int fd;
 	uint64_t cookie;
-	uid_t uid;
-	gid_t gid;
+	struct caller caller;
 	bool heap; /* no slot was free */
 	struct conn *next; /* of those */
 	bool bound; /* listeners belong to it */
