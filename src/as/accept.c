@@ -5,9 +5,9 @@
  * A connection must not leave the queue for a call that is no longer there. So
  * what waits here is poll(), and accept() is called when there is a connection
  * and the program is known to be in its call and to have a number free for it;
- * what is left of the gap, job.h mends. Of several threads at one listener each looks in turn, so that none
- * finds another's connection gone and sits in accept() until the next; where
- * some other process has taken it, it may.
+ * what is left of the gap, job.h mends. Of several threads at one listener each
+ * looks in turn, so that none finds another's connection gone and sits in
+ * accept() until the next; where some other process has taken it, it may.
  *
  * The duplicate of the listener keeps it open. It goes when the program does,
  * which the pidfd tells.

@@ -19,15 +19,16 @@
  *			had been quicker
  *
  * A connection that has left a listener's queue and could not be given to
- * anybody is the next accept()'s there, whoever makes it and before any from the
- * queue, as long as there is the listener.
+ * anybody is the next accept()'s there, whoever makes it and before any from
+ * the queue, as long as there is the listener. (But for those that ask for no
+ * name, of which we do not hear.)
  *
  * Even an answer that the kernel has taken may not be heard: a signal can be
  * faster to the thread than it. That a connect has come to its end is therefore
  * kept for SETTLE_MS if the program handles signals, or the same call, made
  * again, would find the socket connected. One that is not made again but for a
- * second time looks the same, and succeeds once. (A descriptor and its answer are taken together, by the
- * thread itself.)
+ * second time looks the same, and succeeds once. (A descriptor and its answer
+ * are taken together, by the thread itself.)
  *
  * A result is written to the program's memory if its call is valid just before.
  * A signal may come between the two, without SA_RESTART, and the buffer be used
@@ -80,7 +81,7 @@ bool job_valid(struct job *j);
 /** job_kept() - is there a connection that another accept there has left? */
 bool job_kept(struct job *j);
 
-/** job_take_kept() - it is @j's from now on, in j->out. Return: there was one */
+/** job_take_kept() - it is @j's from now on, j->out. Return: there was one */
 bool job_take_kept(struct job *j);
 
 /**

@@ -38,8 +38,8 @@ int target_write(pid_t tid, const struct piece *p, size_t n);
  * that cannot be known. */
 bool target_room(pid_t tid);
 
-/** target_interrupted() - can a signal have ended a call of it just now: does it
- * handle any, or is one pending? True also where that cannot be known. */
+/** target_interrupted() - can a signal have ended a call of it just now: does
+ * it handle any, or is one pending? True also where that cannot be known. */
 bool target_interrupted(pid_t tid);
 
 /** target_exempt() - does it run one of the project's own daemons? (See

@@ -6,8 +6,9 @@
  * reply is there, and gives it back. Who the caller is was decided by the
  * kernel when the connection was made, so one is used again only by the
  * process, the effective user and group and the supplementary groups, and with
- * the runtime directory that it was made with. Listeners belong to the connection they were bound over:
- * such connections are kept for as long as there is room.
+ * the runtime directory that it was made with. Listeners belong to the
+ * connection they were bound over: such connections are kept for as long as
+ * there is room.
  *
  * Programs close descriptors they do not know. A connection remembers its
  * socket's SO_COOKIE; where the number is now something else, it is forgotten
