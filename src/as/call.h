@@ -7,12 +7,13 @@
  * same ones. Memory of the program is read once, before, and written once,
  * after.
  *
- * What is not a Hyper-V socket's, or cannot be looked at, goes on to the kernel
- * (NATIVE). The program may change its memory and its descriptors between our
- * look and the kernel's; then the kernel sees what we did not, and does what it
- * does without us. That is nothing it could not have had by a call that the
- * filter does not stop: this is a convenience for the program, and no boundary
- * around it. The boundary is the broker, which judges what arrives there.
+ * What is not a Hyper-V socket's, or not for us to look at, goes on to the
+ * kernel (NATIVE); where it is us who cannot, the call fails. The program may
+ * change its memory and its descriptors between our look and the kernel's; then
+ * the kernel sees what we did not, and does what it does without us. That is
+ * nothing it could not have had by a call that the filter does not stop: this
+ * is a convenience for the program, and no boundary around it. The boundary is
+ * the broker, which judges what arrives there.
  */
 #ifndef AS_CALL_H
 #define AS_CALL_H
