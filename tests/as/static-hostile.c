@@ -283,7 +283,7 @@ START_TEST(no_room_takes_nothing)
 	ck_assert_int_eq(listen(l, 16), 0);
 	for (int i = 0; i < 8; i++) {
 		queued[i] = dial(SOCK_STREAM, &a);
-		ck_assert_int_eq(write(queued[i], "01234567" + i, 1), 1);
+		ck_assert_int_eq(write(queued[i], &"01234567"[i], 1), 1);
 	}
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
 	none = old;
