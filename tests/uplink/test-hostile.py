@@ -44,7 +44,15 @@ class Guest(Stage):
 
     def dial(self):
         s = socket.socket(socket.AF_UNIX)
-        s.connect(self.door())
+
+        def connected():
+            """The door's file is there before it listens."""
+            try:
+                s.connect(self.door())
+                return True
+            except ConnectionRefusedError:
+                return False
+        check(until(connected), "the door is open")
         s.settimeout(20)
         return s
 
