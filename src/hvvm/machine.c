@@ -289,7 +289,7 @@ static int start(struct machine *m)
 		r = vcpu_start(&m->vcpus[i]);
 	if (r < 0)
 		return complain("no thread for a processor", r);
-	if (!m->o->no_huge_pages && huge_start(&m->huge, &m->memory) < 0)
+	if (m->o->huge_pages && huge_start(&m->huge, &m->memory) < 0)
 		log_warn("no thread for huge pages: the guest does without");
 	return 0;
 }
@@ -419,7 +419,7 @@ int machine_new(const struct options *o, struct machine *m)
 	m->vcpus = calloc(o->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return complain("processors", -ENOMEM);
-	r = memory_new(&m->memory, o->memory, !o->no_huge_pages);
+	r = memory_new(&m->memory, o->memory, o->huge_pages);
 	if (r < 0)
 		return complain("the guest's memory", r);
 	r = pm_init(&m->pm, &m->pio, on_power, m);

@@ -62,8 +62,8 @@ int memory_new(struct memory *m, uint64_t size, bool huge)
 		return r;
 	}
 	(void)madvise(m->map, size, MADV_DONTDUMP);
-	/* where the system leaves it to us */
-	(void)madvise(m->map, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	if (huge) /* where the system leaves it to us */
+		(void)madvise(m->map, size, MADV_HUGEPAGE);
 	return 0;
 }
 
