@@ -2,7 +2,8 @@
 /*
  * options.h - the command line of transports, of which much is the same
  *
- * A program's table begins with OPTIONS_OF_ALL; what else stands in it, with
+ * The table of a transport of one partition begins with OPTIONS_OF_ALL, that of
+ * other programs with OPTIONS_OF_EVERY; what else stands in it, with
  * values from OPTION_OWN on, is the program's.
  */
 #ifndef TRANSPORT_OPTIONS_H
@@ -25,14 +26,16 @@ enum {
 };
 
 /* clang-format off */
-#define OPTIONS_OF_ALL                                            \
-	{ "partition", required_argument, NULL, OPTION_PARTITION }, \
-	{ "vm-id", required_argument, NULL, OPTION_VM_ID },         \
-	{ "uds-path", required_argument, NULL, OPTION_UDS_PATH },   \
+#define OPTIONS_OF_EVERY                                          \
 	{ "sandbox", required_argument, NULL, OPTION_SANDBOX },     \
 	{ "verbose", no_argument, NULL, OPTION_VERBOSE },           \
 	{ "help", no_argument, NULL, OPTION_HELP },                 \
 	{ "version", no_argument, NULL, OPTION_VERSION }
+#define OPTIONS_OF_ALL                                            \
+	{ "partition", required_argument, NULL, OPTION_PARTITION }, \
+	{ "vm-id", required_argument, NULL, OPTION_VM_ID },         \
+	{ "uds-path", required_argument, NULL, OPTION_UDS_PATH },   \
+	OPTIONS_OF_EVERY
 /* clang-format on */
 
 struct options {

@@ -33,13 +33,7 @@ static const char usage_text[] =
 	"See hvsocket-vsock(8).\n";
 
 /* (it attaches whatever there is, under no name of its own) */
-static const struct option table[] = {
-	{ "sandbox", required_argument, NULL, OPTION_SANDBOX },
-	{ "verbose", no_argument, NULL, OPTION_VERBOSE },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ 0 },
-};
+static const struct option table[] = { OPTIONS_OF_EVERY, { 0 } };
 
 static struct options arg = { .usage = usage_text };
 
@@ -55,8 +49,8 @@ static int serve(struct ev *ev, struct host *h)
 		return 0;
 	if (r < 0)
 		return process_fail("%s: %s", host_place(h),
-				    *host_error(h) ? host_error(h) :
-						     strerror(-r));
+				    *host_error(h) ? host_error(h)
+						   : strerror(-r));
 	log_info("serving the kernel's vsock at %s", host_place(h));
 	if (!arg.no_sandbox) {
 		sandbox_allow_vsock();
@@ -68,8 +62,8 @@ static int serve(struct ev *ev, struct host *h)
 	ev_eager(ev, EAGER_NS);
 	r = ev_run(ev);
 	return r < 0 ? process_fail("the event loop is broken: %s",
-				    strerror(-r)) :
-		       0;
+				    strerror(-r))
+		     : 0;
 }
 
 static int run(struct ev *ev)
