@@ -11,7 +11,7 @@
 struct beside_program {
 	const char *name;
 	const char *usage;
-	const int *calls; /* for the sandbox, beside every transport's; -1 ends */
+	const int *calls; /* for the sandbox, more than all have; -1 ends */
 	/* @on_demand: the loop ends when the broker has, and what it carries.
 	 * Return: 0; -errno, @ret_why */
 	int (*start)(struct ev *ev, bool on_demand, void **ret,

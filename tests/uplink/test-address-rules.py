@@ -16,8 +16,6 @@ from pair import *
 from rows import *
 from tap import same
 
-REGISTERED, NO_BIND, TURNED_OFF, UNREGISTERED, NO_CONNECT = map(
-    port, (5000, 5001, 5002, 5003, 5004))
 ANY_ID = uuid.UUID("0c0ffee0-1111-4111-8111-111111111111")  # registered
 
 # row, listener in, bound to, service, connector in, connects to, result,
@@ -161,7 +159,7 @@ def test_rows_with_ids_that_are_no_ports(place):
 
 def test_rows_of_raw(place):
     for row in TABLE:
-        play(place, *row, *(None, None)[len(row) - 7:], kind=int(RAW))
+        play(place, *row, kind=int(RAW))
 
 
 def test_the_members(place):

@@ -5,9 +5,8 @@
  * A connection joins a socket of the VMM's to a session (transport/session.h).
  * One that the guest dials comes with its socket; for one that a program dials
  * the VMM is connected to, told CONNECT, and its OK awaited. Then bytes are
- * relayed, through one buffer that all share: what one side does not take is
- * held, and until it is taken nothing more is read from the other. A program
- * that takes the VMM's socket for its own needs no relay.
+ * relayed by the joint (transport/joint.h), unless the program takes the VMM's
+ * socket for its own.
  */
 #ifndef HYBRID_CONN_H
 #define HYBRID_CONN_H

@@ -4,7 +4,8 @@
  *
  * The kernel has one set of ports for all guests. There is a listener for each
  * port that a registered service has, made and removed as services come and go;
- * who dialled is the kernel's word, and whether they may is the broker's.
+ * who dialled is the kernel's word, and whether they may is the broker's. At
+ * most a quarter of the descriptors that the process may have are theirs.
  */
 #ifndef VSOCK_DOORS_H
 #define VSOCK_DOORS_H
