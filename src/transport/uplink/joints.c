@@ -95,43 +95,45 @@ static void joint_bytes(const struct joint *t, uint64_t *ret_out,
 
 /* ---- From the broker -----------------------------------------------------*/
 
+static int start(struct joint *t, int program, int stream)
+{
+	static const char ok[] = "OK\n";
+	size_t len = t->m.flags & JOIN_ANSWER ? strlen(ok) : 0;
+	struct ev *ev = t->j->broker.ev;
+
+	if (len && send(stream, ok, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+			   (ssize_t)len)
+		return -EPIPE;
+	if (t->m.type == SOCK_STREAM)
+		return splicer_new(ev, program, stream, on_stream_end, t,
+				   &t->splicer);
+	return raw_new(ev, program, stream, on_raw_end, t, &t->raw);
+}
+
+/* The sockets are taken when the result is 0. */
 static int join(struct joints *j, const struct msg_join *m, int program,
 		int stream)
 {
-	static const char ok[] = "OK\n";
-	size_t len = m->flags & JOIN_ANSWER ? strlen(ok) : 0;
 	struct joint *t;
-	int r;
+	int r = -ENOMEM;
 
 	HASH_FIND(hh, j->all, &m->token, sizeof(m->token), t);
 	if (t)
 		return -EEXIST;
-	if (len && send(stream, ok, len, MSG_DONTWAIT | MSG_NOSIGNAL) !=
-			   (ssize_t)len)
-		return -EPIPE;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	t->j = j;
 	t->m = *m;
-	if (m->type == SOCK_STREAM)
-		r = splicer_new(j->broker.ev, program, stream, on_stream_end,
-				t, &t->splicer);
-	else
-		r = raw_new(j->broker.ev, program, stream, on_raw_end, t,
-			    &t->raw);
-	if (r < 0) {
-		free(t);
-		return r;
-	}
 	HASH_ADD(hh, j->all, m.token, sizeof(t->m.token), t);
-	if (!t->hh.tbl) {
-		t->splicer = splicer_free(t->splicer);
-		t->raw = raw_free(t->raw);
-		free(t);
-		return -ENOMEM;
+	if (t->hh.tbl) {
+		r = start(t, program, stream);
+		if (r == 0)
+			return 0;
+		HASH_DELETE(hh, j->all, t);
 	}
-	return 0;
+	free(t);
+	return r;
 }
 
 static int on_join(struct joints *j, const uint8_t *p, struct fdmsg *f)
