@@ -4,204 +4,160 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <linux/mount.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "hvvm/thread.h"
+#include "base/fdmsg.h"
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
-/* How long until the next look, in ms: this after one that found something, and
- * twice as long each time after one that did not. */
-#define WAIT_MIN 4
-#define WAIT_MAX 1000
-/* Linux before 6.1, no memory in such pieces: it will not be better soon. */
-#define FAILURES_MAX 16u
-/* Of each so many bytes a word is looked at: some of each page. */
-#define SAMPLE 1024u
 #define SYSTEM "/sys/kernel/mm/transparent_hugepage/"
 
 /* Has the administrator chosen @word? */
 static bool chosen(const char *file, const char *word)
 {
-	char line[128] = "";
-	FILE *f = fopen(file, "re");
+	char line[128];
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
 
-	if (!f)
+	if (fd < 0)
 		return false;
-	if (!fgets(line, sizeof(line), f))
-		line[0] = '\0';
-	fclose(f);
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	line[n < 0 ? 0 : n] = '\0';
 	return strstr(line, word) != NULL;
 }
 
-/* One that nobody has touched needs a first page, and gets it by being read:
- * the guest may be writing there. */
-static bool make_ready(struct huge *h, uint64_t block)
+static int set(int fs, const char *key, const char *value)
 {
-	uint64_t at = block * HUGE_BLOCK;
+	return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0
+		       ? -errno
+		       : 0;
+}
 
-	(void)*(const volatile uint8_t *)(h->m->map + at);
-	if (madvise(h->m->map + at, HUGE_BLOCK, MADV_COLLAPSE) < 0) {
-		/* the page is there now, as if the guest had touched it */
-		h->state[block] = HUGE_FAILED;
-		h->failures++;
-		return false;
+/* A tmpfs that is mounted nowhere: it goes with the last descriptor. */
+static int mount_tmpfs(uint64_t size)
+{
+	char text[24];
+	int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), r;
+
+	if (fs < 0)
+		return -errno;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
+	r = set(fs, "huge", "always");
+	if (r == 0)
+		r = set(fs, "size", text);
+	if (r == 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL,
+			      0) < 0)
+		r = -errno;
+	if (r == 0) {
+		r = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
+				 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					 MOUNT_ATTR_NOEXEC);
+		if (r < 0)
+			r = -errno;
 	}
-	h->failures = 0;
-	h->state[block] = HUGE_READY;
-	h->ready++;
-	return true;
-}
-
-/* Has the guest written to a block that is ready? */
-static bool written(const struct huge *h, uint64_t block)
-{
-	const uint8_t *p = h->m->map + block * HUGE_BLOCK;
-
-	for (uint64_t i = 0; i < HUGE_BLOCK; i += SAMPLE)
-		if (__atomic_load_n((const uint64_t *)(const void *)(p + i),
-				    __ATOMIC_RELAXED))
-			return true;
-	return false;
-}
-
-/* Where in the file the first page at or behind @block is; its end: none */
-static uint64_t next_data(const struct huge *h, uint64_t block)
-{
-	off_t at = lseek(h->m->fd, (off_t)(block * HUGE_BLOCK), SEEK_DATA);
-
-	return at < 0 ? h->m->size : (uint64_t)at;
-}
-
-/* @step: 1 or -1; where it leads below 0, that is beyond the end. How many in
- * a row are used on that side of @block? */
-static unsigned int row(const struct huge *h, uint64_t block, int step)
-{
-	unsigned int n = 0;
-
-	for (block += (uint64_t)step;
-	     n < HUGE_AHEAD && block < h->count && h->state[block] == HUGE_USED;
-	     block += (uint64_t)step)
-		n++;
-	return n;
-}
-
-/* Have @n blocks ready on that side of @block, as far as no other is in use. */
-static void ahead(struct huge *h, uint64_t block, int step, unsigned int n)
-{
-	for (block += (uint64_t)step; n && block < h->count;
-	     block += (uint64_t)step, n--) {
-		if (h->state[block] == HUGE_READY)
-			continue;
-		if (h->state[block] != HUGE_UNTOUCHED ||
-		    next_data(h, block) / HUGE_BLOCK == block ||
-		    h->ready >= h->used + HUGE_AHEAD || !make_ready(h, block))
-			return;
-	}
-}
-
-static void begun(struct huge *h, uint64_t block)
-{
-	unsigned int below = row(h, block, -1), above = row(h, block, 1);
-
-	h->ready -= h->state[block] == HUGE_READY;
-	h->state[block] = HUGE_USED;
-	h->used++;
-	ahead(h, block, 1, below ? below : 1);
-	ahead(h, block, -1, above ? above : 1);
-}
-
-unsigned int huge_pass(struct huge *h)
-{
-	uint64_t data = next_data(h, 0); /* none was begun before it */
-	unsigned int n = 0;
-
-	for (uint64_t b = 0; b < h->count; b++) {
-		if (h->failures >= FAILURES_MAX || h->stopping)
-			break;
-		if (h->state[b] == HUGE_UNTOUCHED) {
-			if (data < b * HUGE_BLOCK)
-				data = next_data(h, b);
-			if (data / HUGE_BLOCK != b)
-				continue;
-		} else if (h->state[b] != HUGE_READY || !written(h, b)) {
-			continue;
-		}
-		begun(h, b);
-		n++;
-	}
-	return n;
-}
-
-static void *look(void *arg)
-{
-	struct huge *h = arg;
-	struct pollfd stop = { .fd = h->stop, .events = POLLIN };
-	int wait = 0;
-
-	while (poll(&stop, 1, wait) == 0 && h->failures < FAILURES_MAX) {
-		if (huge_pass(h))
-			wait = WAIT_MIN;
-		else
-			wait = wait * 2 < WAIT_MIN   ? WAIT_MIN
-			       : wait * 2 > WAIT_MAX ? WAIT_MAX
-						     : wait * 2;
-	}
-	return NULL;
-}
-
-int huge_new(struct huge *h, const struct memory *m)
-{
-	*h = (struct huge) { .m = m,
-			     .stop = -1,
-			     .count = m->size / HUGE_BLOCK };
-	h->state = calloc(h->count, sizeof(*h->state));
-	return h->state ? 0 : -ENOMEM;
-}
-
-void huge_free(struct huge *h)
-{
-	free(h->state);
-	*h = (struct huge) { .stop = -1 };
-}
-
-int huge_start(struct huge *h, const struct memory *m)
-{
-	int r;
-
-	*h = (struct huge) { .stop = -1 };
-	if (chosen(SYSTEM "enabled", "[never]") ||
-	    chosen(SYSTEM "shmem_enabled", "[deny]"))
-		return 0;
-	r = huge_new(h, m);
-	if (r < 0)
-		return r;
-	h->stop = eventfd(0, EFD_CLOEXEC);
-	r = h->stop < 0 ? -errno : thread_start(&h->thread, "huge", look, h);
-	if (r < 0) {
-		if (h->stop >= 0)
-			close(h->stop);
-		huge_free(h);
-	}
+	close(fs);
 	return r;
 }
 
-void huge_stop(struct huge *h)
+static int make_file(uint64_t size)
 {
-	if (h->stop < 0)
-		return;
-	h->stopping = true;
-	(void)eventfd_write(h->stop, 1);
-	pthread_join(h->thread, NULL);
-	close(h->stop);
-	huge_free(h);
+	int mount = mount_tmpfs(size), fd;
+
+	if (mount < 0)
+		return mount;
+	fd = openat(mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		fd = -errno;
+	close(mount);
+	if (fd >= 0 && ftruncate(fd, (off_t)size) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int put(const char *path, const char *text)
+{
+	size_t len = strlen(text);
+	int fd = open(path, O_WRONLY | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != (ssize_t)len)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+/* Whoever has no id in it may make no file. */
+static int enter_user_namespace(void)
+{
+	char users[32], groups[32];
+	int r;
+
+	snprintf(users, sizeof(users), "0 %u 1", (unsigned int)geteuid());
+	snprintf(groups, sizeof(groups), "0 %u 1", (unsigned int)getegid());
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return -errno;
+	r = put("/proc/self/uid_map", users);
+	if (r == 0)
+		r = put("/proc/self/setgroups", "deny");
+	if (r == 0)
+		r = put("/proc/self/gid_map", groups);
+	return r;
+}
+
+static _Noreturn void child(int sock, uint64_t size)
+{
+	int fd = enter_user_namespace();
+
+	if (fd == 0)
+		fd = make_file(size);
+	_exit(fd < 0 || fdmsg_send(sock, "", 1, &fd, 1, 0) < 0);
+}
+
+/* The namespace stays behind as the owner of the file's file system. */
+static int by_child(uint64_t size)
+{
+	struct fdmsg m;
+	int pair[2], r;
+	char byte;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		child(pair[1], size);
+	r = pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (r == 0) {
+		r = fdmsg_recv(pair[0], &byte, 1, 0, &m);
+		if (r == 0)
+			r = m.nfds == 1 ? m.fds[0] : -EPERM;
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(pair[0]);
+	return r;
+}
+
+int huge_file(uint64_t size)
+{
+	int r;
+
+	if (chosen(SYSTEM "enabled", "[never]") ||
+	    chosen(SYSTEM "shmem_enabled", "[deny]"))
+		return -EOPNOTSUPP;
+	r = make_file(size);
+	return r == -EPERM ? by_child(size) : r;
 }

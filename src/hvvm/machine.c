@@ -289,8 +289,6 @@ static int start(struct machine *m)
 		r = vcpu_start(&m->vcpus[i]);
 	if (r < 0)
 		return complain("no thread for a processor", r);
-	if (m->o->huge_pages && huge_start(&m->huge, &m->memory) < 0)
-		log_warn("no thread for huge pages: the guest does without");
 	return 0;
 }
 
@@ -298,7 +296,6 @@ static void stop(struct machine *m)
 {
 	atomic_store(&m->stopping, true);
 	vcpu_stop(m->vcpus, m->count);
-	huge_stop(&m->huge);
 }
 
 /* All as after power-on, but for the processes beside us. */
@@ -410,7 +407,6 @@ int machine_new(const struct options *o, struct machine *m)
 
 	*m = (struct machine) { .o = o, .kvm = -1, .fd = -1, .event = -1 };
 	m->memory.fd = -1;
-	m->huge.stop = -1;
 	pthread_mutex_init(&m->irq_lock, NULL);
 	vcpu_signals();
 	r = open_kvm(m);
@@ -419,7 +415,7 @@ int machine_new(const struct options *o, struct machine *m)
 	m->vcpus = calloc(o->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return complain("processors", -ENOMEM);
-	r = memory_new(&m->memory, o->memory, o->huge_pages);
+	r = memory_new(&m->memory, o->memory, !o->no_huge_pages);
 	if (r < 0)
 		return complain("the guest's memory", r);
 	r = pm_init(&m->pm, &m->pio, on_power, m);

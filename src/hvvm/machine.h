@@ -18,7 +18,6 @@
 #include "base/ev.h"
 #include "hvvm/acpi.h"
 #include "hvvm/bus.h"
-#include "hvvm/huge.h"
 #include "hvvm/memory.h"
 #include "hvvm/options.h"
 #include "hvvm/pm.h"
@@ -57,7 +56,6 @@ struct machine {
 	const struct options *o;
 	int kvm, fd; /* /dev/kvm, the VM; -1 */
 	struct memory memory;
-	struct huge huge;
 	struct bus pio, mmio;
 	struct pm pm;
 	struct serial serials[MACHINE_SERIALS];

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hvvm/huge.h"
+
 /* At a multiple of a huge page's size, or none could be mapped. */
 static int map_aligned(struct memory *m)
 {
@@ -33,6 +35,23 @@ static int map_aligned(struct memory *m)
 	return 0;
 }
 
+/* A back end that has it mapped must not find it cut short. */
+static int sealed_file(uint64_t size)
+{
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
 int memory_new(struct memory *m, uint64_t size, bool huge)
 {
 	uint64_t low = size < MEMORY_LOW_MAX ? size : MEMORY_LOW_MAX;
@@ -46,24 +65,18 @@ int memory_new(struct memory *m, uint64_t size, bool huge)
 			.size = size - low,
 			.offset = low,
 		};
-	m->fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (m->fd < 0)
-		return -errno;
-	/* a back end that has it mapped must not find it cut short */
-	if (ftruncate(m->fd, (off_t)size) < 0 ||
-	    fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
-		r = -errno;
-		memory_free(m);
+	r = huge ? huge_file(size) : -EOPNOTSUPP;
+	if (r < 0)
+		r = sealed_file(size);
+	if (r < 0)
 		return r;
-	}
+	m->fd = r;
 	r = map_aligned(m);
 	if (r < 0) {
 		memory_free(m);
 		return r;
 	}
 	(void)madvise(m->map, size, MADV_DONTDUMP);
-	if (huge) /* where the system leaves it to us */
-		(void)madvise(m->map, size, MADV_HUGEPAGE);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * memory.h - the guest's memory: one memfd, mapped once, in two places
+ * memory.h - the guest's memory: one file, mapped once, in two places
  *
  * Up to MEMORY_LOW_MAX bytes begin at guest address 0, the rest at 4 GiB;
  * between them is room for devices. Other processes get the descriptor.
@@ -29,8 +29,9 @@ struct memory {
 	struct memory_region at[2];
 };
 
-/** memory_new() - @size: a multiple of MEMORY_STEP; @huge: huge pages are
- * welcome. Return: 0 or -errno */
+/** memory_new() - @size: a multiple of MEMORY_STEP; @huge: from a
+ * tmpfs with huge pages where that can be had (huge.h), else it is a memfd,
+ * sealed. Return: 0 or -errno */
 int memory_new(struct memory *m, uint64_t size, bool huge);
 void memory_free(struct memory *m);
 /** memory_clear() - all zeros again, and nothing taken. Return: 0 or -errno */

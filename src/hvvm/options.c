@@ -22,7 +22,7 @@ static const char usage_text[] =
 	"  --initrd FILE        its initial file system\n"
 	"  --append TEXT        more words for the kernel's command line\n"
 	"  --memory SIZE        such as 512M or 2G (default 256M)\n"
-	"  --huge-pages         gather it into huge pages (an experiment)\n"
+	"  --no-huge-pages      not in huge pages, but in a memfd\n"
 	"  --cpus N             virtual processors (default 1)\n"
 	"  --console HOW        stdio (default), pty, file:PATH, unix:PATH, "
 	"none\n"
@@ -147,7 +147,7 @@ enum {
 	INITRD,
 	APPEND,
 	MEMORY,
-	HUGE_PAGES,
+	NO_HUGE_PAGES,
 	CPUS,
 	CONSOLE,
 	SERIAL2,
@@ -176,7 +176,7 @@ static const struct option known[] = {
 	{ "initrd", required_argument, NULL, INITRD },
 	{ "append", required_argument, NULL, APPEND },
 	{ "memory", required_argument, NULL, MEMORY },
-	{ "huge-pages", no_argument, NULL, HUGE_PAGES },
+	{ "no-huge-pages", no_argument, NULL, NO_HUGE_PAGES },
 	{ "cpus", required_argument, NULL, CPUS },
 	{ "console", required_argument, NULL, CONSOLE },
 	{ "serial2", required_argument, NULL, SERIAL2 },
@@ -224,8 +224,8 @@ static int one(struct options *o, int c)
 			return fail("--memory %s: at least 32M, in steps of 2M",
 				    optarg);
 		return -1;
-	case HUGE_PAGES:
-		o->huge_pages = true;
+	case NO_HUGE_PAGES:
+		o->no_huge_pages = true;
 		return -1;
 	case CPUS:
 		if (!number(optarg, 1, MACHINE_CPUS_MAX, &n))

@@ -35,7 +35,7 @@ struct options {
 	unsigned int cpus;
 	struct options_port console, serial2;
 	const char *vmcore;
-	bool huge_pages, no_reboot, no_vmbus, verbose;
+	bool no_huge_pages, no_reboot, no_vmbus, verbose;
 	const char *uds_path, *vmbus_socket, *trace, *sandbox;
 	const char *inject[OPTIONS_MANY + 1];
 	const char *vhost_user[OPTIONS_MANY + 1];
