@@ -20,7 +20,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
+sys.path[:0] = [HERE, os.path.join(TOP, "tests", "guest")]
+import tsc  # noqa: E402
 import vm  # noqa: E402
 
 MODULES = ("virtio_pci", "virtio_blk", "kvm-amd", "vhost_vsock",
@@ -125,7 +126,8 @@ class Machine(vm.Guest):
                   qemu)
         super().__init__(directory, image, work, name="outer", limit=limit,
                          options=("--memory", str(memory), "--cpus", str(cpus),
-                                  "--accel", "tcg", "--cpu", CPU, "--append", WORDS) +
+                                  "--accel", "tcg", "--cpu", CPU, "--append",
+                                  WORDS + " tsc_early_khz=%d" % tsc.khz()) +
                          (("--disk", disk) if disk else ()))
         os.unlink(image)
         # The root is memory already; what came along may be below /tmp.
