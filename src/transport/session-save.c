@@ -22,6 +22,7 @@ int session_save(const struct session *s, struct session_saved *ret)
 		.shut = s->relay.shut,
 		.service = s->service,
 		.source = s->source,
+		.partition = s->partition,
 	};
 	return s->relay.fd;
 }
@@ -50,6 +51,7 @@ int session_restore(struct sessions *ss, const struct session_saved *saved,
 	s->from_host = saved->from_host;
 	s->service = saved->service;
 	s->source = saved->source;
+	s->partition = saved->partition;
 	s->conn = conn;
 	session_set_token(s, saved->token);
 	session_notice_live(s);

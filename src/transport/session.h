@@ -132,6 +132,7 @@ struct session_saved {
 	uint32_t uid;
 	bool from_host, shut;
 	GUID service, source;
+	GUID partition; /* whose program dialled, if it is a child's */
 };
 
 /** session_save() - Return: its socket, still ours, or -ENOTCONN: it is not

@@ -103,8 +103,11 @@ START_TEST(test_replaced_while_idle)
 		(void)flow_host(v, 0, false);
 	replace(v);
 	vmm_wait(v, all_live, &n, "LIVE of each");
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		ck_assert_uint_eq(v->b.live[i].uid, 1000);
+		ck_assert_mem_eq(&v->b.live[i].partition, &fb_partition,
+				 sizeof(GUID));
+	}
 	for (int i = 0; i < n; i++)
 		flow_send(&v->flows[i], 100, 100, true);
 	vmm_wait(v, flows_finished, NULL, "all bytes and ends");

@@ -141,7 +141,7 @@ static void put_record(uint8_t *p, const struct record *r)
 	le32_put(p + 28, r->flags);
 	guid_put(p + 32, &r->s.service);
 	guid_put(p + 48, &r->s.source);
-	memset(p + 64, 0, RECORD - 64);
+	guid_put(p + 64, &r->s.partition);
 }
 
 static size_t state_size(const struct handover *h, size_t bus)
@@ -243,6 +243,7 @@ static void get_record(const uint8_t *p, struct record *r)
 	r->s.shut = r->flags & FLAG_SHUT;
 	r->s.service = guid_get(p + 32);
 	r->s.source = guid_get(p + 48);
+	r->s.partition = guid_get(p + 64);
 }
 
 static void on_restored(void *ctx, struct vmbh_sock *s, uint64_t tag)
