@@ -22,13 +22,14 @@ MODULES = "hv_vmbus,hv_sock"
 MODULE = os.path.join(HERE, "module")
 
 
-def kernel_module(kernel, directory):
-    """Ours, built against the headers of that kernel's package."""
-    with open(os.path.join(kernel, "release")) as f:
-        headers = "/lib/modules/%s/build" % f.read().strip()
-    if not os.path.isdir(headers):
-        raise vm.GuestError("%s is not there (Debian: linux-headers-cloud-amd64"
-                            ", of the same version)" % headers)
+def kernel_module(directory):
+    """Ours, built against the headers of $KERNEL's package."""
+    r = subprocess.run([os.path.join(vm.SCRIPTS, "guest-kernel"), "--headers",
+                        os.environ.get("KERNEL", "")], stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True)
+    if r.returncode:
+        raise vm.GuestError(r.stderr)
+    headers = r.stdout.splitlines()[-1]
     build = os.path.join(directory, "module")
     shutil.copytree(MODULE, build)
     r = subprocess.run(["make", "-s", "-C", headers, "M=" + build, "modules"],
@@ -66,5 +67,5 @@ def make(directory, modules):
               ["%s:/usr/bin/python3" % os.path.realpath("/usr/bin/python3"),
                shutil.which("socat")], machine.python_files())
     if "guest_module" in modules:
-        image("initramfs-module", [kernel_module(kernel, directory) +
+        image("initramfs-module", [kernel_module(directory) +
                                    ":module.ko"])
