@@ -8,9 +8,6 @@
  * have them (huge=always, tmpfs(5)), and so has a file in one, which no
  * directory names: 2 MiB come at one touch. It needs CAP_SYS_ADMIN, or a user
  * namespace, in which a child makes it; who has neither uses a memfd.
- *
- * Pages that are gathered afterwards (MADV_COLLAPSE) are no way to it: guests
- * on Linux 6.1 whose memory was, ended in triple faults.
  */
 #ifndef HVVM_HUGE_H
 #define HVVM_HUGE_H
