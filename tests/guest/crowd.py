@@ -175,14 +175,19 @@ class Crowd:
         self._wait("%d connections" % count,
                    lambda: len(self.flows) == count)
 
-    def flow(self, more):
-        """Each sends so much more; None: for ever, this call does not wait."""
+    def flow(self, more, wait=True):
+        """Each sends so much more; None: for ever. Return: what waits for it,
+        if this did not"""
         with self.changed:
             self.limit = None if more is None else self.limit + more
         self._tell()
-        if more is not None:
+
+        def done():
             self._wait("%d bytes more" % more, lambda: all(
                 f.sent == self.limit for f in self.flows))
+        if wait and more is not None:
+            done()
+        return done
 
     def moves(self, more):
         """That much more has arrived of each."""

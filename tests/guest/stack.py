@@ -35,8 +35,10 @@ def listens(path):
     with open("/proc/net/unix", errors="replace") as f:
         for line in f:
             words = line.split()
-            if len(words) == 8 and words[7] == path:
-                return int(words[3], 16) & 0x10000 != 0
+            # (what it has accepted has the same name)
+            if len(words) == 8 and words[7] == path and \
+                    int(words[3], 16) & 0x10000:
+                return True
     return False
 
 

@@ -11,6 +11,7 @@ import sys
 
 import hvs
 import qmp
+import service
 import stack
 import tap
 from crowd import Crowd
@@ -28,18 +29,53 @@ class Plugged(stack.Stack):
     def start_guest(self, name="guest"):
         self.monitor = os.path.join(self.work, name + ".qmp")
         super().start_guest(name, ("--may-reboot", "--memory", "512",
+                                   "--timeout", "600",
                                    "--monitor", self.monitor))
 
     def __enter__(self):
+        self.manager = service.Service(self.work)
         super().__enter__()
         self.service("crowd", IN)
         return self
+
+    def __exit__(self, *_):
+        super().__exit__()
+        self.manager.end()
+
+    def start_transport(self):
+        """As a service, whose descriptors somebody keeps."""
+        self.transport = self.manager.start(self.transport_command(),
+                                            self.spawn)
+        stack.until("hvsocket-vhost-user listens",
+                    lambda: stack.listens(self.device))
+
+    def kill_transport(self):
+        self.transport.kill()
+        self.transport.wait()
+        self.start_transport()
+
+    def restart_transport(self):
+        self.transport.terminate()
+        tap.same(self.transport.wait(20), 0, "status")
+        self.start_transport()
+
+    def without_manager(self):
+        """Another machine, whose transport nobody keeps anything for."""
+        self.guest.kill()
+        self.transport.kill()
+        self.transport.wait()
+        self.device += "-alone"
+        super().start_transport()
+        self.start_guest("third")
 
     def replace(self):
         """Another process takes over from the transport."""
         old = self.transport
         self.transport = self.spawn(self.transport_command() + ["--replace"])
-        old.wait(20)
+        try:
+            old.wait(20)
+        finally:
+            self.stop(old)
         tap.same(old.returncode, 0, "the old one's status")
 
 
@@ -76,12 +112,16 @@ def survive(f, *deaths):
     """All goes on, each time."""
     with listening(f) as crowd:
         scene = Scene(f, crowd, SIZE)
-        for death in deaths:
-            crowd.flow(SIZE // 8)
-            crowd.let(SIZE) if death is deaths[-1] else crowd.flow(None)
+        crowd.flow(SIZE // 8)
+        for i, death in enumerate(deaths, 1):
+            if i == len(deaths):
+                crowd.let(SIZE)
+                death()
+                break
+            # while a part of it is on its way
+            part = crowd.flow(SIZE // 8, wait=False)
             death()
-            if death is not deaths[-1]:
-                crowd.moves(10000)
+            part()
         crowd.end(SIZE)
         scene.well(SIZE)
 
@@ -110,8 +150,19 @@ def test_broker_is_killed(f):
         "partition", "show", f.name))
 
 
-def test_back_end_is_replaced(f):
-    survive(f, f.replace)
+def test_back_end_is_restarted(f):
+    """By the service manager, in good order."""
+    survive(f, f.restart_transport, f.restart_transport)
+
+
+def test_back_end_is_killed(f):
+    """The service manager starts another: the guest is told, and goes on."""
+    def killed(scene):
+        f.kill_transport()
+        for job in (scene.into, scene.out):
+            job.wait(60)
+
+    perish(f, killed, killed)
 
 
 def test_guest_reboots(f):
@@ -145,6 +196,12 @@ def test_vmm_is_killed(f):
         f.start_guest("second")
 
     perish(f, killed)
+
+
+def test_back_end_is_replaced(f):
+    """By another one: where there is a service manager, that does it."""
+    f.without_manager()
+    survive(f, f.replace)
 
 
 if __name__ == "__main__":
