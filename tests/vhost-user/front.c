@@ -32,17 +32,25 @@
 #define GREETING "hello from the guest\n"
 #define QUEUES 3u
 
-enum { MQ = 0, LOG_SHMFD = 1, REPLY_ACK = 3, BACKEND_REQ = 5, CONFIG = 9,
-       INFLIGHT = 12, SLOTS = 15, DEVICE_STATE = 19 };
+enum {
+	MQ = 0,
+	LOG_SHMFD = 1,
+	REPLY_ACK = 3,
+	BACKEND_REQ = 5,
+	CONFIG = 9,
+	INFLIGHT = 12,
+	SLOTS = 15,
+	DEVICE_STATE = 19
+};
 
 struct vmm {
 	const char *name;
 	uint64_t features; /* of virtio and vhost, that it knows */
 	uint64_t protocol;
-	bool replies;	     /* asks for one wherever it may */
-	bool owner_first;    /* SET_OWNER is the first message */
-	bool sizes_first;    /* all NUM, then the rest ring by ring */
-	int seconds;	     /* for which it tries to connect */
+	bool replies;	  /* asks for one wherever it may */
+	bool owner_first; /* SET_OWNER is the first message */
+	bool sizes_first; /* all NUM, then the rest ring by ring */
+	int seconds;	  /* for which it tries to connect */
 };
 
 static const struct vmm vmms[] = {
@@ -268,9 +276,9 @@ static void on_served(const struct vsock_header *h, const uint8_t *payload)
 {
 	switch (h->op) {
 	case VSOCK_OP_REQUEST:
-		served = (struct end){ .port = h->dst_port,
-				       .host_port = h->src_port,
-				       .open = true };
+		served = (struct end) { .port = h->dst_port,
+					.host_port = h->src_port,
+					.open = true };
 		packet(&served, VSOCK_OP_RESPONSE, 0, NULL, 0);
 		break;
 	case VSOCK_OP_RW:
@@ -316,9 +324,9 @@ static void run(void)
 	signals = signalfd(-1, &mask, SFD_CLOEXEC);
 	must(signals >= 0);
 	for (unsigned int i = 0; i < QUEUES; i++)
-		p[i] = (struct pollfd){ d.rings[i].call, POLLIN, 0 };
-	p[QUEUES] = (struct pollfd){ signals, POLLIN, 0 };
-	p[QUEUES + 1] = (struct pollfd){ d.sock, POLLIN, 0 };
+		p[i] = (struct pollfd) { d.rings[i].call, POLLIN, 0 };
+	p[QUEUES] = (struct pollfd) { signals, POLLIN, 0 };
+	p[QUEUES + 1] = (struct pollfd) { d.sock, POLLIN, 0 };
 	packet(&dialled, VSOCK_OP_REQUEST, 0, NULL, 0);
 	while (!p[QUEUES].revents) {
 		while (drv_poll(&d))
