@@ -164,7 +164,7 @@ def run(command, **more):
 
 def test_shellcheck():
     shell = scripts(r"#!/bin/(ba)?sh")
-    yield from run(["shellcheck", "-s", "bash"] + shell).splitlines()
+    yield from run(["shellcheck", "-x", "-s", "bash"] + shell).splitlines()
     for path in shell:
         if not re.search(r"^set -eu", FILES[path], re.M):
             yield "%s: no set -eu" % path
