@@ -12,6 +12,7 @@ import uuid
 
 AF_HYPERV = 34
 RAW = 1  # HV_PROTOCOL_RAW
+STREAM = socket.SOCK_STREAM
 SOL_HVSOCKET = 0x4856
 CONNECT_TIMEOUT = 1
 ERROR = 0x101
@@ -69,7 +70,7 @@ class Library:
             raise Refused(number, *self.reason(fd))
         return result
 
-    def socket(self, kind=socket.SOCK_STREAM):
+    def socket(self, kind=STREAM):
         return socket.socket(fileno=self.check(
             self.c.hvs_socket(AF_HYPERV, kind | socket.SOCK_CLOEXEC, RAW)))
 
@@ -110,8 +111,8 @@ class Library:
 
     # In one call, for most tests.
 
-    def serve(self, vmid, service):
-        s = self.socket()
+    def serve(self, vmid, service, kind=STREAM):
+        s = self.socket(kind)
         try:
             self.bind(s, vmid, service)
             self.listen(s)
@@ -121,8 +122,8 @@ class Library:
         s.settimeout(20)
         return s
 
-    def dial(self, vmid, service, timeout_ms=0):
-        s = self.socket()
+    def dial(self, vmid, service, timeout_ms=0, kind=STREAM):
+        s = self.socket(kind)
         try:
             if timeout_ms:
                 self.set_timeout(s, timeout_ms)
