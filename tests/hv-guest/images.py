@@ -6,6 +6,7 @@
     initramfs-kexec     the same, with a second kernel to start
     initramfs-programs  the same, with Python and socat
     initramfs-module    the same, with a kernel module of ours
+    initramfs-vsock-test  the same, with the kernel's own tests
 """
 import os
 import shutil
@@ -15,8 +16,9 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), d)
                 for d in ("guest", "nested")]
-import machine  # noqa: E402
 import vm  # noqa: E402
+import vsock_partner  # noqa: E402
+from programs import python_and_socat  # noqa: E402
 
 MODULES = "hv_vmbus,hv_sock"
 MODULE = os.path.join(HERE, "module")
@@ -47,12 +49,12 @@ def make(directory, modules):
     kernel = vm.kernel_directory()
     programs = os.environ["GUEST_PROGRAMS"]
 
-    def image(name, more=(), words=()):
+    def image(name, more=(), words=(), kernel_modules=MODULES):
         path = os.path.join(directory, name)
         vm.make_initramfs(kernel, path,
                           [os.path.join(programs, "vsock-peer")] + list(more),
-                          os.path.join(programs, "guest-agent"), MODULES,
-                          words)
+                          os.path.join(programs, "guest-agent"),
+                          kernel_modules, words)
         return path
 
     vmlinuz = os.path.join(directory, "vmlinuz")
@@ -63,9 +65,10 @@ def make(directory, modules):
                                   vmlinuz + ":kexec/vmlinuz",
                                   base + ":kexec/initramfs"])
     if "guest_programs" in modules:
-        image("initramfs-programs",
-              ["%s:/usr/bin/python3" % os.path.realpath("/usr/bin/python3"),
-               shutil.which("socat")], machine.python_files())
+        image("initramfs-programs", *python_and_socat())
     if "guest_module" in modules:
         image("initramfs-module", [kernel_module(directory) +
                                    ":module.ko"])
+    if "guest_vsock_test" in modules:
+        image("initramfs-vsock-test", vsock_partner.programs(), (),
+              MODULES + ",vsock_diag")
