@@ -100,6 +100,14 @@ def test_services_are_in_order(t):
         assert os.stat(t.files[f]).st_mode & 0o777 == 0o644, f
 
 
+def test_python_module(t):
+    """It finds the library that it was installed with."""
+    module = t.one(r"/lib/.*/hvsocket\.py")
+    with open(module) as f:
+        library = re.search(r'^_INSTALLED = "(.*)"', f.read(), re.M).group(1)
+    assert library in t.files, "%s is not installed" % library
+
+
 def test_program_against_it(t):
     source = os.path.join(t.root, "program.c")
     program = os.path.join(t.root, "program")
