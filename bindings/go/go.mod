@@ -1,0 +1,3 @@
+module hvsocket
+
+go 1.19
