@@ -1,0 +1,285 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What is in examples/, between this host and a container of its own broker"""
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import tap
+from examples import (EXAMPLES, LIMIT_S, Process, documented, example, once,
+                      program_env, python, registration, unit)
+from hvb import Broker, until
+from tap import check, same
+
+HVCTL = os.environ["HVCTL"]
+# Stands for a machine's journal: three entries, and the cursor is obeyed.
+JOURNALCTL = r"""#!/bin/sh
+case "$*" in
+"--output=json --follow --lines=all") from=1 ;;
+"--output=json --follow --lines=all --after-cursor=s="*) from=${4##*=} ;
+	from=$((from + 1)) ;;
+*) echo "journalctl: $*" >&2; exit 1 ;;
+esac
+for n in 1 2 3; do
+	[ "$n" -lt "$from" ] ||
+		printf '{"__CURSOR":"s=%d","MESSAGE":"entry %d \\u001b[31m"}\n' $n $n
+done
+"""
+
+
+class Fixture:
+    def __init__(self, work):
+        self.work = work
+        self.b = Broker()
+
+    def __enter__(self):
+        self.b.start()
+        os.environ["HVSOCKET_RUNTIME_DIR"] = self.b.run
+        # found by what socat and sh start
+        os.environ["PATH"] = "%s:%s" % (os.path.dirname(HVCTL),
+                                        os.environ["PATH"])
+        self.box = self.b.partition("box", "Kind=container")
+        self.b.service("echo", 5000)
+        self.b.client(self.box).close()  # its door is there
+        self.inside = "%s/broker/partitions/%s" % (self.b.run, self.box)
+        return self
+
+    def __exit__(self, *exc):
+        self.b.end(check=exc[0] is None)
+
+    def register(self, *path, target=None):
+        self.b.put("services.d/" + path[-1], registration(
+            *path, target=target))
+
+    def command(self, text):
+        """A guest's command line, for the container: hvctl is its socat's
+        VSOCK-CONNECT, and the scripts are where they are."""
+        text = re.sub(r"VSOCK-CONNECT:2:(\d+)", self.script, text)
+        return re.sub(r"/usr/local/lib/([\w-]+)", lambda m: next(
+            os.path.join(base, m.group(1))
+            for base, _, names in os.walk(EXAMPLES)
+            if m.group(1) in names), text)
+
+    def script(self, match):
+        # in a file, because socat makes something of the colon
+        path = os.path.join(self.work, "to-" + match.group(1))
+        with open(path, "w") as f:
+            f.write("#!/bin/sh\nexec hvctl nc parent:%s\n" % match.group(1))
+        os.chmod(path, 0o755)
+        return "EXEC:" + path
+
+    def in_box(self, text, input="", **env):
+        return once(self.command(text), input,
+                    HVSOCKET_RUNTIME_DIR=self.inside, **env)
+
+    def start_in_box(self, text, **env):
+        return Process(["sh", "-c", "exec " + self.command(text)],
+                       stdin=subprocess.DEVNULL, env=program_env(
+                           HVSOCKET_RUNTIME_DIR=self.inside, **env))
+
+
+def listens(path):
+    def look():
+        with open("/proc/net/unix", errors="replace") as f:
+            return any(line.split()[3] == "00010000" and
+                       line.rstrip().endswith(" " + path) for line in f)
+    check(until(look, LIMIT_S), "nobody listens at " + path)
+
+
+def test_python_echo(f):
+    with python("python", "echo-server.py") as server:
+        server.expect("^listening$")
+        r = subprocess.run(
+            [sys.executable, example("python", "echo-client.py"),
+             "parent:echo"], input=b"one\ntwo\n", stdout=subprocess.PIPE,
+            timeout=LIMIT_S, env=dict(os.environ,
+                                      HVSOCKET_RUNTIME_DIR=f.inside))
+        same(r.stdout, b"one\ntwo\n", "the echo")
+        server.expect("^from box:")
+    r = subprocess.run(
+        [sys.executable, example("python", "echo-client.py"), "nobody:1"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT_S)
+    check(r.returncode == 1 and r.stderr.startswith(
+        b"echo-client: partition unknown: "), r.stderr)
+
+
+def test_log_collector(f):
+    f.register("log-collector", "journal.conf")
+    bin_dir, logs = os.path.join(f.work, "bin"), os.path.join(f.work, "logs")
+    os.mkdir(bin_dir)
+    path = os.path.join(bin_dir, "journalctl")
+    with open(path, "w") as out:
+        out.write(JOURNALCTL)
+    os.chmod(path, 0o755)
+    command = unit("ExecStart", "log-collector", "hv-journal.service")
+    mine = dict(PATH="%s:%s" % (bin_dir, os.environ["PATH"]))
+    box = os.path.join(logs, "box.json")
+    with python("log-collector", "collect.py", args=[logs]) as collect:
+        collect.expect("^listening$")
+        f.in_box(command, **mine)
+        collect.expect("^box: 3 entries, has ended$")
+        with open(box) as entries:
+            text = entries.read()
+        same([json.loads(line)["MESSAGE"][:7] for line in text.split("\n")[:-1]],
+             ["entry 1", "entry 2", "entry 3"], "entries")
+        check("\x1b" not in text, "as sent to a terminal")
+        # a crash tore the last line; what is whole is not sent again
+        with open(box, "w") as entries:
+            entries.write(text[:text.index("\n") + 20])
+        f.in_box(command, **mine)
+        collect.expect("^box: 2 entries, has ended$")
+        with open(box) as entries:
+            same(entries.read(), text, "all of it, once")
+        f.in_box("hvctl nc parent:journal", "no JSON\x1b[31m\n")
+        collect.expect("^box: 0 entries, 'Expecting value")
+        f.in_box("hvctl nc parent:journal || true",
+                 '{"a":"%s"}\n' % ("x" * (1 << 20)))
+        collect.expect("^box: 0 entries, .*longer than limit")
+        f.in_box("hvctl nc parent:journal", "[1]\n")
+        collect.expect("^box: 0 entries, 'no object'$")
+    same(os.listdir(logs), ["box.json"], "files")
+
+
+def test_ssh_agent(f):
+    for name in "ssh-agent", "ssh-add", "ssh-keygen":
+        check(shutil.which(name), "there is no %s (openssh-client)" % name)
+    f.register("ssh-agent", "ssh-agent.conf")
+    key = os.path.join(f.work, "key")
+    own, lent = (os.path.join(f.work, n) for n in ("agent", "lent"))
+    once("ssh-keygen -q -t ed25519 -N '' -C on-the-host -f " + key)
+    listen = documented(r"^    socat (UNIX-LISTEN:.*) &$", "ssh-agent",
+                        "guard.py").replace("$HOME/.ssh/host", lent)
+    with Process(["ssh-agent", "-D", "-a", own], env=program_env()):
+        listens(own)
+        once("ssh-add -q " + key, SSH_AUTH_SOCK=own)
+        with python("ssh-agent", "guard.py", SSH_AUTH_SOCK=own) as guard, \
+                f.start_in_box("socat " + listen):
+            guard.expect("^listening$")
+            listens(lent)
+            check("on-the-host" in f.in_box("ssh-add -l", SSH_AUTH_SOCK=lent),
+                  "the key is lent")
+            f.in_box("echo text | ssh-keygen -Y sign -n file -f %s.pub > "
+                     "%s.sig" % (key, key), SSH_AUTH_SOCK=lent)
+            guard.expect("^box: signs$")
+            once("echo text | ssh-keygen -Y check-novalidate -n file -s "
+                 "%s.sig" % key)
+            f.in_box("! ssh-add -q -D", SSH_AUTH_SOCK=lent)
+            guard.expect("^box: request 19 refused$")
+            f.in_box("! ssh-add -q " + key, SSH_AUTH_SOCK=lent)
+            check("on-the-host" in once("ssh-add -l", SSH_AUTH_SOCK=own),
+                  "the key is still there")
+            f.in_box("printf '\\377\\377\\377\\377x' | "
+                     "hvctl nc parent:ssh-agent")
+            guard.expect("^box: a message of 4294967295 bytes$")
+    r = subprocess.run([sys.executable, example("ssh-agent", "guard.py")],
+                       env={k: v for k, v in os.environ.items()
+                            if k != "SSH_AUTH_SOCK"},
+                       stderr=subprocess.PIPE, timeout=LIMIT_S)
+    check(b"SSH_AUTH_SOCK is not set" in r.stderr, r.stderr)
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=LIMIT_S) as answer:
+        return answer.read().decode()
+
+
+def test_metrics(f):
+    script = example("metrics", "guest-metrics")
+    with python("metrics", "exporter.py",
+                args=["--port", "0", "box", "nobody"]) as exporter:
+        url = exporter.expect("^(http://127.0.0.1:[0-9]+/metrics)$").group(1)
+        same(fetch(url), 'hv_guest_up{vm="box"} 0\n'
+             'hv_guest_up{vm="nobody"} 0\n', "nobody listens")
+        for text, lines in ((None, 5),
+                            ("printf 'guest_a 1\\nguest_b{vm=\"x\"} 1\\n"
+                             "\\033[31m\\nguest_c x\\n'", 2),
+                            ("head -c 100000 /dev/zero", 1)):
+            with f.start_in_box("sh -c '%s | hvctl nc -l wildcard:9100'" % (
+                    text or "sh " + script).replace("'", "'\\''")):
+                once("hvctl wait -t 20 box:9100")
+                got = fetch(url)
+            same(len([line for line in got.split("\n")[:-1]
+                      if 'vm="box"' in line]), lines, got)
+            check(re.search(r'^hv_guest_up\{vm="box"\} [01]$', got, re.M), got)
+            check("\x1b" not in got and 'vm="x"' not in got, got)
+            if not text:
+                check(re.search(r'^guest_memory_total_bytes\{vm="box"\} '
+                                r'[1-9]\d+$', got, re.M), got)
+
+
+def test_http_server_behind_target(f):
+    check(shutil.which("busybox"), "there is no busybox (busybox-static)")
+    path, root = (os.path.join(f.work, n) for n in ("web.sock", "www"))
+    os.mkdir(root)
+    with open(os.path.join(root, "index.html"), "w") as page:
+        page.write("a page of the host\n")
+    f.register("http", "web.conf", target=path)
+    serve = documented(r"^#\t(socat UNIX-LISTEN.*)$", "http", "web.conf")
+    serve = serve.replace("/run/hv-web/web.sock", path).replace(
+        "/srv/www", root)
+    with Process(["sh", "-c", "exec " + serve], env=program_env(),
+                 stdin=subprocess.DEVNULL):
+        listens(path)
+        out = f.in_box("hvctl nc parent:8080", "GET / HTTP/1.0\r\n\r\n")
+        check(out.startswith("HTTP/1.1 200") and
+              out.endswith("a page of the host\n"), out)
+        out = f.in_box("hvctl nc parent:web", "GET /no HTTP/1.0\r\n\r\n")
+        check(out.startswith("HTTP/1.1 404"), out)
+        # the guest's part, at a port that is free here
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            number = str(s.getsockname()[1])
+        command = documented(r"^exec (socat .*)$", "http", "in-the-guest")
+        command = command.replace("TCP-LISTEN:8080", "-d -d TCP-LISTEN:" +
+                                  number)
+        with f.start_in_box(command) as forward:
+            forward.expect(" listening on ")
+            same(fetch("http://127.0.0.1:%s/" % number),
+                 "a page of the host\n", "by TCP in the guest")
+
+
+def test_started_on_demand(f):
+    activate = shutil.which("systemd-socket-activate")
+    check(activate, "there is no systemd-socket-activate (systemd)")
+    path = os.path.join(f.work, "clock.sock")
+    f.register("on-demand", "clock.conf", target=path)
+    same(unit("ListenStream", "on-demand", "clock.socket"),
+         re.search("Target=unix:(.*)", registration(
+             "on-demand", "clock.conf")).group(1), "socket and target")
+    daemon = unit("ExecStart", "on-demand", "clock.service").split()
+    daemon = [w.replace("/usr/local/lib", example("on-demand"))
+              for w in daemon]
+    with Process([activate, "-l", path, "-E", "CLOCKD_IDLE=0.05", *daemon],
+                 env=program_env(), stdin=subprocess.DEVNULL) as systemd:
+        listens(path)
+        with open("/proc/%d/comm" % systemd.process.pid) as running:
+            same(running.read(), "systemd-socket-\n", "not started yet")
+        now = f.in_box("hvctl nc parent:clock < /dev/null")
+        check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\n", now),
+              now)
+        same(systemd.process.wait(LIMIT_S), 0, "ended when it was idle")
+    r = subprocess.run(daemon, env=program_env(LISTEN_FDS=""),
+                       stderr=subprocess.PIPE, timeout=LIMIT_S)
+    check(b"to be started by clock.socket" in r.stderr, r.stderr)
+
+
+def test_every_example_is_listed(f):
+    with open(os.path.join(EXAMPLES, "README.md")) as page:
+        links = set(re.findall(r"\]\(([^).]+[^)]*)\)", page.read()))
+    for base, folders, names in os.walk(EXAMPLES):
+        folders[:] = [d for d in folders if d != "__pycache__"]
+        for name in names:
+            path = os.path.relpath(os.path.join(base, name), EXAMPLES)
+            if name not in ("README.md", "meson.build", "go.mod"):
+                check(path in links, "%s is not in README.md" % path)
+    for path in links:
+        check(os.path.exists(example(path)), "%s is not there" % path)
+
+
+if __name__ == "__main__":
+    tap.main(sys.modules[__name__], Fixture)
