@@ -232,21 +232,22 @@ func (l *HvsockListener) opErr(op string, err error) error {
 
 // Accept waits for a connection, an *HvsockConn.
 func (l *HvsockListener) Accept() (net.Conn, error) {
-	sock, err := l.sock.AcceptUnix()
-	if err != nil {
-		return nil, l.opErr("accept", err)
-	}
-	raw, err := sock.SyscallConn()
-	if err == nil {
-		var peer end
-		peer, err = endOf(raw, syscall.SYS_GETPEERNAME)
-		if err == nil {
-			return &HvsockConn{sock: sock, local: l.addr,
-				remote: peer.own}, nil
+	for {
+		sock, err := l.sock.AcceptUnix()
+		if err != nil {
+			return nil, l.opErr("accept", err)
 		}
+		raw, err := sock.SyscallConn()
+		if err == nil {
+			var peer end
+			peer, err = endOf(raw, syscall.SYS_GETPEERNAME)
+			if err == nil {
+				return &HvsockConn{sock: sock, local: l.addr,
+					remote: peer.own}, nil
+			}
+		}
+		sock.Close() // who has no name of ours is no error of ours
 	}
-	sock.Close()
-	return nil, l.opErr("accept", err)
 }
 
 // Addr is what was bound.

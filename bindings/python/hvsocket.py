@@ -17,7 +17,7 @@ GUID (as text or uuid.UUID) or a word ("wildcard", "children", "parent",
 What comes back is an Address, a pair of GUIDs as text, as CPython has it on
 Windows.
 
-HvSocket is a socket.socket: it goes where those go (select, selectors, ssl,
+HvSocket is a socket.socket: it goes where those go (select, selectors,
 asyncio's loop.sock_*). A refusal is an HvError, which is also the OSError that
 fits (ConnectionRefusedError and so on), and says why. hvsocket-python(7) has
 the details; all the work is done by libhvsocket, called through ctypes.

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: MIT
 """exporter - numbers of all guests, for Prometheus
 
-    exporter.py [--port N] PARTITION...
+    exporter.py [--port N] [--within SECONDS] PARTITION...
 
 Answers GET /metrics at 127.0.0.1:N (default 9101; 0: any, which is printed). It
 then dials port 9100 of each guest (guest-metrics) at the same time, with a
-second for each, and gives every number the label vm="PARTITION". What a guest
+second for each (--within), and gives every number the label vm="PARTITION". What a guest
 says is a stranger's: only lines NAME NUMBER count, a guest sets no labels, and
 one that does not answer is hv_guest_up 0, and holds nobody up.
 """
+import argparse
 import re
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,15 +20,14 @@ import hvsocket
 
 PORT = 9100
 MOST = 64 * 1024  # bytes of one guest
-WITHIN = 1.0  # seconds
 LINE = re.compile(r"guest_[a-z0-9_]{1,80} -?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
-def ask(vm):
+def ask(vm, within):
     """(up, lines)"""
-    text, end = b"", time.monotonic() + WITHIN
+    text, end = b"", time.monotonic() + within
     try:
-        with hvsocket.create_connection((vm, PORT), WITHIN) as s:
+        with hvsocket.create_connection((vm, PORT), within) as s:
             while len(text) < MOST:
                 s.settimeout(max(0.001, end - time.monotonic()))
                 data = s.recv(MOST - len(text))
@@ -40,9 +39,10 @@ def ask(vm):
     return 0, []
 
 
-def metrics(vms):
-    with ThreadPoolExecutor(max_workers=max(1, min(64, len(vms)))) as pool:
-        for vm, (up, lines) in zip(vms, pool.map(ask, vms)):
+def metrics(vms, within):
+    with ThreadPoolExecutor(max_workers=min(64, len(vms))) as pool:
+        for vm, (up, lines) in zip(vms, pool.map(ask, vms,
+                                                 [within] * len(vms))):
             label = '{vm="%s"}' % re.sub(r'(["\\])', r"\\\1", vm)
             yield "hv_guest_up%s %d\n" % (label, up)
             for line in filter(LINE.fullmatch, lines):
@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path != "/metrics":
             return self.send_error(404)
-        body = "".join(metrics(self.server.vms)).encode()
+        body = "".join(metrics(*self.server.asked)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("Content-Length", str(len(body)))
@@ -64,15 +64,16 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def main(words):
-    port = 9101
-    if words[:1] == ["--port"]:
-        port, words = int(words[1]), words[2:]
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        server.vms = words
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--port", type=int, default=9101)
+    p.add_argument("--within", type=float, default=1.0, metavar="SECONDS")
+    p.add_argument("partition", nargs="+")
+    args = p.parse_args()
+    with ThreadingHTTPServer(("127.0.0.1", args.port), Handler) as server:
+        server.asked = args.partition, args.within
         print("http://127.0.0.1:%d/metrics" % server.server_port, flush=True)
         server.serve_forever()
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+main()

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +13,7 @@ import tap
 from examples import (EXAMPLES, LIMIT_S, Process, documented, example, once,
                       program_env, python, registration, unit)
 from hvb import Broker, until
+from stack import listens
 from tap import check, same
 
 HVCTL = os.environ["HVCTL"]
@@ -83,12 +83,8 @@ class Fixture:
                            HVSOCKET_RUNTIME_DIR=self.inside, **env))
 
 
-def listens(path):
-    def look():
-        with open("/proc/net/unix", errors="replace") as f:
-            return any(line.split()[3] == "00010000" and
-                       line.rstrip().endswith(" " + path) for line in f)
-    check(until(look, LIMIT_S), "nobody listens at " + path)
+def listening(path):
+    check(until(lambda: listens(path), LIMIT_S), "nobody listens at " + path)
 
 
 def test_python_echo(f):
@@ -155,12 +151,12 @@ def test_ssh_agent(f):
     listen = documented(r"^    socat (UNIX-LISTEN:.*) &$", "ssh-agent",
                         "guard.py").replace("$HOME/.ssh/host", lent)
     with Process(["ssh-agent", "-D", "-a", own], env=program_env()):
-        listens(own)
+        listening(own)
         once("ssh-add -q " + key, SSH_AUTH_SOCK=own)
         with python("ssh-agent", "guard.py", SSH_AUTH_SOCK=own) as guard, \
                 f.start_in_box("socat " + listen):
             guard.expect("^listening$")
-            listens(lent)
+            listening(lent)
             check("on-the-host" in f.in_box("ssh-add -l", SSH_AUTH_SOCK=lent),
                   "the key is lent")
             f.in_box("echo text | ssh-keygen -Y sign -n file -f %s.pub > "
@@ -191,7 +187,7 @@ def fetch(url):
 def test_metrics(f):
     script = example("metrics", "guest-metrics")
     with python("metrics", "exporter.py",
-                args=["--port", "0", "box", "nobody"]) as exporter:
+                args=["--port", "0", "--within", "20", "box", "nobody"]) as exporter:
         url = exporter.expect("^(http://127.0.0.1:[0-9]+/metrics)$").group(1)
         same(fetch(url), 'hv_guest_up{vm="box"} 0\n'
              'hv_guest_up{vm="nobody"} 0\n', "nobody listens")
@@ -224,22 +220,18 @@ def test_http_server_behind_target(f):
         "/srv/www", root)
     with Process(["sh", "-c", "exec " + serve], env=program_env(),
                  stdin=subprocess.DEVNULL):
-        listens(path)
+        listening(path)
         out = f.in_box("hvctl nc parent:8080", "GET / HTTP/1.0\r\n\r\n")
         check(out.startswith("HTTP/1.1 200") and
               out.endswith("a page of the host\n"), out)
         out = f.in_box("hvctl nc parent:web", "GET /no HTTP/1.0\r\n\r\n")
         check(out.startswith("HTTP/1.1 404"), out)
         # the guest's part, at a port that is free here
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            number = str(s.getsockname()[1])
         command = documented(r"^exec (socat .*)$", "http", "in-the-guest")
-        command = command.replace("TCP-LISTEN:8080", "-d -d TCP-LISTEN:" +
-                                  number)
+        command = command.replace("TCP-LISTEN:8080", "-d -d TCP-LISTEN:0")
         with f.start_in_box(command) as forward:
-            forward.expect(" listening on ")
-            same(fetch("http://127.0.0.1:%s/" % number),
+            place = forward.expect(r" listening on .* (127\.0\.0\.1:\d+)")
+            same(fetch("http://%s/" % place.group(1)),
                  "a page of the host\n", "by TCP in the guest")
 
 
@@ -256,7 +248,7 @@ def test_started_on_demand(f):
               for w in daemon]
     with Process([activate, "-l", path, "-E", "CLOCKD_IDLE=0.05", *daemon],
                  env=program_env(), stdin=subprocess.DEVNULL) as systemd:
-        listens(path)
+        listening(path)
         with open("/proc/%d/comm" % systemd.process.pid) as running:
             same(running.read(), "systemd-socket-\n", "not started yet")
         now = f.in_box("hvctl nc parent:clock < /dev/null")

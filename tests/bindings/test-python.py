@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -244,6 +245,34 @@ def test_waits_for_a_listener(f):
             same(c.gettimeout(), 20, "the timeout stays")
             c.sendall(b"there")
             same(s.recv(10), b"there", "data")
+
+
+def test_a_signal_ends_a_connect(f):
+    class Enough(Exception):
+        pass
+
+    def enough(*_):
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, enough)
+    try:
+        for timeout in None, 60:
+            with HvSocket() as s:
+                s.setsockopt(hvsocket.SOL_HVSOCKET,
+                             hvsocket.HVSOCKET_WAIT_LISTENER, 1)
+                s.setsockopt(hvsocket.SOL_HVSOCKET,
+                             hvsocket.HVSOCKET_CONNECT_TIMEOUT, 60000)
+                s.settimeout(timeout)
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                try:
+                    s.connect("loopback:5007")
+                except Enough:
+                    pass
+                same(s.gettimeout(), timeout, "as before")
+                same(os.get_blocking(s.fileno()), timeout is None, "too")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_options(f):
