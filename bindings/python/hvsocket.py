@@ -483,8 +483,20 @@ class HvSocket(socket.socket):
     def recvmsg(self, bufsize, ancbufsize=0, flags=0):
         if self.type != SOCK_DGRAM:
             return super().recvmsg(bufsize, ancbufsize, flags)
-        data, address = self.recvfrom(bufsize, flags)
-        return data, [], 0, address
+        data = bytearray(bufsize)
+        n, address = self.recvfrom_into(data, 0, flags | socket.MSG_TRUNC)
+        return bytes(data[:n]), [], socket.MSG_TRUNC * (n > bufsize), address
+
+    def recvmsg_into(self, buffers, ancbufsize=0, flags=0):
+        if self.type != SOCK_DGRAM:
+            return super().recvmsg_into(buffers, ancbufsize, flags)
+        views = [memoryview(b).cast("B") for b in buffers]
+        data, *rest = self.recvmsg(sum(map(len, views)), 0, flags)
+        left = data
+        for view in views:
+            part, left = left[:len(view)], left[len(view):]
+            view[:len(part)] = part
+        return len(data), *rest
 
 
 def create_connection(address, timeout=None, *, type=SOCK_STREAM, wait=False):

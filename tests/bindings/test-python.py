@@ -386,6 +386,12 @@ def test_datagrams(f):
         same((n, bytes(room)), (3, b"sec..."), "recvfrom_into()")
         c.sendall(bytearray(b"third"))
         same(server.recvmsg(100)[0], b"third", "recvmsg()")
+        c.send(b"fourth")
+        same(server.recvmsg(3)[:3], (b"fou", [], socket.MSG_TRUNC), "cut")
+        c.send(b"fifth")
+        rooms = [bytearray(3), bytearray(3)]
+        same(server.recvmsg_into(rooms)[0], 5, "recvmsg_into()")
+        same([bytes(r) for r in rooms], [b"fif", b"th\0"], "in two parts")
         with server.dup() as d:
             same(d.type, kind, "dup()")
         with HvSocket(fileno=os.dup(server.fileno())) as d:
