@@ -81,6 +81,8 @@ async def main(folder, service="journal"):
     await server.serve_forever()
 
 
+if not 2 <= len(sys.argv) <= 3:
+    sys.exit("usage: collect.py FOLDER [SERVICE]")
 try:
     asyncio.run(main(*sys.argv[1:]))
 except hvsocket.HvError as e:

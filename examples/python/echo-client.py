@@ -23,4 +23,6 @@ def main(address, seconds=10):
         sys.exit("echo-client: %s: %s" % (e.reason_name, e.strerror))
 
 
+if not 2 <= len(sys.argv) <= 3:
+    sys.exit("usage: echo-client.py ADDRESS [SECONDS]")
 main(*sys.argv[1:])

@@ -104,6 +104,14 @@ def test_python_echo(f):
         b"echo-client: partition unknown: "), r.stderr)
 
 
+def held(f):
+    """A standard input that does not end."""
+    path = os.path.join(f.work, "held")
+    os.mkfifo(path)
+    os.open(path, os.O_RDWR)  # with the test
+    return path
+
+
 def test_log_collector(f):
     f.register("log-collector", "journal.conf")
     bin_dir, logs = os.path.join(f.work, "bin"), os.path.join(f.work, "logs")
@@ -138,6 +146,12 @@ def test_log_collector(f):
         collect.expect("^box: 0 entries, .*longer than limit")
         f.in_box("hvctl nc parent:journal", "[1]\n")
         collect.expect("^box: 0 entries, 'no object'$")
+        # of one guest one at a time: their lines would be mixed
+        with f.start_in_box("hvctl nc parent:journal < %s" % held(f)) as one:
+            one.expect("^s=3$")  # told what is here
+            same(f.in_box("hvctl nc parent:journal < /dev/null"), "",
+                 "what a second one is told")
+        collect.expect("^box: 0 entries, has ended$")
     same(os.listdir(logs), ["box.json"], "files")
 
 
