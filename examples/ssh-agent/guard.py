@@ -15,6 +15,7 @@ extensions do) is answered "failure" here, and the agent never sees it. Which
 guests may at all: Connect= in ssh-agent.conf.
 """
 import asyncio
+import collections
 import os
 import struct
 import sys
@@ -24,6 +25,9 @@ import hvsocket
 REQUEST_IDENTITIES, SIGN_REQUEST = 11, 13  # draft-miller-ssh-agent
 FAILURE = struct.pack(">IB", 1, 5)
 LONGEST = 256 * 1024  # as OpenSSH's agent has it
+MOST = 16  # connections of a guest, or it would keep the others out
+
+open_now = collections.Counter()
 
 
 async def message(reader):
@@ -39,13 +43,19 @@ async def message(reader):
 
 async def guest(reader, writer):
     who = writer.get_extra_info("peername").text().rsplit(":", 1)[0]
-    agent = None
+    if open_now[who] >= MOST:
+        return writer.close()
+    agent, told = None, set()
+    open_now[who] += 1
     try:
         while request := await message(reader):
             kind = request[4]
             if kind not in (REQUEST_IDENTITIES, SIGN_REQUEST):
-                print("%s: request %d refused" % (who, kind), flush=True)
+                if kind not in told:
+                    print("%s: request %d refused" % (who, kind), flush=True)
+                told.add(kind)
                 writer.write(FAILURE)
+                await writer.drain()
                 continue
             if not agent:
                 agent = await asyncio.open_unix_connection(
@@ -57,8 +67,10 @@ async def guest(reader, writer):
             await writer.drain()
     except (OSError, ValueError) as e:
         print("%s: %s" % (who, e), flush=True)
-    for w in [writer] + ([agent[1]] if agent else []):
-        w.close()
+    finally:
+        open_now[who] -= 1
+        for w in [writer] + ([agent[1]] if agent else []):
+            w.close()
 
 
 async def main(address="children:ssh-agent"):

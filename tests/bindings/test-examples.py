@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -83,6 +84,14 @@ class Fixture:
                            HVSOCKET_RUNTIME_DIR=self.inside, **env))
 
 
+    def in_python(self, text, address):
+        """A program in the box, with s connected."""
+        return once("%s -c \"$PROGRAM\"" % sys.executable, PROGRAM="import "
+                    "hvsocket\ns = hvsocket.create_connection('%s', 20)\n%s" %
+                    (address, text), HVSOCKET_RUNTIME_DIR=self.inside,
+                    LD_PRELOAD=os.environ.get("LD_PRELOAD", ""))
+
+
 def listening(path):
     check(until(lambda: listens(path), LIMIT_S), "nobody listens at " + path)
 
@@ -97,6 +106,13 @@ def test_python_echo(f):
                                       HVSOCKET_RUNTIME_DIR=f.inside))
         same(r.stdout, b"one\ntwo\n", "the echo")
         server.expect("^from box:")
+        # more than all buffers on the way hold
+        r = subprocess.run(
+            [sys.executable, example("python", "echo-client.py"),
+             "parent:echo"], input=b"x" * 4000000 + b"\n",
+            stdout=subprocess.PIPE, timeout=LIMIT_S,
+            env=dict(os.environ, HVSOCKET_RUNTIME_DIR=f.inside))
+        same((r.returncode, len(r.stdout)), (0, 4000001), "a long line")
     r = subprocess.run(
         [sys.executable, example("python", "echo-client.py"), "nobody:1"],
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT_S)
@@ -158,12 +174,14 @@ def test_log_collector(f):
 def test_ssh_agent(f):
     for name in "ssh-agent", "ssh-add", "ssh-keygen":
         check(shutil.which(name), "there is no %s (openssh-client)" % name)
-    f.register("ssh-agent", "ssh-agent.conf")
     key = os.path.join(f.work, "key")
     own, lent = (os.path.join(f.work, n) for n in ("agent", "lent"))
     once("ssh-keygen -q -t ed25519 -N '' -C on-the-host -f " + key)
     listen = documented(r"^    socat (UNIX-LISTEN:.*) &$", "ssh-agent",
                         "guard.py").replace("$HOME/.ssh/host", lent)
+    conf = registration("ssh-agent", "ssh-agent.conf")
+    check("\nConnect=partition:NAME\n" in conf, conf)
+    f.b.put("services.d/ssh-agent.conf", conf)
     with Process(["ssh-agent", "-D", "-a", own], env=program_env()):
         listening(own)
         once("ssh-add -q " + key, SSH_AUTH_SOCK=own)
@@ -171,6 +189,8 @@ def test_ssh_agent(f):
                 f.start_in_box("socat " + listen):
             guard.expect("^listening$")
             listening(lent)
+            f.in_box("! ssh-add -l", SSH_AUTH_SOCK=lent)  # until it is named
+            f.b.put("services.d/ssh-agent.conf", conf.replace("NAME", "box"))
             check("on-the-host" in f.in_box("ssh-add -l", SSH_AUTH_SOCK=lent),
                   "the key is lent")
             f.in_box("echo text | ssh-keygen -Y sign -n file -f %s.pub > "
@@ -186,6 +206,24 @@ def test_ssh_agent(f):
             f.in_box("printf '\\377\\377\\377\\377x' | "
                      "hvctl nc parent:ssh-agent")
             guard.expect("^box: a message of 4294967295 bytes$")
+            # who does not read answers is not read from either
+            text = f.in_python(
+                "s.settimeout(2)\n"
+                "for n in range(400):\n"
+                " try: s.sendall(b'\\0\\0\\0\\1c' * 2000)\n"
+                " except TimeoutError: break\n"
+                "print(n)", "parent:ssh-agent")
+            check(int(text) < 399, "4 MB of requests were taken")
+            with guard.change:
+                same(len([x for x in guard.lines
+                          if x == "box: request 99 refused"]), 1, "told")
+            # nor does one guest get all the descriptors
+            text = f.in_python(
+                "more = [hvsocket.create_connection('parent:ssh-agent')\n"
+                "        for n in range(16)]\n"
+                "more[-1].settimeout(20)\n"
+                "print(more[-1].recv(1))", "parent:ssh-agent")
+            same(text, "b''\n", "the 17th connection")
     r = subprocess.run([sys.executable, example("ssh-agent", "guard.py")],
                        env={k: v for k, v in os.environ.items()
                             if k != "SSH_AUTH_SOCK"},
@@ -269,6 +307,16 @@ def test_started_on_demand(f):
         check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\n", now),
               now)
         same(systemd.process.wait(LIMIT_S), 0, "ended when it was idle")
+    # who hangs up before the answer does not end it for the others
+    os.unlink(path)
+    with Process([activate, "-l", path, "-E", "CLOCKD_IDLE=20", *daemon],
+                 env=program_env(), stdin=subprocess.DEVNULL) as systemd:
+        listening(path)
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as rude:
+                rude.connect(path)
+        now = f.in_box("hvctl nc parent:clock < /dev/null")
+        check(now.startswith("20"), "the answer: %r" % now)
     r = subprocess.run(daemon, env=program_env(LISTEN_FDS=""),
                        stderr=subprocess.PIPE, timeout=LIMIT_S)
     check(b"to be started by clock.socket" in r.stderr, r.stderr)

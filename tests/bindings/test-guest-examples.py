@@ -124,7 +124,8 @@ def test_log_collector(f):
 
 
 def test_ssh_agent(f):
-    f.register("ssh-agent", "ssh-agent.conf")
+    f.put("services.d", "ssh-agent", registration(
+        "ssh-agent", "ssh-agent.conf").replace("NAME", "web1"))
     key, own = (os.path.join(f.work, n) for n in ("key", "agent"))
     once("ssh-keygen -q -t ed25519 -N '' -C on-the-host -f " + key)
     listen = documented(r"^    (socat UNIX-LISTEN:.*) &$", "ssh-agent",
