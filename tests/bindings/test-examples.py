@@ -244,13 +244,18 @@ def test_metrics(f):
         same(fetch(url), 'hv_guest_up{vm="box"} 0\n'
              'hv_guest_up{vm="nobody"} 0\n', "nobody listens")
         for text, lines in ((None, 5),
-                            ("printf 'guest_a 1\\nguest_b{vm=\"x\"} 1\\n"
+                            ("printf 'guest_a 1\\nguest_a 2\\n"
+                             "guest_b{vm=\"x\"} 1\\n"
                              "\\033[31m\\nguest_c x\\n'", 2),
                             ("head -c 100000 /dev/zero", 1)):
             with f.start_in_box("sh -c '%s | hvctl nc -l wildcard:9100'" % (
                     text or "sh " + script).replace("'", "'\\''")):
                 once("hvctl wait -t 20 box:9100")
-                got = fetch(url)
+                # that somebody is there it says before he listens
+                tries = []
+                until(lambda: tries.append(fetch(url)) or lines == 1 or
+                      'up{vm="box"} 1\n' in tries[-1], LIMIT_S)
+                got = tries[-1]
             same(len([line for line in got.split("\n")[:-1]
                       if 'vm="box"' in line]), lines, got)
             check(re.search(r'^hv_guest_up\{vm="box"\} [01]$', got, re.M), got)
