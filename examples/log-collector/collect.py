@@ -10,8 +10,10 @@ appended to FOLDER/NAME.json, NAME being the partition's as the broker knows
 it: a guest cannot write into another one's file. Nothing is lost or doubled
 when either side starts again.
 
-What a guest sends is a stranger's: lines have a limit, have to be objects, and
-are written anew in plain ASCII, so that the files can be looked at.
+What a guest sends is a stranger's: lines have a limit (longer ones are passed
+over), have to be objects, and are written anew in plain ASCII, so that the
+files can be looked at. A full file becomes NAME.json.1, and the one before it
+goes: no guest fills the disk.
 """
 import asyncio
 import json
@@ -23,6 +25,7 @@ from urllib.parse import quote
 import hvsocket
 
 LONGEST = 1 << 20  # a line; journald's own limit for a field is less
+MOST = int(os.environ.get("COLLECT_MOST", 256 << 20))  # bytes of a file
 
 
 def last_cursor(path):
@@ -41,22 +44,51 @@ def last_cursor(path):
     return cursor if re.fullmatch(r"[\w=;-]+", cursor) else ""
 
 
+async def lines(reader, dropped):
+    """Whole ones. To end at one that is too long would be to stay there: after
+    the next start it is the first."""
+    long = False
+    while True:
+        try:
+            line = await reader.readuntil()
+        except asyncio.LimitOverrunError as e:
+            await reader.readexactly(e.consumed)
+            long = True
+            continue
+        except asyncio.IncompleteReadError:
+            return
+        if long:
+            dropped.append(None)
+        else:
+            yield line
+        long = False
+
+
+def append(path, entry):
+    with open(path, "ab") as out:
+        out.write(json.dumps(entry).encode() + b"\n")
+        full = out.tell() > MOST
+    if full:
+        os.replace(path, path + ".1")
+
+
 async def take(folder, reader, writer):
     who = writer.get_extra_info("peername").text().rsplit(":", 1)[0]
     path = os.path.join(folder, quote(who, safe="") + ".json")
-    count, why = 0, "has ended"
+    count, dropped, why = 0, [], "has ended"
     try:
-        writer.write(last_cursor(path).encode() + b"\n")
-        with open(path, "ab") as out:
-            while line := await reader.readline():
-                entry = json.loads(line)
-                if not isinstance(entry, dict):
-                    raise ValueError("no object")
-                out.write(json.dumps(entry).encode() + b"\n")
-                out.flush()
-                count += 1
+        cursor = last_cursor(path) or last_cursor(path + ".1")
+        writer.write(cursor.encode() + b"\n")
+        async for line in lines(reader, dropped):
+            entry = json.loads(line)
+            if not isinstance(entry, dict):
+                raise ValueError("no object")
+            append(path, entry)
+            count += 1
     except (OSError, ValueError, RecursionError) as e:
         why = ascii(str(e))[:200]
+    if dropped:
+        why += "; %d too long" % len(dropped)
     print("%s: %d entries, %s" % (who, count, why), flush=True)
     writer.close()
 
