@@ -164,6 +164,9 @@ class HvError(OSError):
         return "%s (%s; broker %s)" % (self.strerror, self.reason_name,
                                        self.broker)
 
+    def __reduce__(self):  # the class is found by the errno
+        return _again, (*self.args, self.__dict__)
+
 
 def _kind(number, kinds={}):  # one class for each errno, kept for ever
     """The class that is an HvError and what Python has for this errno."""
@@ -172,6 +175,12 @@ def _kind(number, kinds={}):  # one class for each errno, kept for ever
         kinds[plain] = HvError if plain is OSError else type(
             "Hv" + plain.__name__, (HvError, plain), {"__module__": __name__})
     return kinds[plain]
+
+
+def _again(number, text, more):
+    e = _kind(number)(number, text)
+    e.__dict__.update(more)
+    return e
 
 
 def _error(number, fd=-1):
@@ -278,6 +287,11 @@ def _type_of(fd):
         return SOCK_DGRAM if dgram else s.type
 
 
+def _ms(seconds):
+    """A timeout, as the broker has them."""
+    return min(HVSOCKET_CONNECT_TIMEOUT_MAX, max(1, int(seconds * 1000)))
+
+
 class HvSocket(socket.socket):
     """A socket.socket of the family AF_HYPERV. The methods are those of
     socket.socket; the family's own options are set with level HV_PROTOCOL_RAW
@@ -351,25 +365,31 @@ class HvSocket(socket.socket):
         is a BlockingIOError, and goes on."""
         raw = _raw(address)
         timeout = self.gettimeout()
-        if not timeout:
+        if timeout == 0:
             return self._connect(raw)
         # the broker waits, not poll(): so a listener can be waited for, too
         level, name = SOL_HVSOCKET, HVSOCKET_CONNECT_TIMEOUT
         before = self.getsockopt(level, name)
-        self.setsockopt(level, name, min(HVSOCKET_CONNECT_TIMEOUT_MAX,
-                                         max(1, int(timeout * 1000))))
-        os.set_blocking(self.fileno(), True)
+        until = time.monotonic() + (timeout or before / 1000)
         try:
-            self._connect(raw)
+            if timeout:
+                self.setsockopt(level, name, _ms(timeout))
+                os.set_blocking(self.fileno(), True)
+            self._connect(raw, until)
         finally:
-            os.set_blocking(self.fileno(), False)
+            if timeout:
+                os.set_blocking(self.fileno(), False)
             self.setsockopt(level, name, before)
 
-    def _connect(self, raw):
+    def _connect(self, raw, until=None):
         while _c.hvs_connect(self.fileno(), byref(raw),
                              ctypes.sizeof(raw)) < 0:
-            if ctypes.get_errno() != errno.EINTR:
-                raise _error(ctypes.get_errno())
+            number = ctypes.get_errno()
+            if number != errno.EINTR:
+                raise _error(number)
+            if until is not None:  # the next try has what is left
+                self.setsockopt(SOL_HVSOCKET, HVSOCKET_CONNECT_TIMEOUT,
+                                _ms(until - time.monotonic()))
 
     def connect_ex(self, address):
         try:
@@ -442,7 +462,7 @@ class HvSocket(socket.socket):
         return self._send(b"".join(buffers), flags, address)
 
     def _send(self, data, flags, address=None):
-        data = bytes(data)
+        data = bytes(memoryview(data))  # of a number bytes() makes zeros
         to, size = None, 0
         if address is not None:
             to = _raw(address)
@@ -519,7 +539,7 @@ def create_server(address, *, backlog=128, type=SOCK_STREAM):
     s = HvSocket(AF_HYPERV, type)
     try:
         s.bind(address)
-        if type != SOCK_DGRAM:
+        if s.type != SOCK_DGRAM:
             s.listen(backlog)
         return s
     except BaseException:
@@ -537,12 +557,10 @@ async def open_connection(address, *, timeout=None, wait=False, **streams):
     s = HvSocket()
     try:
         if timeout is not None:
-            s.setsockopt(SOL_HVSOCKET, HVSOCKET_CONNECT_TIMEOUT,
-                         max(1, int(timeout * 1000)))
+            s.setsockopt(SOL_HVSOCKET, HVSOCKET_CONNECT_TIMEOUT, _ms(timeout))
         if wait:
             s.setsockopt(SOL_HVSOCKET, HVSOCKET_WAIT_LISTENER, 1)
             s = await _wait_in_thread(loop, s, address)
-            s.setblocking(False)
         else:
             s.setblocking(False)
             try:
@@ -560,22 +578,28 @@ async def open_connection(address, *, timeout=None, wait=False, **streams):
 async def _wait_in_thread(loop, s, address):
     """Only blocking connects wait. The thread has a descriptor of its own, as
     whoever cancels this closes s."""
+    own = s.dup()  # here: there s may be closed, and its number another's
+    own.settimeout(None)
+
     def connect():
-        with s.dup() as own:
-            own.settimeout(None)
+        try:
             own.connect(address)
-            return own.detach()
+            return own
+        except BaseException:
+            own.close()
+            raise
 
     future = loop.run_in_executor(None, connect)
     import asyncio
     try:
-        fd = await asyncio.shield(future)
+        await asyncio.shield(future)
     except asyncio.CancelledError:
         future.add_done_callback(
-            lambda f: f.exception() is None and os.close(f.result()))
+            lambda f: f.cancelled() or f.exception() or own.close())
         raise
     s.close()
-    return HvSocket(AF_HYPERV, SOCK_STREAM, fileno=fd)
+    own.setblocking(False)
+    return own
 
 
 async def start_server(client_connected_cb, address, **streams):

@@ -92,6 +92,8 @@ async def test_refusals(f):
     e = await refusal(hvsocket.open_connection("loopback:5002"))
     check(isinstance(e, ConnectionRefusedError), repr(e))
     same(e.reason, Reason.NO_LISTENER, "reason")
+    e = await refusal(hvsocket.open_connection("loopback:5002", timeout=600))
+    same(e.reason, Reason.NO_LISTENER, "longer than brokers wait: %s" % e)
     e = await refusal(hvsocket.start_server(shout, "children:5999"))
     same(e.reason, Reason.NOT_REGISTERED, "reason")
     e = await refusal(hvsocket.open_connection("loopback:5002", wait=True,

@@ -4,6 +4,7 @@
 import ctypes
 import errno
 import os
+import pickle
 import re
 import select
 import signal
@@ -188,6 +189,9 @@ def test_refusals(f):
     same((e.reason, e.reason_name, e.broker),
          (Reason.NO_LISTENER, "no listener", f.b.run), "reason")
     check("no listener; broker" in str(e) and "nobody" in e.strerror, str(e))
+    again = pickle.loads(pickle.dumps(e))  # of a process pool
+    same((type(again), again.args, again.reason, str(again)),
+         (type(e), e.args, e.reason, str(e)), "pickled")
     e = refusal(hvsocket.create_connection, "nobody:1")
     same((e.errno, e.reason), (errno.EHOSTUNREACH, Reason.PARTITION_UNKNOWN),
          "partition")
@@ -270,6 +274,26 @@ def test_a_signal_ends_a_connect(f):
                     pass
                 same(s.gettimeout(), timeout, "as before")
                 same(os.get_blocking(s.fileno()), timeout is None, "too")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_signals_do_not_stretch_a_timeout(f):
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        for timeout, option in (0.2, 2000), (None, 200):
+            with HvSocket() as s:
+                s.setsockopt(hvsocket.SOL_HVSOCKET,
+                             hvsocket.HVSOCKET_WAIT_LISTENER, 1)
+                s.setsockopt(hvsocket.SOL_HVSOCKET,
+                             hvsocket.HVSOCKET_CONNECT_TIMEOUT, option)
+                s.settimeout(timeout)
+                refusal(s.connect, "loopback:5007")
+                same(s.getsockopt(hvsocket.SOL_HVSOCKET,
+                                  hvsocket.HVSOCKET_CONNECT_TIMEOUT), option,
+                     "the option stays")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -400,6 +424,14 @@ def test_datagrams(f):
         check(isinstance(refusal(server.recv, 1), TimeoutError), "timeout")
         server.setblocking(False)
         check(isinstance(refusal(server.recv, 1), BlockingIOError), "at once")
+        for bad in 5, "text":
+            try:
+                c.send(bad)
+            except TypeError:
+                continue
+            raise tap.Failure("%r was sent" % (bad,))
+        hvsocket.create_server("loopback:5006", type=kind |
+                               socket.SOCK_NONBLOCK).close()
         same(refusal(c.sendto, b"x" * 65537, "loopback:5005").errno,
              errno.EMSGSIZE, "too long")
         e = refusal(c.sendmsg, [b"x"], [(1, 1, b"")])
