@@ -228,5 +228,8 @@ func Resolve(ctx context.Context, partition, service string) (*HvsockAddr,
 		return nil, err
 	}
 	addr, err := fromRaw(data)
-	return &addr, err
+	if err != nil {
+		return nil, err
+	}
+	return &addr, nil
 }

@@ -54,9 +54,35 @@ func (d *HvsockDialer) Dial(ctx context.Context, addr *HvsockAddr) (
 			return conn, nil
 		}
 		if try == d.Retries || !again(err) || !pause(ctx, d.RetryWait) {
-			return nil, conn.opErr("dial", err)
+			return nil, conn.opErr("dial", ended(ctx, err))
 		}
 	}
+}
+
+// endedError is why the last try failed, and that there was no time for more.
+type endedError struct {
+	error
+	context error
+}
+
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() == nil || errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return endedError{err, ctx.Err()}
+}
+
+// Is finds context.Canceled, as go-winio returns it.
+func (e endedError) Is(target error) bool {
+	return target == e.context
+}
+
+func (e endedError) Unwrap() error {
+	return e.error
+}
+
+func (e endedError) Timeout() bool {
+	return e.context == context.DeadlineExceeded
 }
 
 // again: might it go better in a moment?

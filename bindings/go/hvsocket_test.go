@@ -206,6 +206,77 @@ func TestContexts(t *testing.T) {
 	d = winio.HvsockDialer{Retries: 1 << 20, RetryWait: time.Hour}
 	_, err := d.Dial(soon, loopback(5001))
 	refused(t, err, syscall.ECONNREFUSED, 6)
+	var ne net.Error
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &ne) ||
+		!ne.Timeout() {
+		t.Error(err)
+	}
+	over, cancel = context.WithCancel(ctx)
+	time.AfterFunc(30*time.Millisecond, cancel)
+	if _, err = d.Dial(over, loopback(5001)); !errors.Is(err,
+		context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// A broker that says what no broker says.
+func TestHostileBroker(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{
+		Name: dir + "/control", Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("HVSOCKET_RUNTIME_DIR", dir)
+	answer := make(chan []byte, 1)
+	go func() {
+		for {
+			c, err := l.AcceptUnix()
+			if err != nil {
+				return
+			}
+			reply, b := <-answer, make([]byte, 65536)
+			c.Read(b)
+			c.Write([]byte{1, 128, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0,
+				0, 0, 0})
+			c.Read(b)
+			b[1] |= 128
+			rights := syscall.UnixRights(0, 1, 2)
+			c.WriteMsgUnix(append(b[:8:8], reply...), rights, nil)
+			c.Read(b) // to the end
+			c.Close()
+		}
+	}()
+	zero := make([]byte, 8)
+	files := func() int {
+		names, _ := os.ReadDir("/proc/self/fd")
+		return len(names)
+	}
+	before := files()
+	for _, reply := range [][]byte{nil, zero, append(zero, 1, 0, 0, 0),
+		append(zero, zero...), make([]byte, 60000),
+		bytes.Repeat([]byte{255}, 65000)} {
+		answer <- reply
+		if c, err := winio.Dial(ctx, loopback(1)); err == nil {
+			t.Error(len(reply), c)
+		}
+		answer <- reply
+		if l, err := winio.ListenHvsock(loopback(1)); err == nil {
+			t.Error(len(reply), l)
+		}
+		answer <- reply
+		a, err := winio.Resolve(ctx, "a", "b")
+		if err == nil || a != nil {
+			t.Error(len(reply), a, err)
+		}
+	}
+	for i := 0; files() > before+1; i++ { // the other side closes late
+		if i > 5000 {
+			t.Fatal("descriptors are left", before, files())
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func TestDeadlinesAndEnds(t *testing.T) {
