@@ -240,7 +240,7 @@ func (l *HvsockListener) Accept() (net.Conn, error) {
 		raw, err := sock.SyscallConn()
 		if err == nil {
 			var peer end
-			peer, err = endOf(raw, syscall.SYS_GETPEERNAME)
+			peer, err = endOf(raw, sysGetpeername)
 			if err == nil {
 				return &HvsockConn{sock: sock, local: l.addr,
 					remote: peer.own}, nil

@@ -151,7 +151,7 @@ func (conn *HvsockConn) dial(ctx context.Context) error {
 	raw, err := conn.sock.SyscallConn()
 	if err == nil {
 		var own end
-		own, err = endOf(raw, syscall.SYS_GETSOCKNAME)
+		own, err = endOf(raw, sysGetsockname)
 		conn.local = HvsockAddr{ServiceID: own.own.ServiceID}
 	}
 	if err != nil {
