@@ -165,7 +165,7 @@ class HvError(OSError):
                                        self.broker)
 
     def __reduce__(self):  # the class is found by the errno
-        return _again, (*self.args, self.__dict__)
+        return _make, (*self.args, self.__dict__)
 
 
 def _kind(number, kinds={}):  # one class for each errno, kept for ever
@@ -177,7 +177,7 @@ def _kind(number, kinds={}):  # one class for each errno, kept for ever
     return kinds[plain]
 
 
-def _again(number, text, more):
+def _make(number, text, more={}):
     e = _kind(number)(number, text)
     e.__dict__.update(more)
     return e
@@ -186,14 +186,11 @@ def _again(number, text, more):
 def _error(number, fd=-1):
     why = _Reason()
     if _c.hvs_reason(fd, byref(why)) < 0 or not why.code:
-        return _kind(number)(number, os.strerror(number))
-    e = _kind(number)(number, why.text.decode(errors="replace"))
-    e.reason = why.code
-    if why.code in Reason._value2member_map_:
-        e.reason = Reason(why.code)
-    e.reason_name = _c.hvs_reason_name(why.code).decode()
-    e.broker = os.fsdecode(why.broker)
-    return e
+        return _make(number, os.strerror(number))
+    return _make(number, why.text.decode(errors="replace"), {
+        "reason": Reason._value2member_map_.get(why.code, why.code),
+        "reason_name": _c.hvs_reason_name(why.code).decode(),
+        "broker": os.fsdecode(why.broker)})
 
 
 def _check(result):
@@ -457,18 +454,14 @@ class HvSocket(socket.socket):
         if self.type != SOCK_DGRAM:
             return super().sendmsg(buffers, ancdata, flags)
         if ancdata:
-            raise _kind(errno.EOPNOTSUPP)(errno.EOPNOTSUPP, os.strerror(
-                errno.EOPNOTSUPP))
+            raise _make(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         return self._send(b"".join(buffers), flags, address)
 
     def _send(self, data, flags, address=None):
         data = bytes(memoryview(data))  # of a number bytes() makes zeros
-        to, size = None, 0
-        if address is not None:
-            to = _raw(address)
-            size = ctypes.sizeof(to)
+        to = None if address is None else _raw(address)
         return self._waiting(select.POLLOUT, _c.hvs_sendto, data, len(data),
-                             flags, to, size)
+                             flags, to, ctypes.sizeof(_Sockaddr) if to else 0)
 
     def recv(self, size, flags=0):
         if self.type != SOCK_DGRAM:
@@ -578,24 +571,15 @@ async def open_connection(address, *, timeout=None, wait=False, **streams):
 async def _wait_in_thread(loop, s, address):
     """Only blocking connects wait. The thread has a descriptor of its own, as
     whoever cancels this closes s."""
+    import asyncio
     own = s.dup()  # here: there s may be closed, and its number another's
     own.settimeout(None)
-
-    def connect():
-        try:
-            own.connect(address)
-            return own
-        except BaseException:
-            own.close()
-            raise
-
-    future = loop.run_in_executor(None, connect)
-    import asyncio
+    future = loop.run_in_executor(None, own.connect, address)
     try:
         await asyncio.shield(future)
-    except asyncio.CancelledError:
+    except BaseException:
         future.add_done_callback(
-            lambda f: f.cancelled() or f.exception() or own.close())
+            lambda f: (own.close(), f.cancelled() or f.exception()))
         raise
     s.close()
     own.setblocking(False)
