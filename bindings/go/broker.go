@@ -82,13 +82,33 @@ func dirs() []string {
 	return []string{"/run/hvsocket", own + "/hvsocket"}
 }
 
-func dialBroker(ctx context.Context) (*broker, error) {
+// dialControl goes through /proc where the path is longer than an address has
+// room for.
+func dialControl(ctx context.Context, dir string) (*net.UnixConn, error) {
 	var d net.Dialer
+	if len(dir) > 99 {
+		const oPath = 0x200000
+		at, err := syscall.Open(dir, oPath|syscall.O_DIRECTORY|
+			syscall.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		defer syscall.Close(at)
+		dir = fmt.Sprintf("/proc/self/fd/%d", at)
+	}
+	c, err := d.DialContext(ctx, "unixpacket", dir+"/control")
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UnixConn), nil
+}
+
+func dialBroker(ctx context.Context) (*broker, error) {
 	var last error
 	for _, dir := range dirs() {
-		c, err := d.DialContext(ctx, "unixpacket", dir+"/control")
+		c, err := dialControl(ctx, dir)
 		if err == nil {
-			b := &broker{conn: c.(*net.UnixConn), dir: dir}
+			b := &broker{conn: c, dir: dir}
 			hello := binary.LittleEndian.AppendUint32(nil, version)
 			hello = binary.LittleEndian.AppendUint32(hello, version)
 			if _, err = b.ask(ctx, msgHello, hello, -1); err == nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -166,6 +167,19 @@ func TestNoBroker(t *testing.T) {
 	t.Setenv("HVSOCKET_RUNTIME_DIR", "/nonexistent")
 	_, err := winio.Dial(ctx, loopback(1))
 	refused(t, err, syscall.ENETDOWN, 13)
+}
+
+// Socket addresses have 108 bytes for a path, directories more.
+func TestLongPath(t *testing.T) {
+	dir := t.TempDir() + "/" + strings.Repeat("long", 40)
+	if err := os.Symlink(host, dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HVSOCKET_RUNTIME_DIR", dir)
+	if _, err := winio.Dial(ctx, loopback(5001)); !errors.Is(err,
+		syscall.ECONNREFUSED) {
+		t.Error(err)
+	}
 }
 
 func TestRetries(t *testing.T) {
