@@ -73,7 +73,7 @@ def test_echo_in_python(f):
         server.expect("^listening$")
         same(f.call(5000, "one\ntwo\n"), "one\ntwo", "the echo")
         server.expect("^from web1:")
-    job = f.background("socat VSOCK-LISTEN:6000,fork EXEC:cat")
+    job = f.background("socat -t 10 VSOCK-LISTEN:6000,fork EXEC:cat")
     same(once("%s %s web1:6000" % (sys.executable, example(
         "python", "echo-client.py")), "to the guest\n",
         LD_PRELOAD=os.environ.get("LD_PRELOAD", "")),
