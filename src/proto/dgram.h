@@ -50,6 +50,8 @@ struct msg_socket { /* SOCKET and KNOWN */
 
 #define SOCKET_ANSWERS_ONLY 1u
 #define SOCKET_NAMED 2u
+#define SOCKET_UPLINK 4u /* the connection of an uplink (uplink-dgram.h), */
+#define SOCKET_SAY_OK 8u /* to be answered first */
 #define SOCKET_GROUPS_MAX 4096
 #define SOCKET_SIZE 80 /* without name and groups */
 #define SOCKET_MAX (SOCKET_SIZE + 8 + 4 * SOCKET_GROUPS_MAX)

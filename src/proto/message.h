@@ -57,6 +57,7 @@ enum msg_type {
 	MSG_UPLINK = 40,
 	MSG_JOIN = 41,
 	MSG_JOINED = 42,
+	MSG_ASK = 43,
 };
 
 struct msg_header {

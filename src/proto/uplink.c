@@ -108,10 +108,14 @@ int uplink_request_parse(const char *line, size_t len,
 	if (!whole_line(line, len, UPLINK_REQUEST_MAX, &w) ||
 	    !word_is(&w, GREETING))
 		return -EINVAL;
-	if (word_is(&w, "HELLO"))
+	if (word_is(&w, "HELLO")) {
 		good = !w.len;
-	else
+	} else if (word_is(&w, "DGRAM")) {
+		r.verb = UPLINK_DGRAM;
+		good = !w.len;
+	} else {
 		good = word_is(&w, "CONNECT") && take_connect(&w, &r);
+	}
 	if (!good)
 		return -EINVAL;
 	*ret = r;
@@ -123,9 +127,11 @@ size_t uplink_request_format(const struct uplink_request *r, char *ret)
 	char to[GUID_TEXT_SIZE] = "-", service[GUID_TEXT_SIZE],
 	     source[GUID_TEXT_SIZE];
 
-	if (r->verb == UPLINK_HELLO)
+	if (r->verb != UPLINK_CONNECT)
 		return (size_t)snprintf(ret, UPLINK_REQUEST_MAX + 1,
-					GREETING " HELLO\n");
+					GREETING " %s\n",
+					r->verb == UPLINK_HELLO ? "HELLO" :
+								  "DGRAM");
 	if (!r->here)
 		guid_format(&r->vmid, to);
 	return (size_t)snprintf(ret, UPLINK_REQUEST_MAX + 1,
@@ -156,7 +162,7 @@ int uplink_answer_parse(enum uplink_verb verb, const char *line, size_t len,
 	if (!whole_line(line, len, UPLINK_ANSWER_MAX, &w))
 		return -EINVAL;
 	if (word_is(&w, "OK"))
-		good = verb == UPLINK_CONNECT ?
+		good = verb != UPLINK_HELLO ?
 			       len == strlen("OK\n") :
 			       take_guid(&w, &a.vmid) && w.len &&
 				       take_text(&w, UPLINK_NAME_MAX, a.text);
@@ -171,9 +177,7 @@ int uplink_answer_parse(enum uplink_verb verb, const char *line, size_t len,
 	return 0;
 }
 
-/* As much of @text as fits, in whole characters and without a blank at the
- * end; nothing of what is not printable. */
-static int fitting(const char *text, size_t most)
+size_t uplink_text_fitting(const char *text, size_t most)
 {
 	size_t n = strlen(text);
 
@@ -186,7 +190,7 @@ static int fitting(const char *text, size_t most)
 	}
 	while (n && text[n - 1] == ' ')
 		n--;
-	return (int)n;
+	return n;
 }
 
 size_t uplink_answer_format(enum uplink_verb verb,
@@ -196,9 +200,10 @@ size_t uplink_answer_format(enum uplink_verb verb,
 	char g[GUID_TEXT_SIZE];
 	int n;
 
-	if (!a->reason && verb == UPLINK_CONNECT)
+	if (!a->reason && verb != UPLINK_HELLO)
 		return (size_t)snprintf(ret, most, "OK\n");
-	n = fitting(a->text, a->reason ? UPLINK_TEXT_MAX : UPLINK_NAME_MAX);
+	n = (int)uplink_text_fitting(a->text, a->reason ? UPLINK_TEXT_MAX :
+							  UPLINK_NAME_MAX);
 	if (!a->reason)
 		return (size_t)snprintf(ret, most, "OK %s %.*s\n",
 					guid_format(&a->vmid, g), n ? n : 1,

@@ -23,7 +23,7 @@
 #define UPLINK_TEXT_MAX 200
 #define UPLINK_MESSAGE_MAX 65536u /* of a raw connection */
 
-enum uplink_verb { UPLINK_HELLO, UPLINK_CONNECT };
+enum uplink_verb { UPLINK_HELLO, UPLINK_CONNECT, UPLINK_DGRAM };
 
 struct uplink_request {
 	enum uplink_verb verb;
@@ -55,6 +55,11 @@ int uplink_answer_parse(enum uplink_verb verb, const char *line, size_t len,
  * left out or cut. @ret: UPLINK_ANSWER_MAX + 1 bytes. Return: its length */
 size_t uplink_answer_format(enum uplink_verb verb,
 			    const struct uplink_answer *a, char *ret);
+
+/** uplink_text_fitting() - as much of @text as fits, in whole characters and
+ * without a blank at the end; nothing of what is not printable. Return: its
+ * length */
+size_t uplink_text_fitting(const char *text, size_t most);
 
 /* JOIN, JOINED (docs/protocol.md, 10) */
 struct msg_join {

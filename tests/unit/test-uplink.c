@@ -31,6 +31,11 @@ START_TEST(requests)
 	ck_assert_uint_eq(uplink_request_format(&r, line), 17);
 	ck_assert_str_eq(line, "HVSOCKET/1 HELLO\n");
 
+	ck_assert_int_eq(request("HVSOCKET/1 DGRAM\n", &r), 0);
+	ck_assert_int_eq(r.verb, UPLINK_DGRAM);
+	ck_assert_uint_eq(uplink_request_format(&r, line), 17);
+	ck_assert_str_eq(line, "HVSOCKET/1 DGRAM\n");
+
 	ck_assert_int_eq(request("HVSOCKET/1 CONNECT stream - " SERVICE
 				 " " SOURCE " 2000\n", &r), 0);
 	ck_assert_int_eq(r.verb, UPLINK_CONNECT);
@@ -57,6 +62,7 @@ END_TEST
 static const char *const bad_requests[] = {
 	"", "\n", " \n", "HELLO\n", "HVSOCKET/1\n", "HVSOCKET/1 \n",
 	"HVSOCKET/1 HELLO", "HVSOCKET/1 HELLO \n", "HVSOCKET/1 HELLO x\n",
+	"HVSOCKET/1 DGRAM x\n", "HVSOCKET/1 DGRAM -\n", "HVSOCKET/1 dgram\n",
 	"HVSOCKET/1  HELLO\n", "HVSOCKET/2 HELLO\n", "hvsocket/1 HELLO\n",
 	"HVSOCKET/1 HELLO\nHVSOCKET/1 HELLO\n", "HVSOCKET/1 HELLO\r\n",
 	"HVSOCKET/1 CONNECT\n",
