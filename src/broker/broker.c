@@ -428,6 +428,8 @@ struct broker *broker_free(struct broker *b)
 		return NULL;
 	ev_io_stop(&b->registry_io);
 	ev_timer_stop(&b->expire);
+	if (b->uplinks)
+		b->uplinks->state = UPLINK_DOWN; /* nothing is started now */
 	doors_close(b);
 	b->dgrams = dgrams_free(b->dgrams);
 	b->uplinks = uplinks_free(b->uplinks);

@@ -432,6 +432,7 @@ void client_drop(struct client *c)
 	DL_DELETE(b->clients, c);
 	attempts_cancel(c);
 	dgram_waits_cancel(c);
+	dgram_asks_cancel(c);
 	if (c->relay)
 		dgram_relay_gone(c->b->dgrams);
 	if (c->transport)

@@ -26,7 +26,7 @@ static bool bind_target(const struct world *w, const struct partition *me,
 		return false;
 	}
 	if (guid_equal(&addr->VmId, &guid_broadcast) &&
-	    me->kind == PARTITION_HOST) {
+	    me->kind == PARTITION_HOST && !w->parent) {
 		refuse(v, HVS_REASON_NOT_A_DESTINATION,
 		       "BROADCAST: a physical host has no parent that sends to it");
 		return false;

@@ -99,6 +99,7 @@ int dgram_add(struct dgrams *d, const struct msg_socket *m)
 	if (!s)
 		return -ENOMEM;
 	s->token = m->token;
+	s->peers.max = DGRAM_PEERS_MAX;
 	s->key.partition = m->partition;
 	s->key.service = m->service;
 	s->vmid = m->vmid;
@@ -165,7 +166,7 @@ void dgram_forget(struct dgrams *d, struct dgram_socket *s)
 		s->accounts[i]->listeners--;
 		account_unref(d->b, s->accounts[i]);
 	}
-	free(s->peers);
+	free(s->peers.all);
 	free(s->groups);
 	free(s);
 }

@@ -9,21 +9,28 @@
 #include <unistd.h>
 
 #include "base/guid.h"
+#include "broker/uplink.h"
 
 /* One that had served died of something else: another one. */
 static void on_ended(struct helper *h, const char *why)
 {
 	struct dgrams *d = container_of(h, struct dgrams, helper);
 
-	if (h->served)
+	if (h->served) {
 		dgram_waits_lost(d);
-	else
+		uplink_dgram_look(d->b->uplinks);
+	} else {
 		dgram_waits_refuse(d, why);
+	}
 }
 
 static void on_again(struct helper *h)
 {
-	dgram_waits_lost(container_of(h, struct dgrams, helper));
+	struct dgrams *d = container_of(h, struct dgrams, helper);
+
+	dgram_waits_lost(d);
+	asked_go_on(d->b->uplinks);
+	uplink_dgram_look(d->b->uplinks);
 }
 
 int dgrams_new(struct broker *b, const char *program, struct dgrams **ret)
@@ -53,6 +60,8 @@ struct dgrams *dgrams_free(struct dgrams *d)
 	if (!d)
 		return NULL;
 	helper_fini(&d->helper);
+	while (d->uplinks)
+		dgram_uplink_forget(d, d->uplinks);
 	dgram_forget_all(d);
 	meeting_fini(&d->meeting);
 	free(d);
@@ -72,9 +81,12 @@ void dgram_flush(struct dgrams *d)
 
 void dgram_partition_gone(struct dgrams *d, const GUID *partition)
 {
+	struct dgram_uplink *u = dgram_uplink_find(d, partition);
 	struct dgram_socket *s, *next;
 	MSG_BUF(m, 32);
 
+	if (u)
+		dgram_uplink_close(d, u);
 	HASH_ITER(hh, d->sockets, s, next) {
 		if (!guid_equal(&s->key.partition, partition))
 			continue;
@@ -91,11 +103,28 @@ void dgram_partition_gone(struct dgrams *d, const GUID *partition)
 
 static struct dgram_route route; /* one thread */
 
+/* By which name it is known beyond an uplink. */
+static void reach_beyond(struct client *c, uint32_t serial,
+			 const struct dgram_uplink *u,
+			 const struct dgram_socket *s, const GUID *service)
+{
+	bool up = guid_equal(&u->partition, &guid_parent);
+	const struct uplink_ends ends = {
+		.from = up ? c->door->partition : guid_zero,
+		.source = s ? s->key.service : guid_zero,
+		.to = route.to[0].peer,
+		.service = *service,
+	};
+
+	dgram_ask(c->b->dgrams, c, serial, u, &ends);
+}
+
 void request_reach(struct client *c, struct frame *f)
 {
 	struct broker *b = c->b;
 	struct caller caller = client_caller(c);
 	const char *why = "REACH is malformed";
+	struct dgram_uplink *u = NULL;
 	struct dgram_socket *s;
 	struct msg_reach m;
 	struct verdict v;
@@ -113,6 +142,12 @@ void request_reach(struct client *c, struct frame *f)
 	s = dgram_find_name(b->dgrams, &caller.partition, c->uid, m.token);
 	verdict_init(&v);
 	dgram_route(b->dgrams, &caller, s, &m.dest, &route, &v);
+	if (route.n == 1)
+		u = dgram_uplink_by_token(b->dgrams, route.to[0].token);
+	if (u && !guid_equal(&m.dest.VmId, &guid_broadcast)) {
+		reach_beyond(c, f->h.serial, u, s, &m.dest.ServiceId);
+		return;
+	}
 	if (route.n || !v.reason) {
 		client_reply_empty(c, MSG_REACH, f->h.serial);
 		return;
@@ -158,8 +193,28 @@ void dgram_relay_gone(struct dgrams *d)
 	d->relay = NULL;
 	d->helper.here = false;
 	d->ready = false;
+	while (d->uplinks)
+		dgram_uplink_forget(d, d->uplinks);
 	dgram_forget_all(d);
 	dgram_waits_lost(d);
+	uplink_dgram_look(d->b->uplinks);
+}
+
+static void on_known_socket(struct dgrams *d, const struct msg_socket *m)
+{
+	struct dgram_uplink *u;
+	int r = 0;
+
+	if (m->flags & SOCKET_UPLINK) {
+		u = dgram_uplink_find(d, &m->partition);
+		if (u)
+			dgram_uplink_close(d, u);
+		r = dgram_uplink_add(d, &m->partition, m->token);
+	} else if (!dgram_find(d, m->token)) {
+		r = dgram_add(d, m);
+	}
+	if (r < 0)
+		log_err("no memory for a datagram socket");
 }
 
 static void on_known(struct dgrams *d, const struct frame *f)
@@ -171,11 +226,42 @@ static void on_known(struct dgrams *d, const struct frame *f)
 		log_info("hvsocket-dgram (pid %d) is there, %u sockets",
 			 d->relay->pid, HASH_COUNT(d->sockets));
 		dgram_waits_go_on(d);
-	} else if (msg_socket_decode(f->p, f->len, &m) == 0 &&
-		   !dgram_find(d, m.token) && !d->ready) {
-		if (dgram_add(d, &m) < 0)
-			log_err("no memory for a datagram socket");
+		asked_go_on(d->b->uplinks);
+		uplink_dgram_look(d->b->uplinks);
+	} else if (msg_socket_decode(f->p, f->len, &m) == 0 && !d->ready) {
+		on_known_socket(d, &m);
 	}
+}
+
+/* What came over an uplink, or a program's own. Return: false: malformed */
+static bool find_route(struct dgrams *d, const struct frame *f,
+		       struct verdict *v, struct dgram_uplink **ret_up)
+{
+	struct msg_uplink_route beyond;
+	struct dgram_socket *s;
+	struct msg_reach r;
+	struct caller caller;
+
+	*ret_up = NULL;
+	route.n = 0;
+	if (msg_uplink_route_decode(f->p, f->len, &beyond) == 0) {
+		*ret_up = dgram_uplink_by_token(d, beyond.token);
+		if (*ret_up)
+			dgram_route_beyond(d, *ret_up, &beyond, &route, v);
+		else
+			refuse(v, HVS_REASON_NOT_FOUND, "no such uplink");
+		return true;
+	}
+	if (msg_route_decode(f->p, f->len, &r) < 0)
+		return false;
+	s = dgram_find(d, r.token);
+	if (s) {
+		caller = dgram_caller(s);
+		dgram_route(d, &caller, s, &r.dest, &route, v);
+	} else {
+		refuse(v, HVS_REASON_NOT_FOUND, "no such socket");
+	}
+	return true;
 }
 
 static void on_route(struct client *c, const struct frame *f)
@@ -184,26 +270,16 @@ static void on_route(struct client *c, const struct frame *f)
 	struct msg_buf m = msg_buf(raw, sizeof(raw));
 	struct broker *b = c->b;
 	struct dgrams *d = b->dgrams;
-	struct dgram_socket *s;
-	struct msg_reach r;
-	struct caller caller;
+	struct dgram_uplink *up;
 	struct verdict v;
 
-	if (msg_route_decode(f->p, f->len, &r) < 0) {
-		client_drop(c);
-		return;
-	}
 	broker_refresh(b);
 	if (c->dead)
 		return;
-	s = dgram_find(d, r.token);
 	verdict_init(&v);
-	route.n = 0;
-	if (s) {
-		caller = dgram_caller(s);
-		dgram_route(d, &caller, s, &r.dest, &route, &v);
-	} else {
-		refuse(&v, HVS_REASON_NOT_FOUND, "no such socket");
+	if (!find_route(d, f, &v, &up)) {
+		client_drop(c);
+		return;
 	}
 	if (!route.n && !v.reason)
 		refuse(&v, HVS_REASON_NO_LISTENER, "no child listens");
@@ -215,17 +291,27 @@ static void on_route(struct client *c, const struct frame *f)
 		msg_put_u64(&m, route.to[i].token);
 		msg_put_guid(&m, &route.to[i].peer);
 	}
+	if (!route.n && up) /* it may be a question */
+		msg_put_bytes(&m, v.text, strlen(v.text));
 	client_send(d->relay, &m, NULL, 0);
 }
 
 static void on_gone(struct dgrams *d, const struct frame *f)
 {
+	struct dgram_uplink *u;
 	struct dgram_socket *s;
 	bool heard;
 	uint64_t token;
 
-	if (msg_u64_decode(f->p, f->len, &token) < 0 ||
-	    !(s = dgram_find(d, token)))
+	if (msg_u64_decode(f->p, f->len, &token) < 0)
+		return;
+	s = dgram_find(d, token);
+	u = s ? NULL : dgram_uplink_by_token(d, token);
+	if (u) {
+		dgram_uplink_forget(d, u);
+		uplink_dgram_look(d->b->uplinks);
+	}
+	if (!s)
 		return;
 	heard = s->listener;
 	dgram_forget(d, s);
@@ -245,6 +331,8 @@ void dgram_frame(struct client *c, struct frame *f)
 	if (f->h.reply) {
 		if (f->h.type == MSG_PROBE)
 			dgram_probed(d, f->h.serial);
+		else if (f->h.type == MSG_ASK)
+			dgram_asked(d, f);
 		return;
 	}
 	switch (f->h.type) {

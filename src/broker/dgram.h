@@ -16,14 +16,21 @@
 #include "broker/broker.h"
 #include "broker/helper.h"
 #include "broker/meeting.h"
-#include "proto/dgram.h"
+#include "proto/uplink-dgram.h"
 
 #define DGRAM_PEERS_MAX 256 /* who may answer a socket: so many sent to last */
+#define DGRAM_BEYOND_MAX 1024 /* the same of all that is beyond an uplink */
 
 /* Whom a socket has sent to, and by which address. */
 struct dgram_peer {
 	uint64_t token;
 	SOCKADDR_HV dest;
+	GUID from, source; /* who sent, if it was beyond an uplink */
+};
+
+struct dgram_peers { /* a ring */
+	struct dgram_peer *all;
+	unsigned int n, next, max;
 };
 
 /* What a program knows it by. The token is that of the socket's name: its own,
@@ -50,9 +57,18 @@ struct dgram_socket {
 	size_t ngroups;
 	struct listener *listener; /* NULL: it hears answers only, */
 	struct account *accounts[2]; /* and is charged here */
-	struct dgram_peer *peers; /* a ring */
-	unsigned int npeers, next_peer;
+	struct dgram_peers peers;
 };
+
+/* The connection of hvsocket-dgram to that of another broker. */
+struct dgram_uplink {
+	GUID partition; /* the guest, or PARENT */
+	UT_hash_handle hh;
+	uint64_t token;
+	struct dgram_peers peers; /* whom it sent to */
+};
+
+struct dgram_ask; /* a REACH that is asked over an uplink */
 
 struct dgram_wait;
 
@@ -67,7 +83,9 @@ struct dgrams {
 	struct dgram_socket *sockets; /* hash by token */
 	struct dgram_socket *by_key;
 	struct dgram_socket *by_name;
+	struct dgram_uplink *uplinks; /* hash by partition */
 	struct dgram_wait *waits; /* BINDs that wait for it */
+	struct dgram_ask *asks; /* list */
 	struct msg_drops drops;
 };
 
@@ -125,6 +143,35 @@ void dgram_forget_all(struct dgrams *d);
 /** dgram_caller() - who sends by it */
 struct caller dgram_caller(const struct dgram_socket *s);
 
+/* dgram-uplink.c */
+
+/** dgram_uplink_of() - the connection over which this partition, beyond an
+ * uplink, is reached, or NULL */
+struct dgram_uplink *dgram_uplink_of(const struct dgrams *d,
+				     const struct partition *p);
+struct dgram_uplink *dgram_uplink_find(const struct dgrams *d,
+				       const GUID *partition);
+struct dgram_uplink *dgram_uplink_by_token(const struct dgrams *d,
+					   uint64_t token);
+/** dgram_uplink_add() - Return: 0 or -ENOMEM */
+int dgram_uplink_add(struct dgrams *d, const GUID *partition, uint64_t token);
+void dgram_uplink_forget(struct dgrams *d, struct dgram_uplink *u);
+/** dgram_uplink_close() - have hvsocket-dgram end it, and forget it */
+void dgram_uplink_close(struct dgrams *d, struct dgram_uplink *u);
+/** dgram_uplink_take() - hand a connection to hvsocket-dgram, in the place of
+ * the one that there was; @fd is taken. @say_ok: the line that asked for it is
+ * yet to be answered. Return: 0 or -errno */
+int dgram_uplink_take(struct dgrams *d, const GUID *partition, int fd,
+		      bool say_ok);
+
+/** dgram_ask() - have the other broker asked for c's REACH, which it answers */
+void dgram_ask(struct dgrams *d, struct client *c, uint32_t serial,
+	       const struct dgram_uplink *u, const struct uplink_ends *ends);
+/** dgram_asked() - hvsocket-dgram has the answer */
+void dgram_asked(struct dgrams *d, const struct frame *f);
+/** dgram_asks_cancel() - @c ends */
+void dgram_asks_cancel(struct client *c);
+
 /* dgram-route.c */
 
 struct dgram_route {
@@ -142,8 +189,13 @@ void dgram_route(struct dgrams *d, const struct caller *c,
 		 struct dgram_socket *s, const SOCKADDR_HV *dest,
 		 struct dgram_route *ret, struct verdict *v);
 
+/** dgram_route_beyond() - the same for what came over an uplink */
+void dgram_route_beyond(struct dgrams *d, struct dgram_uplink *u,
+			const struct msg_uplink_route *m,
+			struct dgram_route *ret, struct verdict *v);
+
 /** dgram_not_carried() - where a stream would be relayed, or be served by a
- * daemon, there are no datagrams: refused */
-void dgram_not_carried(struct verdict *v);
+ * daemon, there are no datagrams, but over uplinks: refused */
+void dgram_not_carried(const struct dgrams *d, struct verdict *v);
 
 #endif /* BROKER_DGRAM_H */

@@ -57,6 +57,15 @@ static void say_yes(const struct broker *b, struct verdict *v, bool bind)
 			 v->listener->name.uid, v->target->name);
 }
 
+/* Some uplinks carry them, and no transport. */
+static void explain_dgram(const struct dgrams *d, struct verdict *v)
+{
+	if (!v->reason && v->relayed && dgram_uplink_of(d, v->target))
+		verdict_step(v, "datagrams go there over the uplink");
+	else
+		dgram_not_carried(d, v);
+}
+
 /*
  * What nobody here decides: any process of the host may open AF_VSOCK itself,
  * and the kernel asks no one.
@@ -173,7 +182,7 @@ json_t *manage_explain(struct call *c)
 	} else {
 		connect_decide(c->b, &caller, &addr, t, passthru, &v);
 		if (t == SOCK_DGRAM)
-			dgram_not_carried(&v);
+			explain_dgram(c->b->dgrams, &v);
 	}
 	past_the_broker(&c->b->world, &caller, &v);
 	say_yes(c->b, &v, strcmp(verb, "bind") == 0);

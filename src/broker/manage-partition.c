@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/guid.h"
+#include "broker/dgram.h"
 #include "broker/manage.h"
 #include "broker/transport.h"
 
@@ -50,6 +51,9 @@ static json_t *partition_json(struct broker *b, const struct partition *p)
 			    json_string(transport_kind_name(
 				    t ? t->kind : TRANSPORT_LOCAL)));
 	json_object_set_new(o, "uplink", json_boolean(t && t->uplink));
+	json_object_set_new(o, "datagrams",
+			    json_boolean(t && dgram_uplink_find(b->dgrams,
+								&p->vmid)));
 	json_object_set_new(o, "origin", json_string(origin_name(p->origin)));
 	if (p->path)
 		json_object_set_new(o, "path", json_string(p->path));

@@ -81,9 +81,10 @@ static json_t *datagrams_json(const struct dgrams *d)
 			json_object_set_new(
 				dropped, drop_name(i),
 				json_integer((json_int_t)d->drops.dropped[i]));
-	return json_pack("{s:o, s:I, s:I, s:I, s:o}", "relay",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:o}", "relay",
 			 d->relay ? json_integer(d->relay->pid) : json_null(),
-			 "sockets", (json_int_t)HASH_COUNT(d->sockets), "sent",
+			 "sockets", (json_int_t)HASH_COUNT(d->sockets),
+			 "uplinks", (json_int_t)HASH_COUNT(d->uplinks), "sent",
 			 (json_int_t)d->drops.sent, "delivered",
 			 (json_int_t)d->drops.delivered, "dropped", dropped);
 }
@@ -104,6 +105,11 @@ static json_t *uplink_json(const struct uplinks *u)
 	} else {
 		json_object_set_new(o, "id", json_guid(&u->vmid));
 		json_object_set_new(o, "name", json_string(u->name));
+		json_object_set_new(
+			o, "datagrams",
+			dgram_uplink_find(u->b->dgrams, &guid_parent) ?
+				json_string("up") :
+				json_string(uplink_dgram_down(u)));
 	}
 	return o;
 }

@@ -78,7 +78,7 @@ static size_t next_piece(const struct ask *k)
 {
 	static const char ok[] = "OK\n";
 
-	if (k->request.verb == UPLINK_CONNECT && k->len < 3 &&
+	if (k->request.verb != UPLINK_HELLO && k->len < 3 &&
 	    memcmp(k->buf, ok, k->len) == 0)
 		return 3 - k->len;
 	return sizeof(k->buf) - k->len;
@@ -103,6 +103,7 @@ static bool read_answer(struct ask *k)
 	for (int i = 0; r == 0 && i < m.nfds; i++)
 		offload_close(k->b->offload, m.fds[i]);
 	if (r < 0 || m.nfds || !m.len) {
+		k->ended = true;
 		fail(k, HVS_REASON_PARTITION_OFF,
 		     "the other broker ended the connection: %s",
 		     k->len ? "it has gone, or its machine" :
@@ -162,6 +163,7 @@ void ask_over(struct ask *k, int fd)
 {
 	k->fd = fd;
 	k->len = 0;
+	k->ended = false;
 	say(k);
 }
 
@@ -200,7 +202,7 @@ void ask_dial(struct ask *k)
 	int error;
 
 	k->len = 0;
-	k->connected = false;
+	k->connected = k->ended = false;
 	k->fd = socket(p->kind == UPLINK_VSOCK ? AF_VSOCK : AF_UNIX,
 		       SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	error = k->fd < 0 ? errno : connect_host(p, k->fd);

@@ -15,6 +15,7 @@
 
 #include "base/fdmsg.h"
 #include "base/guid.h"
+#include "broker/dgram.h"
 #include "broker/offload.h"
 #include "broker/rules.h"
 #include "broker/uplink.h"
@@ -22,7 +23,7 @@
 enum asked_state {
 	ASKED_HYBRID, /* CONNECT 26742, then the line */
 	ASKED_LINE,
-	ASKED_WAITS, /* for hvsocket-uplink */
+	ASKED_WAITS, /* for hvsocket-uplink, or hvsocket-dgram */
 	ASKED_DECIDED, /* its attempt goes on without it */
 	ASKED_KEPT, /* HELLO: it lives as long as the other broker */
 };
@@ -153,17 +154,45 @@ static void on_connect(struct asked *k)
 	attempt_start(&a);
 }
 
+/* The connection is hvsocket-dgram's, which answers. */
+static void on_dgram(struct asked *k)
+{
+	struct dgrams *d = k->u->b->dgrams;
+	int fd = k->fd;
+
+	if (!transport_of(k) || guid_equal(&k->partition, &guid_parent)) {
+		asked_refuse(k, HVS_REASON_BAD_REQUEST,
+			     "a guest says DGRAM to its host");
+		return;
+	}
+	k->fd = -1;
+	(void)dgram_uplink_take(d, &k->partition, fd, true);
+	asked_free(k);
+}
+
+static struct helper *needs(const struct asked *k)
+{
+	struct uplinks *u = k->u;
+
+	if (k->request.verb == UPLINK_DGRAM)
+		return u->b->dgrams->ready ? NULL : &u->b->dgrams->helper;
+	return u->relay ? NULL : &u->helper;
+}
+
 static void on_line(struct asked *k)
 {
+	struct helper *helper = needs(k);
 	const char *why;
 	int r;
 
 	ev_io_stop(&k->io);
-	if (!k->u->relay) {
+	if (helper) {
 		k->state = ASKED_WAITS;
-		r = uplink_start_helper(k->u, &why);
+		r = helper_start(helper, &why);
 		if (r < 0)
 			asked_refuse(k, HVS_REASON_BROKER_FAILED, why);
+	} else if (k->request.verb == UPLINK_DGRAM) {
+		on_dgram(k);
 	} else if (k->request.verb == UPLINK_HELLO) {
 		on_hello(k);
 	} else {

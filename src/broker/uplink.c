@@ -33,11 +33,6 @@ bool uplink_is_relay(const struct transport *t)
 	return t->client->b->uplinks->relay == t;
 }
 
-int uplink_start_helper(struct uplinks *u, const char **ret_why)
-{
-	return helper_start(&u->helper, ret_why);
-}
-
 /* Is anybody here who needs it? */
 static void start_if_wanted(struct uplinks *u)
 {
@@ -234,6 +229,7 @@ down(struct uplinks *u, const char *fmt, ...)
 	memcpy(u->why, why, sizeof(why));
 	u->state = UPLINK_DOWN;
 	ask_end(&u->hello);
+	uplink_dgram_stop(u);
 	if (was_up)
 		u->pause_ms = PAUSE_MIN_MS;
 	(void)ev_timer_start(u->b->ev, &u->again, u->pause_ms, on_try_again);
@@ -273,6 +269,7 @@ static void on_answer(struct ask *k, const struct uplink_answer *a)
 	log_info("the uplink is up: the host knows this machine as \"%s\"",
 		 u->name);
 	attempts_wake(u->b);
+	uplink_dgram_look(u);
 }
 
 static void on_listening(struct ev_io *io, uint32_t events)
@@ -435,6 +432,7 @@ int uplinks_new(struct broker *b, const struct uplink_place *place,
 				 .fd = -1,
 				 .request.verb = UPLINK_HELLO,
 				 .answered = on_answer };
+	uplink_dgram_init(u);
 	u->listen_fd = -1;
 	u->pause_ms = PAUSE_MIN_MS;
 	*ret = u;
@@ -453,6 +451,7 @@ struct uplinks *uplinks_free(struct uplinks *u)
 		return NULL;
 	asked_drop_all(u, NULL);
 	ask_end(&u->hello);
+	uplink_dgram_stop(u);
 	stop_listening(u);
 	ev_timer_stop(&u->again);
 	helper_fini(&u->helper);

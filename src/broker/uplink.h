@@ -41,6 +41,7 @@ struct ask {
 	struct ev_io io;
 	struct ev_timer again; /* the host's queue was full */
 	bool connected;
+	bool ended; /* by the other one, in the place of an answer */
 	char buf[UPLINK_ANSWER_MAX];
 	size_t len;
 };
@@ -75,6 +76,12 @@ struct uplinks {
 	struct ev_io listen_io;
 	GUID vmid; /* what the host knows us as */
 	char name[UPLINK_NAME_MAX + 1];
+	struct {
+		struct ask ask;
+		bool asking;
+		struct ev_timer again; /* or the answer's time limit */
+		char why[400]; /* there is none */
+	} dgram; /* the connection for datagrams */
 };
 
 /** uplinks_new() - @place: of this machine's host. Return: 0 or -errno */
@@ -83,9 +90,6 @@ int uplinks_new(struct broker *b, const struct uplink_place *place,
 /** uplinks_start() - the registry has been read, the doors are open */
 void uplinks_start(struct uplinks *u);
 struct uplinks *uplinks_free(struct uplinks *u);
-
-/** uplink_start_helper() - unless it runs. Return: 0 or -errno, @ret_why */
-int uplink_start_helper(struct uplinks *u, const char **ret_why);
 
 /** uplink_down() - why there is no host beyond the uplink, or NULL */
 const char *uplink_down(const struct uplinks *u);
@@ -114,7 +118,7 @@ void uplink_take(struct attempt *a, bool heap, const struct verdict *v);
 /** asked_accepted() - in a guest, the host has come; @fd is taken. @hybrid:
  * with the line of the Unix-socket convention before it */
 void asked_accepted(struct uplinks *u, int fd, bool hybrid);
-/** asked_go_on() - hvsocket-uplink has come */
+/** asked_go_on() - hvsocket-uplink has come, or hvsocket-dgram */
 void asked_go_on(struct uplinks *u);
 /** asked_refuse() - what its line asked for is not to be had */
 void asked_refuse(struct asked *k, uint32_t reason, const char *text);
@@ -122,6 +126,17 @@ void asked_refuse(struct asked *k, uint32_t reason, const char *text);
 void asked_done(struct asked *k, struct attempt *a);
 /** asked_drop_all() - of a partition; NULL: every one */
 void asked_drop_all(struct uplinks *u, const GUID *partition);
+
+/* ---- datagrams, in a guest: uplink-dgram.c -------------------------------*/
+
+void uplink_dgram_init(struct uplinks *u);
+/** uplink_dgram_look() - something has changed: ask for the connection, if it
+ * is time to */
+void uplink_dgram_look(struct uplinks *u);
+/** uplink_dgram_stop() - the uplink is down: ask for nothing */
+void uplink_dgram_stop(struct uplinks *u);
+/** uplink_dgram_down() - why there is none */
+const char *uplink_dgram_down(const struct uplinks *u);
 
 /* ---- way: uplink-way.c ---------------------------------------------------*/
 

@@ -187,18 +187,24 @@ static void print_datagrams(const json_t *d)
 {
 	char text[400];
 
-	if (!json_number(d, "sockets") && !json_number(d, "sent"))
+	if (!json_number(d, "sockets") && !json_number(d, "sent") &&
+	    !json_number(d, "uplinks"))
 		return;
 	counts_text(json_object_get(d, "dropped"), text, sizeof(text));
 	printf("%-14s%" PRIu64 " sockets, %" PRIu64 " sent, %" PRIu64
-	       " delivered\n%-14s%s\n",
+	       " delivered",
 	       "datagrams", json_number(d, "sockets"), json_number(d, "sent"),
-	       json_number(d, "delivered"), "dropped", text);
+	       json_number(d, "delivered"));
+	if (json_number(d, "uplinks"))
+		printf(", %" PRIu64 " uplinks", json_number(d, "uplinks"));
+	printf("\n%-14s%s\n", "dropped", text);
 }
 
 /* Of a broker in a guest. */
 static void print_uplink(const json_t *u)
 {
+	const char *datagrams = json_text(u, "datagrams");
+
 	if (!json_is_object(u))
 		return;
 	printf("%-14s%s, %s\n", "uplink", show(json_text(u, "place")),
@@ -208,6 +214,10 @@ static void print_uplink(const json_t *u)
 	else
 		printf("%-14sthe host knows this machine as %s (%s)\n", "",
 		       show(json_text(u, "name")), json_text(u, "id"));
+	if (strcmp(datagrams, "up") == 0)
+		printf("%-14sdatagrams go over it\n", "");
+	else if (*datagrams)
+		printf("%-14sno datagrams: %s\n", "", show(datagrams));
 }
 
 int cmd_status(struct ctl *c, const struct args *a)

@@ -11,7 +11,7 @@
 #define OWNERS 9
 #define SOCKETS 200 /* of one owner */
 
-/* Of relay.c and broker-end.c. */
+/* Of relay.c and broker-end.c, for deliver.c and bridge.c. */
 void watch(struct sock *s)
 {
 	(void)s;
@@ -21,6 +21,30 @@ void broker_end_drops(struct broker_end *e, const struct msg_drops *d)
 {
 	(void)e;
 	(void)d;
+}
+
+void broker_end_answer(struct broker_end *e, uint32_t serial, uint32_t reason,
+		       const char *text)
+{
+	(void)e;
+	(void)serial;
+	(void)reason;
+	(void)text;
+}
+
+void gone(struct sock *s)
+{
+	s->dead = true;
+}
+
+bool on_datagram(struct sock *s, const struct way *way, const uint8_t *p,
+		 size_t len)
+{
+	(void)s;
+	(void)way;
+	(void)p;
+	(void)len;
+	return true;
 }
 
 static struct relay r;
@@ -56,9 +80,10 @@ static void sock_free(struct sock *s)
 static bool put(const struct sock *from, struct sock *to, struct load *l)
 {
 	const struct msg_receiver as = { .token = to->token };
+	const struct way way = { .flags = 0 };
 	size_t before = to->queue.bytes;
 
-	deliver(from, to, &as, false, l);
+	deliver(from, &way, to, &as, l);
 	return to->queue.bytes != before;
 }
 

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """A stock guest with a broker of its own, its host as its uplink
 
-hvsocketd, hvsocket-uplink and hvctl are put into the guest, which has a
+hvsocketd, hvsocket-uplink, hvsocket-dgram and hvctl are put into the guest, which has a
 virtio-vsock device and nothing else. Also Hyper-V sockets in a guest without a
 broker (HVSOCKET_TRANSPORT=vsock).
 """
+import ctypes
 import os
 import sys
 import uuid
@@ -19,8 +20,10 @@ UPLINK = 26742
 BOX = uuid.UUID("00000006-1111-4111-8111-111111111111")
 ODD = uuid.UUID("999e53d4-3d5c-4c3e-8779-bed06ec056e1")  # no port
 RAW = hvs.socket.SOCK_SEQPACKET
+BROADCAST = uuid.UUID(int=2 ** 128 - 1)
 BROKER = ("hvsocketd --runtime-dir /run/hvsocket --config-dir /etc/hvs "
-          "--uplink vsock --uplink-relay /bin/hvsocket-uplink")
+          "--uplink vsock --uplink-relay /bin/hvsocket-uplink "
+          "--dgram /bin/hvsocket-dgram")
 SLOW_S = 60  # emulation
 
 
@@ -29,7 +32,8 @@ class Guest(stack.Stack):
         super().__init__(work)
         programs = os.environ["GUEST_PROGRAMS"]
         add = [hvs.find(self.daemons, "hvsocketd"),
-               hvs.find(self.daemons, "hvsocket-uplink"), self.hvctl,
+               hvs.find(self.daemons, "hvsocket-uplink"),
+               hvs.find(self.daemons, "hvsocket-dgram"), self.hvctl,
                os.path.join(programs, "vsock-peer"),
                hvs.find(os.environ["BUILD"], "libhvsocket.so.0") +
                ":lib/libhvsocket.so.0"]
@@ -50,6 +54,7 @@ class Guest(stack.Stack):
                 "Kind=container\\nVmId=%s\\n' >/etc/hvs/partitions.d/"
                 "vmbox.conf" % (ODD, BOX)).ok()
             self.start_guests_broker()
+            self.job.expect("the uplink carries datagrams", SLOW_S)
         except BaseException:
             self.__exit__()
             raise
@@ -214,6 +219,82 @@ def test_much_data(f):
     import hashlib
     tap.check(hashlib.md5(data).hexdigest() in job.ok(SLOW_S), "the sum")
     s.close()
+
+
+def datagram_socket(f, vmid, service):
+    s = f.library.socket(hvs.socket.SOCK_DGRAM)
+    f.library.bind(s, vmid, service)
+    tv = SLOW_S.to_bytes(8, "little") + bytes(8)
+    s.setsockopt(hvs.socket.SOL_SOCKET, hvs.socket.SO_RCVTIMEO, tv)
+    return s
+
+
+def say(f, s, data, vmid, service):
+    """To a socket in the guest that is about to be bound."""
+    a = hvs.Address.of(vmid, service)
+
+    def once():
+        if f.listening.status is not None:
+            f.listening.ok()
+        try:
+            f.library.check(f.library.c.hvs_sendto(
+                s.fileno(), data, ctypes.c_size_t(len(data)), 0,
+                ctypes.byref(a), 36), s.fileno())
+            return True
+        except hvs.Refused as e:
+            if e.reason not in ("no listener", "partition off"):
+                raise
+            return False
+    stack.until("a socket in the guest", once, SLOW_S)
+
+
+def hear(f, s):
+    a, n = hvs.Address(), ctypes.c_uint32(36)
+    buf = ctypes.create_string_buffer(65536)
+    r = f.library.check(f.library.c.hvs_recvfrom(
+        s.fileno(), buf, ctypes.c_size_t(65536), 0, ctypes.byref(a),
+        ctypes.byref(n)), s.fileno())
+    return buf.raw[:r], a.get()
+
+
+def test_datagrams_of_the_guest(f):
+    for bound in (f.vmid, hvs.CHILDREN, hvs.WILDCARD):
+        with datagram_socket(f, bound, ODD) as s:
+            job = f.listening = f.hvctl_in_guest("nc --dgram parent:%s" % ODD)
+            job.input("from the guest")
+            data, who = hear(f, s)
+            tap.same((data, who[0]), (b"from the guest\n", f.vmid), "it")
+            say(f, s, b"from the host\n", *who)
+            job.expect("^from the host$", SLOW_S)
+            job.kill()
+            job.wait(SLOW_S)
+    out = f.guest.start("echo x | hvctl nc --dgram parent:%s" % ODD).failed(
+        SLOW_S)
+    tap.check("nobody in partition" in out, out)
+
+
+def test_datagrams_to_the_guest_and_a_container_in_it(f):
+    for bound, box, vmid in (("parent", False, f.vmid),
+                             ("wildcard", True, BOX)):
+        with datagram_socket(f, hvs.CHILDREN, hvs.port(5000)) as s:
+            job = f.listen("%s:%s" % (bound, ODD), "--dgram", box=box)
+            say(f, s, b"from the host\n", vmid, ODD)
+            job.expect("^from the host$", SLOW_S)
+            job.input("back")
+            tap.same(hear(f, s), (b"back\n", (vmid, ODD)), "who answers")
+            job.kill()
+            job.wait(SLOW_S)
+
+
+def test_broadcast(f):
+    with datagram_socket(f, hvs.CHILDREN, hvs.port(5000)) as s:
+        job = f.listen("broadcast:%s" % ODD, "--dgram")
+        stack.until("the socket", lambda: "broadcast" in f.hvctl_in_guest(
+            "listeners").ok(SLOW_S).lower(), SLOW_S)
+        say(f, s, b"to all\n", BROADCAST, ODD)
+        job.expect("^to all$", SLOW_S)
+        job.kill()
+        job.wait(SLOW_S)
 
 
 def test_brokers_end(f):

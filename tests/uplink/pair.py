@@ -72,8 +72,11 @@ class Pair:
             return c.call("partition.show", partition=self.name)["uplink"]
 
     def up(self):
+        """With its connection for datagrams."""
         check(until(lambda: self.uplink()["state"] == "up" and
-                    self.has_broker()), "up: %s" % self.uplink())
+                    self.has_broker() and
+                    self.uplink().get("datagrams") == "up"),
+              "up: %s" % self.uplink())
 
     def said(self):
         return [open(b.log).read() for b in (self.h, self.g)]

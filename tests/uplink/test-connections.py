@@ -234,7 +234,7 @@ def test_the_guests_rules_for_its_own(p):
 def test_what_is_said_of_it(p):
     up = p.uplink()
     same(up, {"place": "unix:" + p.path, "state": "up", "id": str(VM),
-              "name": "vm1"}, "status in the guest")
+              "name": "vm1", "datagrams": "up"}, "status in the guest")
     same(p.hc.call("status")["uplink"], None, "status of the host")
     for b, words in ((p.g, ["status"]), (p.h, ["partition", "show", "vm1"])):
         out = subprocess.run(

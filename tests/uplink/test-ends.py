@@ -266,8 +266,9 @@ def test_many_at_once(p):
                 s = socket.socket(socket.AF_UNIX)
                 s.setblocking(False)
                 waits.append((s, g.start_connect(s, PARENT, ODD, 20000)))
-            # one for HELLO, and for each the guest's and what is in it
-            check(until(lambda: h.call("status")["connections"] == 601),
+            # those for HELLO and DGRAM, and for each the guest's and what is
+            # in it
+            check(until(lambda: h.call("status")["connections"] == 602),
                   "joined")
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -3,6 +3,7 @@
 #include "transport/dgram/broker-end.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const struct beside_ops beside_ops;
 
@@ -61,6 +62,40 @@ uint32_t broker_end_route(struct broker_end *e, uint64_t token,
 	return e->broker.serial;
 }
 
+uint32_t broker_end_route_beyond(struct broker_end *e, uint64_t token,
+				 const SOCKADDR_HV *dest, const GUID *from,
+				 const GUID *source, uint32_t flags)
+{
+	const struct msg_uplink_route r = {
+		.token = token,
+		.ends = { .from = *from,
+			  .source = *source,
+			  .to = dest->VmId,
+			  .service = dest->ServiceId },
+		.flags = flags,
+	};
+	BESIDE_BUF(m, 128);
+
+	if (!e->broker.up)
+		return 0;
+	msg_begin(&m, MSG_ROUTE, ++e->broker.serial);
+	msg_put_uplink_route(&m, &r);
+	beside_send(&e->broker, &m);
+	return e->broker.serial;
+}
+
+void broker_end_answer(struct broker_end *e, uint32_t serial, uint32_t reason,
+		       const char *text)
+{
+	BESIDE_BUF(m, MSG_REPLY_HEADER + UPLINK_TEXT_MAX);
+
+	msg_begin_reply(&m, MSG_ASK, serial, 0,
+			reason ? (uint32_t)reason_errno(reason) : 0, reason);
+	if (reason)
+		msg_put_bytes(&m, text, strnlen(text, UPLINK_TEXT_MAX));
+	beside_send(&e->broker, &m);
+}
+
 void broker_end_gone(struct broker_end *e, uint64_t token)
 {
 	BESIDE_BUF(m, 16);
@@ -103,8 +138,8 @@ static int on_reply(struct broker_end *e, const uint8_t *p, size_t len,
 		return -EPROTO;
 	if (r.error && (!r.reason || r.reason >= DROP_QUEUE_FULL))
 		r.reason = HVS_REASON_BROKER_FAILED;
-	e->ops->route(e->ctx, h->serial, r.error ? r.reason : 0, receivers,
-		      (size_t)n);
+	e->ops->route(e->ctx, h->serial, r.error ? r.reason : 0,
+		      (const char *)r.payload, r.len, receivers, (size_t)n);
 	return 0;
 }
 
@@ -138,6 +173,17 @@ static int on_probe(struct broker_end *e, const uint8_t *p, size_t len,
 	return 0;
 }
 
+static int on_ask(struct broker_end *e, const uint8_t *p, size_t len,
+		  uint32_t serial)
+{
+	struct msg_ask m;
+
+	if (msg_ask_decode(p, len, &m) < 0)
+		return -EPROTO;
+	e->ops->ask(e->ctx, serial, &m);
+	return 0;
+}
+
 static int on_frame(struct beside *b, const struct msg_header *h,
 		    const uint8_t *p, struct fdmsg *f)
 {
@@ -154,6 +200,8 @@ static int on_frame(struct beside *b, const struct msg_header *h,
 		return 0;
 	case MSG_PROBE:
 		return on_probe(e, p, f->len, h->serial);
+	case MSG_ASK:
+		return on_ask(e, p, f->len, h->serial);
 	case MSG_CLOSE:
 		if (msg_close_decode(p, f->len, &c) < 0)
 			return -EPROTO;

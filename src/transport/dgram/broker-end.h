@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "proto/dgram.h"
+#include "proto/uplink-dgram.h"
 #include "transport/beside.h"
 
 struct broker_end_ops {
@@ -26,9 +26,13 @@ struct broker_end_ops {
 	void (*close)(void *ctx, uint64_t token);
 	/* is its program still there? If not, broker_end_gone() first */
 	void (*probe)(void *ctx, uint64_t token);
-	/* the answer to broker_end_route(): @n receivers, or a reason */
+	/* the answer to broker_end_route(): @n receivers, or a reason and a
+	 * sentence */
 	void (*route)(void *ctx, uint32_t serial, uint32_t reason,
+		      const char *text, size_t len,
 		      const struct msg_receiver *to, size_t n);
+	/* to be asked beyond an uplink, and answered: broker_end_answer() */
+	void (*ask)(void *ctx, uint32_t serial, const struct msg_ask *m);
 };
 
 struct broker_end {
@@ -53,6 +57,13 @@ void broker_end_known(struct broker_end *e, const uint8_t *frame, size_t len);
 /** broker_end_route() - Return: the serial, 0: no broker */
 uint32_t broker_end_route(struct broker_end *e, uint64_t token,
 			  const SOCKADDR_HV *dest);
+/** broker_end_route_beyond() - the same for what came over an uplink */
+uint32_t broker_end_route_beyond(struct broker_end *e, uint64_t token,
+				 const SOCKADDR_HV *dest, const GUID *from,
+				 const GUID *source, uint32_t flags);
+/** broker_end_answer() - @reason 0: yes */
+void broker_end_answer(struct broker_end *e, uint32_t serial, uint32_t reason,
+		       const char *text);
 void broker_end_gone(struct broker_end *e, uint64_t token);
 void broker_end_drops(struct broker_end *e, const struct msg_drops *d);
 

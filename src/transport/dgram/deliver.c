@@ -214,8 +214,8 @@ static uint32_t drop_of(int err)
 	return err == -EPIPE ? DROP_RECEIVER_GONE : DROP_NO_MEMORY;
 }
 
-static void enqueue(const struct sock *from, struct sock *to,
-		    const uint8_t *header, struct load *l)
+int enqueue(uint64_t sender, struct sock *to, const uint8_t *header,
+	    struct load *l)
 {
 	size_t before = to->queue.bytes, limit, more;
 	struct relay *r = to->r;
@@ -224,28 +224,57 @@ static void enqueue(const struct sock *from, struct sock *to,
 	int err;
 
 	/* Nobody gives way to what the receiver's own queue does not take. */
-	if (queue_room(&to->queue, QUEUE_BYTES, from->token, l, &more) < 0) {
+	if (queue_room(&to->queue, QUEUE_BYTES, sender, l, &more) < 0) {
 		dropped(r, DROP_QUEUE_FULL, 1);
-		return;
+		return -ENOBUFS;
 	}
 	limit = make_way(to, more);
 	full = limit < QUEUE_BYTES ? DROP_NO_MEMORY : DROP_QUEUE_FULL;
-	err = queue_push(&to->queue, limit, from->token, l, header, &others);
+	err = queue_push(&to->queue, limit, sender, l, header, &others);
 	if (err < 0)
 		dropped(r, err == -ENOMEM ? DROP_NO_MEMORY : full, 1);
 	dropped(r, full, others);
 	account(to, before);
 	watch(to);
+	return err;
 }
 
-void deliver(const struct sock *from, struct sock *to,
-	     const struct msg_receiver *as, bool broadcast, struct load *l)
+/* Over an uplink each is a frame. Those that wait are whole: the queue knows
+ * nothing of them. */
+static int deliver_beyond(const struct sock *from, const struct way *way,
+			  struct sock *to, const struct msg_receiver *as,
+			  struct load *l)
 {
+	static const uint8_t none[DGRAM_HEADER];
+	uint8_t header[UPLINK_DGRAM_HEADER];
+	struct load *f;
+	int r = -EAGAIN;
+
+	bridge_header(from, way, to, as, l->len, header);
+	if (!to->queue.messages)
+		r = bridge_send(to, header, l);
+	if (r != -EAGAIN)
+		return r;
+	f = bridge_frame(header, l);
+	if (!f)
+		return -ENOMEM;
+	(void)enqueue(from->token, to, none, f);
+	load_unref(f);
+	return -EAGAIN;
+}
+
+static int deliver_here(const struct sock *from, const struct way *way,
+			struct sock *to, const struct msg_receiver *as,
+			struct load *l)
+{
+	bool broadcast = guid_equal(&way->dest.VmId, &guid_broadcast) ||
+			 way->flags & DGRAM_BROADCAST;
 	const struct dgram d = {
 		.flags = broadcast ? DGRAM_BROADCAST : 0,
 		.addr = { .Family = AF_HYPERV,
 			  .VmId = as->peer,
-			  .ServiceId = from->service },
+			  .ServiceId = from->bridge ? way->source :
+						      from->service },
 	};
 	uint8_t header[DGRAM_HEADER];
 	int r = -EAGAIN;
@@ -253,11 +282,20 @@ void deliver(const struct sock *from, struct sock *to,
 	dgram_encode(&d, header);
 	if (!to->queue.messages)
 		r = send_one(to, header, l);
+	if (r == -EAGAIN)
+		(void)enqueue(from->token, to, header, l);
+	return r;
+}
+
+void deliver(const struct sock *from, const struct way *way, struct sock *to,
+	     const struct msg_receiver *as, struct load *l)
+{
+	int r = to->bridge ? deliver_beyond(from, way, to, as, l) :
+			     deliver_here(from, way, to, as, l);
+
 	if (r == 0)
 		to->r->drops.delivered++;
-	else if (r == -EAGAIN)
-		enqueue(from, to, header, l);
-	else
+	else if (r != -EAGAIN)
 		dropped(to->r, drop_of(r), 1);
 }
 
@@ -266,13 +304,17 @@ void send_queued(struct sock *s)
 	size_t before = s->queue.bytes;
 	const struct item *i;
 
+	if (s->bridge && bridge_push(s) == -EAGAIN)
+		return;
 	while ((i = queue_head(&s->queue))) {
-		int r = send_one(s, i->header, i->load);
+		int r = s->bridge ? bridge_send(s, NULL, i->load) :
+				    send_one(s, i->header, i->load);
 
 		if (r == -EAGAIN)
 			break;
 		if (r == 0)
-			s->r->drops.delivered++;
+			s->r->drops.delivered += queue_sender(&s->queue) !=
+						 BRIDGE_CONTROL;
 		else
 			dropped(s->r, drop_of(r), 1);
 		queue_pop(&s->queue);

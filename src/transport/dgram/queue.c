@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct load *load_new(const void *bytes, size_t len)
+struct load *load_room(size_t len)
 {
 	struct load *l = malloc(sizeof(*l) + len);
 
@@ -14,7 +14,14 @@ struct load *load_new(const void *bytes, size_t len)
 		return NULL;
 	l->refs = 1;
 	l->len = (uint32_t)len;
-	if (len)
+	return l;
+}
+
+struct load *load_new(const void *bytes, size_t len)
+{
+	struct load *l = load_room(len);
+
+	if (l && len)
 		memcpy(l->bytes, bytes, len);
 	return l;
 }
@@ -284,6 +291,11 @@ int queue_push(struct queue *q, size_t limit, uint64_t sender, struct load *l,
 const struct item *queue_head(const struct queue *q)
 {
 	return q->turn ? q->turn->next->first : NULL;
+}
+
+uint64_t queue_sender(const struct queue *q)
+{
+	return q->turn->next->sender;
 }
 
 void queue_pop(struct queue *q)

@@ -28,6 +28,8 @@ struct load {
 
 /** load_new() - a copy of @len bytes, with one reference; NULL: no memory */
 struct load *load_new(const void *bytes, size_t len);
+/** load_room() - the same, yet to be filled */
+struct load *load_room(size_t len);
 /* Return: NULL. It goes with its last reference. */
 struct load *load_unref(struct load *l);
 
@@ -79,6 +81,8 @@ int queue_push(struct queue *q, size_t limit, uint64_t sender, struct load *l,
 
 /** queue_head() - whose turn it is; NULL: nothing is there */
 const struct item *queue_head(const struct queue *q);
+/** queue_sender() - of queue_head() */
+uint64_t queue_sender(const struct queue *q);
 /** queue_drop() - who has most bytes loses its newest. Return: is there more?
  */
 bool queue_drop(struct queue *q);

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "transport/dgram/broker-end.h"
+#include "transport/dgram/bridge.h"
 #include "transport/dgram/queue.h"
 
 /* A user of the host, or a partition. */
@@ -25,8 +26,16 @@ struct owner {
 	struct sock *queued; /* list of those with something queued */
 };
 
-struct route {
+/* What a way depends on besides its sender; the last three only if that is
+ * beyond an uplink. No padding. */
+struct way {
 	SOCKADDR_HV dest;
+	uint32_t flags;
+	GUID from, source;
+};
+
+struct route {
+	struct way way;
 	UT_hash_handle hh;
 	uint64_t generation;
 	size_t n;
@@ -39,14 +48,15 @@ struct sock {
 	struct relay *r;
 	int fd;
 	struct ev_io io;
-	GUID service;
+	GUID service, partition;
+	struct bridge *bridge; /* it is an uplink's; NULL: a program's */
 	struct owner *owner;
 	struct queue queue;
 	struct sock *queued_prev, *queued_next;
 	struct route *routes; /* hash by destination */
 	/* one whose way is being asked for; nothing is read meanwhile */
 	struct load *pending;
-	SOCKADDR_HV pending_dest;
+	struct way pending_way;
 	uint32_t pending_serial;
 	struct sock *prev, *next; /* those with one */
 	bool dead, hup;
@@ -60,6 +70,7 @@ struct relay {
 	bool on_demand, served;
 	char refused[600];
 	struct sock *sockets; /* hash by token */
+	unsigned int bridges; /* of them */
 	struct sock *pending; /* list; answers come in this order */
 	struct owner *owners;
 	size_t bytes;
@@ -83,8 +94,12 @@ void dropped(struct relay *r, uint32_t why, unsigned int n);
 void tell_drops(struct relay *r);
 
 /** deliver() - one datagram to one receiver: sent, queued, or dropped */
-void deliver(const struct sock *from, struct sock *to,
-	     const struct msg_receiver *as, bool broadcast, struct load *l);
+void deliver(const struct sock *from, const struct way *way, struct sock *to,
+	     const struct msg_receiver *as, struct load *l);
+/** enqueue() - to be sent when there is room, or dropped; @sender as in
+ * queue_push(). Return: 0 or -errno */
+int enqueue(uint64_t sender, struct sock *to, const uint8_t *header,
+	    struct load *l);
 /** send_queued() - there is room again */
 void send_queued(struct sock *s);
 
@@ -92,5 +107,33 @@ void send_queued(struct sock *s);
 
 /** watch() - for what it can take, or give, now */
 void watch(struct sock *s);
+/** gone() - it has ended, or has to */
+void gone(struct sock *s);
+/** on_datagram() - to be sent on, by the way it has or that is asked for.
+ * Return: false: the way is asked for */
+bool on_datagram(struct sock *s, const struct way *way, const uint8_t *p,
+		 size_t len);
+
+/* bridge.c */
+
+/** bridge_receive() - one frame, or a part of one. As relay.c's receive() */
+bool bridge_receive(struct sock *s);
+/** bridge_send() - one datagram, framed by @header, or, if that is NULL, a
+ * frame. Return: 0: on its way; -errno */
+int bridge_send(struct sock *to, const uint8_t *header, const struct load *l);
+/** bridge_push() - what is left of the last one. Return: 0 or -errno */
+int bridge_push(struct sock *s);
+/** bridge_frame() - a datagram as a frame of its own; NULL: no memory */
+struct load *bridge_frame(const uint8_t *header, const struct load *l);
+/** bridge_header() - of a datagram to @to, which @as of ROUTE says */
+void bridge_header(const struct sock *from, const struct way *way,
+		   const struct sock *to, const struct msg_receiver *as,
+		   uint32_t len, uint8_t *ret);
+/** bridge_routed() - if what @s asked the way for is a question: that is its
+ * answer. Return: is it one? */
+bool bridge_routed(struct sock *s, uint32_t reason, const char *text,
+		   size_t len);
+/** bridge_ask() - ASK of the broker's */
+void bridge_ask(struct sock *s, uint32_t serial, const struct msg_ask *m);
 
 #endif /* TRANSPORT_DGRAM_RELAY_INTERNAL_H */

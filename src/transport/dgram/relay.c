@@ -17,6 +17,7 @@
 
 #define PER_TURN 32 /* datagrams of one sender, then others' */
 #define ROUTES_MAX 64 /* kept for one sender */
+#define BEYOND_MAX 512 /* kept for all that is beyond an uplink */
 /* What the kernel holds for a receiver is in none of our limits: no more than
  * two of the largest. (It takes twice that for its own needs.) */
 #define SNDBUF (DGRAM_HEADER + DGRAM_MAX + 64)
@@ -24,10 +25,10 @@
 /* ---- One that waits for its way ------------------------------------------*/
 
 static void pending_start(struct sock *s, struct load *l,
-			  const SOCKADDR_HV *dest, uint32_t serial)
+			  const struct way *way, uint32_t serial)
 {
 	s->pending = l;
-	s->pending_dest = *dest;
+	s->pending_way = *way;
 	s->pending_serial = serial;
 	DL_APPEND(s->r->pending, s);
 }
@@ -52,7 +53,7 @@ void watch(struct sock *s)
 		return;
 	if (!s->pending)
 		events |= EPOLLIN;
-	if (s->queue.messages && !s->hup)
+	if ((s->queue.messages || (s->bridge && s->bridge->out)) && !s->hup)
 		events |= EPOLLOUT;
 	/* a socket whose peer has gone is always reported */
 	if (!events && s->hup) {
@@ -66,12 +67,17 @@ void watch(struct sock *s)
 
 static void sock_free(void *p)
 {
-	free(p);
+	struct sock *s = p;
+
+	bridge_free(s->bridge);
+	free(s);
 }
 
 static void end_if_idle(struct relay *r)
 {
-	if (r->on_demand && !r->sockets && !r->broker.broker.up)
+	/* what goes over uplinks only is nobody's */
+	if (r->on_demand && HASH_COUNT(r->sockets) == r->bridges &&
+	    !r->broker.broker.up)
 		ev_quit(r->ev);
 }
 
@@ -85,7 +91,7 @@ static void routes_free(struct sock *s)
 	}
 }
 
-static void gone(struct sock *s)
+void gone(struct sock *s)
 {
 	struct relay *r = s->r;
 	size_t before = s->queue.bytes;
@@ -93,6 +99,7 @@ static void gone(struct sock *s)
 	if (s->dead)
 		return;
 	s->dead = true;
+	r->bridges -= s->bridge != NULL;
 	HASH_DELETE(hh, r->sockets, s);
 	ev_io_stop(&s->io);
 	closer_close_socket(s->fd);
@@ -109,21 +116,37 @@ static void gone(struct sock *s)
 	end_if_idle(r);
 }
 
+/* The other broker waits for that. */
+static bool say_ok(const struct msg_socket *m, int fd)
+{
+	static const char ok[] = "OK\n";
+
+	return !(m->flags & SOCKET_SAY_OK) ||
+	       send(fd, ok, strlen(ok), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+		       (ssize_t)strlen(ok);
+}
+
 static void on_socket(void *ctx, const struct msg_socket *m, int fd,
 		      const uint8_t *frame, size_t len)
 {
 	static const int room = SNDBUF;
+	bool uplink = m->flags & SOCKET_UPLINK;
 	struct relay *r = ctx;
 	struct sock *s = fd < 0 ? NULL : calloc(1, sizeof(*s) + len);
 
-	if (s)
+	if (s && uplink)
+		s->bridge = bridge_new(&m->partition);
+	if (s && (s->bridge || !uplink))
 		s->owner = owner_ref(r, m);
-	if (!s || !s->owner) {
+	if (!s || !s->owner || !say_ok(m, fd)) {
+		if (s && s->owner)
+			owner_unref(r, s->owner);
 		log_limited(&r->limit, LOG_ERR_,
 			    "no room for one more socket");
 		if (fd >= 0)
 			closer_close_socket(fd);
-		free(s);
+		if (s)
+			sock_free(s);
 		broker_end_gone(&r->broker, m->token);
 		return;
 	}
@@ -131,10 +154,14 @@ static void on_socket(void *ctx, const struct msg_socket *m, int fd,
 	s->token = m->token;
 	s->fd = fd;
 	s->service = m->service;
+	s->partition = m->partition;
+	r->bridges += uplink;
 	s->frame_len = len;
 	memcpy(s->frame, frame, len);
 	(void)closer_guard_socket(fd);
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	if (!uplink)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room,
+				 sizeof(room));
 	HASH_ADD(hh, r->sockets, token, sizeof(s->token), s);
 	watch(s);
 }
@@ -143,7 +170,6 @@ static void on_socket(void *ctx, const struct msg_socket *m, int fd,
 
 static void send_by(struct sock *s, const struct route *way, struct load *l)
 {
-	bool broadcast = guid_equal(&way->dest.VmId, &guid_broadcast);
 	struct relay *r = s->r;
 
 	for (size_t i = 0; i < way->n; i++) {
@@ -152,54 +178,63 @@ static void send_by(struct sock *s, const struct route *way, struct load *l)
 		HASH_FIND(hh, r->sockets, &way->to[i].token,
 			  sizeof(way->to[i].token), to);
 		if (to)
-			deliver(s, to, &way->to[i], broadcast, l);
+			deliver(s, &way->way, to, &way->to[i], l);
 		else
 			dropped(r, DROP_RECEIVER_GONE, 1);
 	}
 }
 
-static void on_datagram(struct sock *s, const SOCKADDR_HV *dest,
-			const uint8_t *p, size_t len)
+/* A question sends nothing, wherever it would go. */
+static bool is_question(const struct sock *s)
+{
+	return s->bridge && s->bridge->question;
+}
+
+bool on_datagram(struct sock *s, const struct way *w, const uint8_t *p,
+		 size_t len)
 {
 	struct relay *r = s->r;
 	struct load *l = load_new(p, len);
 	struct route *way;
 	uint32_t serial;
 
-	r->drops.sent++;
+	r->drops.sent += !is_question(s);
 	tell_drops(r);
 	if (!l) {
 		dropped(r, DROP_NO_MEMORY, 1);
-		return;
+		return true;
 	}
-	HASH_FIND(hh, s->routes, dest, sizeof(*dest), way);
+	HASH_FIND(hh, s->routes, w, sizeof(*w), way);
 	if (way && way->generation == r->generation) {
-		send_by(s, way, l);
+		if (!bridge_routed(s, 0, NULL, 0))
+			send_by(s, way, l);
 		load_unref(l);
-		return;
+		return true;
 	}
-	serial = broker_end_route(&r->broker, s->token, dest);
+	serial = s->bridge ? broker_end_route_beyond(&r->broker, s->token,
+						     &w->dest, &w->from,
+						     &w->source, w->flags) :
+			     broker_end_route(&r->broker, s->token, &w->dest);
 	if (!serial) {
-		dropped(r, HVS_REASON_NO_BROKER, 1);
+		if (!bridge_routed(s, HVS_REASON_NO_BROKER, "", 0))
+			dropped(r, HVS_REASON_NO_BROKER, 1);
 		load_unref(l);
-		return;
+		return true;
 	}
-	pending_start(s, l, dest, serial);
+	pending_start(s, l, w, serial);
 	watch(s);
+	return false;
 }
 
 /* Return: false: there was none, or it is not to be read from now */
-static bool receive(struct sock *s)
+static bool receive_datagram(struct sock *s)
 {
 	static uint8_t buf[DGRAM_HEADER + DGRAM_MAX + 1]; /* one thread */
+	struct way way = { .flags = 0 };
 	struct fdmsg m;
 	struct dgram d;
 	int r;
 
-	/* what has changed until now holds for this one */
-	broker_end_drain(&s->r->broker);
-	if (s->dead || s->pending)
-		return false;
 	r = fdmsg_recv(s->fd, buf, sizeof(buf), MSG_DONTWAIT, &m);
 	if (r == -EAGAIN || r == -EINTR)
 		return false;
@@ -215,8 +250,18 @@ static bool receive(struct sock *s)
 		gone(s);
 		return false;
 	}
-	on_datagram(s, &d.addr, buf + DGRAM_HEADER, m.len - DGRAM_HEADER);
+	way.dest = d.addr;
+	(void)on_datagram(s, &way, buf + DGRAM_HEADER, m.len - DGRAM_HEADER);
 	return !s->dead && !s->pending;
+}
+
+static bool receive(struct sock *s)
+{
+	/* what has changed until now holds for this one */
+	broker_end_drain(&s->r->broker);
+	if (s->dead || s->pending)
+		return false;
+	return s->bridge ? bridge_receive(s) : receive_datagram(s);
 }
 
 static void on_sock(struct ev_io *io, uint32_t events)
@@ -225,7 +270,7 @@ static void on_sock(struct ev_io *io, uint32_t events)
 
 	if (events & (EPOLLHUP | EPOLLERR))
 		s->hup = true;
-	if ((events & EPOLLOUT) && s->queue.messages)
+	if (events & EPOLLOUT)
 		send_queued(s);
 	for (int budget = PER_TURN; budget && !closer_busy(); budget--)
 		if (!receive(s))
@@ -267,32 +312,45 @@ static void on_probe(void *ctx, uint64_t token)
 		broker_end_gone(&r->broker, token);
 }
 
+static void on_ask(void *ctx, uint32_t serial, const struct msg_ask *m)
+{
+	struct relay *r = ctx;
+	struct sock *s;
+
+	HASH_FIND(hh, r->sockets, &m->token, sizeof(m->token), s);
+	if (s && s->bridge)
+		bridge_ask(s, serial, m);
+	else
+		broker_end_answer(&r->broker, serial, HVS_REASON_PARTITION_OFF,
+				  "the uplink's connection for datagrams has ended");
+}
+
 static struct route *keep(struct sock *s, const struct msg_receiver *to,
 			  size_t n)
 {
 	struct route *way;
 
-	HASH_FIND(hh, s->routes, &s->pending_dest, sizeof(s->pending_dest),
-		  way);
+	HASH_FIND(hh, s->routes, &s->pending_way, sizeof(s->pending_way), way);
 	if (way) {
 		HASH_DELETE(hh, s->routes, way);
 		free(way);
 	}
-	if (HASH_COUNT(s->routes) >= ROUTES_MAX)
+	if (HASH_COUNT(s->routes) >= (s->bridge ? BEYOND_MAX : ROUTES_MAX))
 		routes_free(s);
 	way = calloc(1, sizeof(*way) + n * sizeof(*to));
 	if (!way)
 		return NULL;
-	way->dest = s->pending_dest;
+	way->way = s->pending_way;
 	way->generation = s->r->generation;
 	way->n = n;
 	if (n)
 		memcpy(way->to, to, n * sizeof(*to));
-	HASH_ADD(hh, s->routes, dest, sizeof(way->dest), way);
+	HASH_ADD(hh, s->routes, way, sizeof(way->way), way);
 	return way;
 }
 
 static void on_route(void *ctx, uint32_t serial, uint32_t reason,
+		     const char *text, size_t len,
 		     const struct msg_receiver *to, size_t n)
 {
 	struct relay *r = ctx;
@@ -305,7 +363,9 @@ static void on_route(void *ctx, uint32_t serial, uint32_t reason,
 	/* a refusal is not kept: whoever is sent to by the other end may answer
 	 * it, and nobody tells us */
 	way = reason ? NULL : keep(s, to, n);
-	if (reason)
+	if (bridge_routed(s, reason, text, len))
+		;
+	else if (reason)
 		dropped(r, reason, 1);
 	else if (way)
 		send_by(s, way, s->pending);
@@ -335,7 +395,8 @@ static void on_lost(void *ctx, const char *why)
 	while (r->pending) {
 		struct sock *s = r->pending;
 
-		dropped(r, HVS_REASON_NO_BROKER, 1);
+		if (!bridge_routed(s, HVS_REASON_NO_BROKER, "", 0))
+			dropped(r, HVS_REASON_NO_BROKER, 1);
 		pending_end(s);
 		watch(s);
 	}
@@ -353,6 +414,7 @@ static const struct broker_end_ops ops = {
 	.close = on_close,
 	.probe = on_probe,
 	.route = on_route,
+	.ask = on_ask,
 };
 
 /* ---- Life ----------------------------------------------------------------*/
