@@ -9,22 +9,17 @@
 #include "broker/uplink.h"
 
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/guid.h"
-#include "base/unix.h"
 #include "broker/rules.h"
 
 #define PAUSE_MIN_MS 100u
 #define PAUSE_MAX_MS 3000u
-#define BACKLOG 128
 
 /* ---- hvsocket-uplink -----------------------------------------------------*/
 
@@ -201,14 +196,6 @@ const char *uplink_down(const struct uplinks *u)
 	return u->why[0] ? u->why : "the host has not answered yet";
 }
 
-static void stop_listening(struct uplinks *u)
-{
-	ev_io_stop(&u->listen_io);
-	if (u->listen_fd >= 0)
-		close(u->listen_fd);
-	u->listen_fd = -1;
-}
-
 static void on_try_again(struct ev_timer *t)
 {
 	try_host(container_of(t, struct uplinks, again));
@@ -272,60 +259,6 @@ static void on_answer(struct ask *k, const struct uplink_answer *a)
 	uplink_dgram_look(u);
 }
 
-static void on_listening(struct ev_io *io, uint32_t events)
-{
-	struct uplinks *u = container_of(io, struct uplinks, listen_io);
-	bool vsock = u->place.kind == UPLINK_VSOCK;
-	struct sockaddr_vm vm = { .svm_cid = 0 };
-	struct sockaddr_storage any;
-	socklen_t len = sizeof(any);
-	int fd = accept4(io->fd, (struct sockaddr *)&any, &len,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)events;
-	if (fd < 0)
-		return;
-	if (vsock && len >= sizeof(vm))
-		memcpy(&vm, &any, sizeof(vm));
-	/* others in this machine can come here, too */
-	if (vsock && vm.svm_cid != VMADDR_CID_HOST)
-		sock_close(u->b, fd);
-	else
-		asked_accepted(u, fd, !vsock);
-}
-
-static int listen_vsock(void)
-{
-	const struct sockaddr_vm vm = {
-		.svm_family = AF_VSOCK,
-		.svm_cid = VMADDR_CID_ANY,
-		.svm_port = UPLINK_PORT,
-	};
-	cleanup_close_ int fd = socket(
-		AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 ||
-	    bind(fd, (const struct sockaddr *)&vm, sizeof(vm)) < 0 ||
-	    listen(fd, BACKLOG) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
-static int listen_here(struct uplinks *u)
-{
-	int fd;
-
-	if (u->listen_fd >= 0)
-		return 0;
-	fd = u->place.kind == UPLINK_VSOCK ?
-		     listen_vsock() :
-		     unix_listen(u->place.path, SOCK_STREAM, BACKLOG, true);
-	if (fd < 0)
-		return fd;
-	u->listen_fd = fd;
-	return ev_io_start(u->b->ev, &u->listen_io, fd, EPOLLIN, on_listening);
-}
-
 static void on_too_late(struct ev_timer *t)
 {
 	down(container_of(t, struct uplinks, again),
@@ -335,6 +268,7 @@ static void on_too_late(struct ev_timer *t)
 static void try_host(struct uplinks *u)
 {
 	const char *why;
+	char text[120];
 	int r = 0;
 
 	if (!u->relay)
@@ -345,13 +279,8 @@ static void try_host(struct uplinks *u)
 	}
 	if (!u->relay)
 		return; /* request_uplink() goes on */
-	r = listen_here(u);
-	if (r < 0) {
-		stop_listening(u);
-		down(u, "this broker cannot listen for the host: %s",
-		     r == -EAFNOSUPPORT ?
-			     "this kernel has no vsock (the module vsock)" :
-			     strerror(-r));
+	if (uplink_listen(u, text, sizeof(text)) < 0) {
+		down(u, "%s", text);
 		return;
 	}
 	u->state = UPLINK_TRYING;
@@ -452,7 +381,7 @@ struct uplinks *uplinks_free(struct uplinks *u)
 	asked_drop_all(u, NULL);
 	ask_end(&u->hello);
 	uplink_dgram_stop(u);
-	stop_listening(u);
+	uplink_listen_stop(u);
 	ev_timer_stop(&u->again);
 	helper_fini(&u->helper);
 	meeting_fini(&u->streams);

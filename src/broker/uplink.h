@@ -73,12 +73,14 @@ struct uplinks {
 	struct ev_timer again;
 	uint64_t pause_ms;
 	int listen_fd; /* -1 */
+	uint32_t listen_cid; /* on AF_VSOCK: where */
 	struct ev_io listen_io;
 	GUID vmid; /* what the host knows us as */
 	char name[UPLINK_NAME_MAX + 1];
 	struct {
 		struct ask ask;
 		bool asking;
+		bool older; /* the host's broker does not know the line */
 		struct ev_timer again; /* or the answer's time limit */
 		char why[400]; /* there is none */
 	} dgram; /* the connection for datagrams */
@@ -124,8 +126,17 @@ void asked_go_on(struct uplinks *u);
 void asked_refuse(struct asked *k, uint32_t reason, const char *text);
 /** asked_done() - a's socket is connected */
 void asked_done(struct asked *k, struct attempt *a);
+/** asked_lately() - of HELLO: is what a guest asks for then yet to come? */
+bool asked_lately(const struct asked *k);
 /** asked_drop_all() - of a partition; NULL: every one */
 void asked_drop_all(struct uplinks *u, const GUID *partition);
+
+/* ---- in a guest: uplink-listen.c -----------------------------------------*/
+
+/** uplink_listen() - where the host is to come now. Return: 0; -errno, and a
+ * sentence */
+int uplink_listen(struct uplinks *u, char *ret_why, size_t size);
+void uplink_listen_stop(struct uplinks *u);
 
 /* ---- datagrams, in a guest: uplink-dgram.c -------------------------------*/
 

@@ -6,7 +6,6 @@ hvsocketd, hvsocket-uplink, hvsocket-dgram and hvctl are put into the guest, whi
 virtio-vsock device and nothing else. Also Hyper-V sockets in a guest without a
 broker (HVSOCKET_TRANSPORT=vsock).
 """
-import ctypes
 import os
 import sys
 import uuid
@@ -15,113 +14,26 @@ import hvs
 import stack
 import tap
 import vm
-
-UPLINK = 26742
-BOX = uuid.UUID("00000006-1111-4111-8111-111111111111")
-ODD = uuid.UUID("999e53d4-3d5c-4c3e-8779-bed06ec056e1")  # no port
-RAW = hvs.socket.SOCK_SEQPACKET
-BROADCAST = uuid.UUID(int=2 ** 128 - 1)
-BROKER = ("hvsocketd --runtime-dir /run/hvsocket --config-dir /etc/hvs "
-          "--uplink vsock --uplink-relay /bin/hvsocket-uplink "
-          "--dgram /bin/hvsocket-dgram")
-SLOW_S = 60  # emulation
+from uplinked import *
 
 
-class Guest(stack.Stack):
+class Guest(Uplinked, stack.Stack):
     def __init__(self, work):
         super().__init__(work)
-        programs = os.environ["GUEST_PROGRAMS"]
-        add = [hvs.find(self.daemons, "hvsocketd"),
-               hvs.find(self.daemons, "hvsocket-uplink"),
-               hvs.find(self.daemons, "hvsocket-dgram"), self.hvctl,
-               os.path.join(programs, "vsock-peer"),
-               hvs.find(os.environ["BUILD"], "libhvsocket.so.0") +
-               ":lib/libhvsocket.so.0"]
-        vm.make_initramfs(self.kernel, self.initramfs, add,
-                          os.path.join(programs, "guest-agent"))
+        vm.make_initramfs(self.kernel, self.initramfs,
+                          programs(self.daemons, os.environ["BUILD"]),
+                          os.path.join(os.environ["GUEST_PROGRAMS"],
+                                       "guest-agent"))
 
     def __enter__(self):
-        self.service("uplink", UPLINK)
-        self.put("services.d", "odd", "[Service]\nServiceId=%s\n" % ODD)
-        self.service("registered", 5000)
-        self.partition("vmbox", BOX, Parent=self.name, Kind="container")
+        self.registered()
         super().__enter__()
         try:
-            self.guest.run(
-                "mkdir -p /etc/hvs/services.d /etc/hvs/partitions.d; "
-                "printf '[Service]\\nServiceId=%s\\n' "
-                ">/etc/hvs/services.d/odd.conf; printf '[Partition]\\n"
-                "Kind=container\\nVmId=%s\\n' >/etc/hvs/partitions.d/"
-                "vmbox.conf" % (ODD, BOX)).ok()
-            self.start_guests_broker()
-            self.job.expect("the uplink carries datagrams", SLOW_S)
+            self.guests_broker()
         except BaseException:
             self.__exit__()
             raise
         return self
-
-    def partition(self, stem, vmid, table="", **more):
-        lines = ["[Partition]", "VmId=%s" % vmid]
-        more.setdefault("Kind", "vm")
-        lines += ["%s=%s" % item for item in more.items()]
-        self.put("partitions.d", stem, "\n".join(lines) + "\n" + table)
-
-    def start_guests_broker(self):
-        self.job = self.guest.start(BROKER)
-        self.up()
-
-    def kill_guests_broker(self):
-        """Its job goes on: hvsocket-uplink writes there, too."""
-        self.guest.run("killall -9 hvsocketd; while hvctl status "
-                       ">/dev/null 2>&1; do :; done").ok(SLOW_S)
-
-    def up(self):
-        self.job.expect("the uplink is up: the host knows this machine as",
-                        SLOW_S)
-
-    def hvctl_in_guest(self, words, box=False, env=""):
-        """A job; in a container if that is said."""
-        command = "%s hvctl %s" % (env, words)
-        if box:
-            command = ("unshare -m -n sh -c 'mount -o bind "
-                       "/run/hvsocket/broker/partitions/%s /run/hvsocket && "
-                       "%s'" % (BOX, command))
-        return self.guest.start(command)
-
-    def listen(self, address, *options, box=False):
-        self.listening = self.hvctl_in_guest(
-            "nc -l %s %s" % (" ".join(options), address), box)
-        return self.listening
-
-    def dial(self, vmid, service, kind=1):
-        """To a listener that is about to come."""
-        def once():
-            if self.listening.status is not None:
-                self.listening.ok()
-            s = self.library.socket(kind)
-            try:
-                self.library.set_timeout(s, 10000)
-                self.library.connect(s, vmid, service)
-                s.settimeout(SLOW_S)
-                return s
-            except hvs.Refused as e:
-                s.close()
-                if e.reason not in ("no listener", "partition off"):
-                    raise
-                return None
-        return stack.until("a listener in the guest", once, SLOW_S)
-
-
-def talk(f, s, job):
-    """Both ways, and the ends."""
-    s.sendall(b"from the host\n")
-    job.expect("^from the host$", SLOW_S)
-    job.input("from the guest")
-    tap.same(s.recv(100), b"from the guest\n", "data")
-    job.end_input()
-    tap.same(s.recv(100), b"", "its end")
-    s.close()
-    job.ok(SLOW_S)
 
 
 def test_host_to_guest(f):
@@ -221,80 +133,11 @@ def test_much_data(f):
     s.close()
 
 
-def datagram_socket(f, vmid, service):
-    s = f.library.socket(hvs.socket.SOCK_DGRAM)
-    f.library.bind(s, vmid, service)
-    tv = SLOW_S.to_bytes(8, "little") + bytes(8)
-    s.setsockopt(hvs.socket.SOL_SOCKET, hvs.socket.SO_RCVTIMEO, tv)
-    return s
-
-
-def say(f, s, data, vmid, service):
-    """To a socket in the guest that is about to be bound."""
-    a = hvs.Address.of(vmid, service)
-
-    def once():
-        if f.listening.status is not None:
-            f.listening.ok()
-        try:
-            f.library.check(f.library.c.hvs_sendto(
-                s.fileno(), data, ctypes.c_size_t(len(data)), 0,
-                ctypes.byref(a), 36), s.fileno())
-            return True
-        except hvs.Refused as e:
-            if e.reason not in ("no listener", "partition off"):
-                raise
-            return False
-    stack.until("a socket in the guest", once, SLOW_S)
-
-
-def hear(f, s):
-    a, n = hvs.Address(), ctypes.c_uint32(36)
-    buf = ctypes.create_string_buffer(65536)
-    r = f.library.check(f.library.c.hvs_recvfrom(
-        s.fileno(), buf, ctypes.c_size_t(65536), 0, ctypes.byref(a),
-        ctypes.byref(n)), s.fileno())
-    return buf.raw[:r], a.get()
-
-
-def test_datagrams_of_the_guest(f):
-    for bound in (f.vmid, hvs.CHILDREN, hvs.WILDCARD):
-        with datagram_socket(f, bound, ODD) as s:
-            job = f.listening = f.hvctl_in_guest("nc --dgram parent:%s" % ODD)
-            job.input("from the guest")
-            data, who = hear(f, s)
-            tap.same((data, who[0]), (b"from the guest\n", f.vmid), "it")
-            say(f, s, b"from the host\n", *who)
-            job.expect("^from the host$", SLOW_S)
-            job.kill()
-            job.wait(SLOW_S)
+def test_datagrams(f):
+    datagrams(f)
     out = f.guest.start("echo x | hvctl nc --dgram parent:%s" % ODD).failed(
         SLOW_S)
     tap.check("nobody in partition" in out, out)
-
-
-def test_datagrams_to_the_guest_and_a_container_in_it(f):
-    for bound, box, vmid in (("parent", False, f.vmid),
-                             ("wildcard", True, BOX)):
-        with datagram_socket(f, hvs.CHILDREN, hvs.port(5000)) as s:
-            job = f.listen("%s:%s" % (bound, ODD), "--dgram", box=box)
-            say(f, s, b"from the host\n", vmid, ODD)
-            job.expect("^from the host$", SLOW_S)
-            job.input("back")
-            tap.same(hear(f, s), (b"back\n", (vmid, ODD)), "who answers")
-            job.kill()
-            job.wait(SLOW_S)
-
-
-def test_broadcast(f):
-    with datagram_socket(f, hvs.CHILDREN, hvs.port(5000)) as s:
-        job = f.listen("broadcast:%s" % ODD, "--dgram")
-        stack.until("the socket", lambda: "broadcast" in f.hvctl_in_guest(
-            "listeners").ok(SLOW_S).lower(), SLOW_S)
-        say(f, s, b"to all\n", BROADCAST, ODD)
-        job.expect("^to all$", SLOW_S)
-        job.kill()
-        job.wait(SLOW_S)
 
 
 def test_brokers_end(f):
@@ -302,6 +145,7 @@ def test_brokers_end(f):
     s = f.dial(f.vmid, ODD)
     f.kill_guests_broker()
     f.start_guests_broker()
+    datagrams(f)
     f.kill_broker()
     f.job.expect("the uplink is down", SLOW_S)
     out = f.hvctl_in_guest("nc parent:%s" % ODD).failed(SLOW_S)

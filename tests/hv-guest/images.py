@@ -6,6 +6,7 @@
     initramfs-kexec     the same, with a second kernel to start
     initramfs-programs  the same, with Python and socat
     initramfs-module    the same, with a kernel module of ours
+    initramfs-uplink    the same, with a broker and what belongs to it
     initramfs-vsock-test  the same, with the kernel's own tests
 """
 import os
@@ -16,6 +17,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), d)
                 for d in ("guest", "nested")]
+import uplinked  # noqa: E402
 import vm  # noqa: E402
 import vsock_partner  # noqa: E402
 from programs import python_and_socat  # noqa: E402
@@ -66,6 +68,10 @@ def make(directory, modules):
                                   base + ":kexec/initramfs"])
     if "guest_programs" in modules:
         image("initramfs-programs", *python_and_socat())
+    if "guest_uplink" in modules:
+        build = os.environ["BUILD"]
+        image("initramfs-uplink", uplinked.programs(
+            os.environ.get("DAEMON_BUILD") or build, build))
     if "guest_module" in modules:
         image("initramfs-module", [kernel_module(directory) +
                                    ":module.ko"])

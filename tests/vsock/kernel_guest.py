@@ -23,7 +23,7 @@ def inner(name):
 class QemuGuest(vm.Agent):
     """The agent is on the second serial port."""
 
-    def __init__(self, work, name="guest"):
+    def __init__(self, work, name="guest", initramfs="initramfs"):
         super().__init__(name)
         self.console = os.path.join(work, name + ".console")
         path = os.path.join(work, name + ".port")
@@ -35,7 +35,7 @@ class QemuGuest(vm.Agent):
              "-chardev", "socket,id=agent,server=on,wait=off,path=" + path,
              "-device", "isa-serial,chardev=agent,iobase=0x2f8,irq=3",
              "-device", "vhost-vsock-device,guest-cid=%d" % CID,
-             "-kernel", inner("vmlinuz"), "-initrd", inner("initramfs"),
+             "-kernel", inner("vmlinuz"), "-initrd", inner(initramfs),
              "-append", "console=ttyS0 quiet " +
              os.environ.get("GUEST_APPEND", "")],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -63,9 +63,10 @@ class QemuGuest(vm.Agent):
 
 class WithGuest(kernel.Kernel):
     cid = CID
+    initramfs = "initramfs"
 
     def start_guest(self, name="guest"):
-        self.guest = QemuGuest(self.work, name)
+        self.guest = QemuGuest(self.work, name, self.initramfs)
 
     def __enter__(self):
         super().__enter__()

@@ -17,6 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 NESTED = os.path.join(os.path.dirname(HERE), "nested")
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "guest"), NESTED]
 import inner  # noqa: E402
+import uplinked  # noqa: E402
 import vm  # noqa: E402
 
 
@@ -29,6 +30,13 @@ def make(work):
                       [os.path.join(programs, "vsock-peer")],
                       os.path.join(programs, "guest-agent"),
                       "virtio_mmio,vmw_vsock_virtio_transport")
+    if "kernel_uplink" in sys.argv:
+        build = os.environ["BUILD"]
+        vm.make_initramfs(kernel, os.path.join(work, "initramfs-uplink"),
+                          uplinked.programs(
+                              os.environ.get("DAEMON_BUILD") or build, build),
+                          os.path.join(programs, "guest-agent"),
+                          "virtio_mmio,vmw_vsock_virtio_transport")
 
 
 with tempfile.TemporaryDirectory(prefix="hvs-inner-") as work:

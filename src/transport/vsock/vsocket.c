@@ -9,6 +9,8 @@
 
 #include <linux/vm_sockets.h>
 
+#include "proto/uplink.h"
+
 #define BACKLOG 4096
 /* Programs never use the last one, which stands for any. */
 #define PROBE_PORT (VMADDR_PORT_ANY - 1)
@@ -33,11 +35,11 @@ int vsocket_there(void)
 	return 0;
 }
 
-int vsocket_listen(uint32_t port)
+static int listen_at(uint32_t cid, uint32_t port)
 {
 	const struct sockaddr_vm sa = {
 		.svm_family = AF_VSOCK,
-		.svm_cid = VMADDR_CID_ANY,
+		.svm_cid = cid,
 		.svm_port = port,
 	};
 	int fd = new_socket(), r;
@@ -50,6 +52,20 @@ int vsocket_listen(uint32_t port)
 	r = -errno;
 	close(fd);
 	return r;
+}
+
+/*
+ * This machine may be a guest itself, whose broker listens for its host on the
+ * port of uplinks, at the CID that it has there (broker/uplink-listen.c).
+ * Guests come to CID 2, which is another address once vhost-vsock is there.
+ */
+int vsocket_listen(uint32_t port)
+{
+	int r = -EADDRNOTAVAIL;
+
+	if (port == UPLINK_PORT)
+		r = listen_at(VMADDR_CID_HOST, port);
+	return r == -EADDRNOTAVAIL ? listen_at(VMADDR_CID_ANY, port) : r;
 }
 
 int vsocket_accept(int fd, uint32_t *ret_cid, uint32_t *ret_port)
