@@ -216,13 +216,21 @@ static bool may_send_as(const struct dgrams *d, const struct dgram_socket *s,
 void dgram_not_carried(const struct dgrams *d, struct verdict *v)
 {
 	const struct world *w = &d->b->world;
+	const struct transport *guest =
+		v->relayed ? uplink_below(d->b, &v->target->vmid) : NULL;
+	const struct uplinks *u = d->b->uplinks;
 
 	if (!v->reason && v->relayed && v->target == w->parent)
-		refuse(v, HVS_REASON_TYPE,
+		refuse(v,
+		       u->dgram.older ? HVS_REASON_TYPE :
+					HVS_REASON_PARTITION_OFF,
 		       "the uplink does not carry datagrams: %s",
-		       uplink_dgram_down(d->b->uplinks));
-	else if (!v->reason && v->relayed &&
-		 uplink_below(d->b, &v->target->vmid))
+		       uplink_dgram_down(u));
+	else if (!v->reason && guest && asked_lately(guest->uplink))
+		refuse(v, HVS_REASON_PARTITION_OFF,
+		       "the broker in the guest of \"%s\" has just come, and has not asked for datagrams yet",
+		       v->target->name);
+	else if (!v->reason && guest)
 		refuse(v, HVS_REASON_TYPE,
 		       "the uplink of the guest of \"%s\" does not carry datagrams: its broker is an older one, or has no hvsocket-dgram",
 		       v->target->name);

@@ -39,6 +39,7 @@ struct asked {
 	char buf[UPLINK_REQUEST_MAX];
 	size_t len;
 	struct uplink_request request;
+	uint64_t kept_ns; /* ASKED_KEPT: since */
 	struct asked *prev, *next;
 };
 
@@ -84,6 +85,11 @@ void asked_refuse(struct asked *k, uint32_t reason, const char *text)
 	asked_free(k);
 }
 
+bool asked_lately(const struct asked *k)
+{
+	return ev_now_ns() - k->kept_ns < UPLINK_LINE_MS * 1000000ull;
+}
+
 /* ---- What is asked for ---------------------------------------------------*/
 
 static void on_io(struct ev_io *io, uint32_t events);
@@ -111,6 +117,7 @@ static void on_hello(struct asked *k)
 	if (t->uplink)
 		asked_free(t->uplink); /* an earlier broker's */
 	k->state = ASKED_KEPT;
+	k->kept_ns = ev_now_ns();
 	t->uplink = k;
 	log_info("the guest of \"%s\" has a broker", p->name);
 	attempts_wake(b);

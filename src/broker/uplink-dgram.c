@@ -49,7 +49,8 @@ static void on_answer(struct ask *k, const struct uplink_answer *a)
 	struct uplinks *u = container_of(k, struct uplinks, dgram.ask);
 	int fd = k->fd;
 
-	if (k->ended && !k->len) {
+	u->dgram.older = k->ended && !k->len;
+	if (u->dgram.older) {
 		failed(u, "the host's broker is one that does not know DGRAM",
 		       AGAIN_OLD_MS);
 		return;

@@ -118,6 +118,9 @@ def test_rows(w):
     for row, where, bound, sender, to, heard in ROWS:
         for service in (port(7000), ODD):
             here, there = getattr(w, where), getattr(w, sender)
+            # those of the row before are gone
+            check(until(lambda: dg.status(w.p.h)["sockets"] +
+                        dg.status(w.p.g)["sockets"] == 0), "closed")
             with here.socket(bound, service) as s, there.socket() as c:
                 if heard is None:
                     text = refused("no listener", errno.ECONNREFUSED,
