@@ -171,23 +171,29 @@ static int say(struct sock *s, const struct uplink_dgram *d, const void *p)
 
 /* ---- Questions -----------------------------------------------------------*/
 
-static bool ask_end(struct bridge *b, uint32_t number)
+/* A question may be left without an answer; then, if there are very many, the
+ * oldest one is forgotten. The broker does not wait for it any more. */
+static void ask_add(struct bridge *b, uint32_t number, uint32_t serial)
 {
-	for (int i = 0; i < BRIDGE_ASKS && number; i++) {
-		if (b->asks[i] == number) {
-			b->asks[i] = 0;
-			return true;
-		}
-	}
-	return false;
+	b->asks[number % BRIDGE_ASKS].number = number;
+	b->asks[number % BRIDGE_ASKS].serial = serial;
 }
 
-/* A question may be left without an answer; then the oldest ones are forgotten
- * when there is no room. The broker does not wait for them any more. */
-static uint32_t *ask_slot(struct bridge *b)
+/* Return: is it one of ours? */
+static bool ask_end(struct bridge *b, uint32_t number, uint32_t *ret_serial)
 {
-	memmove(b->asks + 1, b->asks, sizeof(b->asks) - sizeof(b->asks[0]));
-	return b->asks;
+	uint32_t i = number % BRIDGE_ASKS;
+
+	if (!number || b->asks[i].number != number)
+		return false;
+	b->asks[i].number = 0;
+	*ret_serial = b->asks[i].serial;
+	return true;
+}
+
+void bridge_forget_asks(struct sock *s)
+{
+	memset(s->bridge->asks, 0, sizeof(s->bridge->asks));
 }
 
 void bridge_ask(struct sock *s, uint32_t serial, const struct msg_ask *m)
@@ -195,11 +201,12 @@ void bridge_ask(struct sock *s, uint32_t serial, const struct msg_ask *m)
 	const struct uplink_dgram d = { .len = UPLINK_QUESTION_SIZE,
 					.kind = UPLINK_QUESTION,
 					.ends = m->ends };
-	uint8_t number[UPLINK_QUESTION_SIZE];
+	uint32_t number = ++s->bridge->last_number;
+	uint8_t p[UPLINK_QUESTION_SIZE];
 
-	le32_put(number, serial);
-	if (say(s, &d, number) == 0)
-		*ask_slot(s->bridge) = serial;
+	le32_put(p, number);
+	if (say(s, &d, p) == 0)
+		ask_add(s->bridge, number, serial);
 	else
 		broker_end_answer(&s->r->broker, serial, HVS_REASON_QUOTA,
 				  "too much waits to go over the uplink");
@@ -231,11 +238,12 @@ bool bridge_routed(struct sock *s, uint32_t reason, const char *text,
 static int on_reply(struct sock *s, const uint8_t *p, size_t len)
 {
 	struct uplink_reply r;
+	uint32_t serial;
 
 	if (uplink_reply_decode(p, len, &r) < 0)
 		return -EPROTO;
-	if (ask_end(s->bridge, r.number))
-		broker_end_answer(&s->r->broker, r.number, r.reason, r.text);
+	if (ask_end(s->bridge, r.number, &serial))
+		broker_end_answer(&s->r->broker, serial, r.reason, r.text);
 	return 0;
 }
 

@@ -17,7 +17,8 @@
 #include "proto/uplink-dgram.h"
 #include "transport/dgram/queue.h"
 
-#define BRIDGE_ASKS 64 /* questions that are unanswered */
+#define BRIDGE_ASKS 4096 /* questions that are unanswered; the broker has no
+			  * more for all uplinks */
 #define BRIDGE_CONTROL 0 /* sender of questions and answers: no token is 0 */
 
 struct bridge {
@@ -32,8 +33,12 @@ struct bridge {
 	/* a question of the other broker's that the way is asked for, */
 	bool question;
 	uint32_t number;
-	/* and those of ours, which have the number of ASK; 0: free */
-	uint32_t asks[BRIDGE_ASKS];
+	/* and those of ours: the place of each is its number's. A number never
+	 * comes again: ASK's would, with the next broker. 0: free */
+	uint32_t last_number;
+	struct {
+		uint32_t number, serial; /* of ASK */
+	} asks[BRIDGE_ASKS];
 };
 
 /** bridge_new() - NULL: no memory */

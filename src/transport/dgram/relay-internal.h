@@ -135,5 +135,7 @@ bool bridge_routed(struct sock *s, uint32_t reason, const char *text,
 		   size_t len);
 /** bridge_ask() - ASK of the broker's */
 void bridge_ask(struct sock *s, uint32_t serial, const struct msg_ask *m);
+/** bridge_forget_asks() - the broker that waits for the answers has gone */
+void bridge_forget_asks(struct sock *s);
 
 #endif /* TRANSPORT_DGRAM_RELAY_INTERNAL_H */

@@ -391,10 +391,13 @@ static void on_attached(void *ctx)
 static void on_lost(void *ctx, const char *why)
 {
 	struct relay *r = ctx;
+	struct sock *s;
 
+	for (s = r->sockets; s; s = s->hh.next)
+		if (s->bridge)
+			bridge_forget_asks(s);
 	while (r->pending) {
-		struct sock *s = r->pending;
-
+		s = r->pending;
 		if (!bridge_routed(s, HVS_REASON_NO_BROKER, "", 0))
 			dropped(r, HVS_REASON_NO_BROKER, 1);
 		pending_end(s);
