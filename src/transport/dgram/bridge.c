@@ -76,6 +76,9 @@ static ssize_t send_some(int fd, const uint8_t *header, const uint8_t *p,
 	case ENOBUFS:
 		return -ENOMEM;
 	default:
+		/* One that does not read can have shut down only that: of a
+		 * connection that carries nothing there, nothing is left. */
+		(void)shutdown(fd, SHUT_RDWR);
 		return -EPIPE;
 	}
 }
@@ -267,8 +270,9 @@ static int on_frame(struct sock *s)
 	b->len = 0;
 	if (d->kind == UPLINK_REPLY)
 		return on_reply(s, p, d->len) < 0 ? -EPROTO : 1;
-	if (d->kind == UPLINK_QUESTION) {
-		b->question = true;
+	/* one before may have got no memory */
+	b->question = d->kind == UPLINK_QUESTION;
+	if (b->question) {
 		b->number = le32_get(p);
 		/* nothing is sent by it */
 		return on_datagram(s, &way, NULL, 0);
