@@ -308,8 +308,11 @@ static void on_gone(struct dgrams *d, const struct frame *f)
 	s = dgram_find(d, token);
 	u = s ? NULL : dgram_uplink_by_token(d, token);
 	if (u) {
+		bool up = guid_equal(&u->partition, &guid_parent);
+
 		dgram_uplink_forget(d, u);
-		uplink_dgram_look(d->b->uplinks);
+		if (up)
+			uplink_dgram_ended(d->b->uplinks);
 	}
 	if (!s)
 		return;

@@ -49,10 +49,15 @@ static void on_answer(struct ask *k, const struct uplink_answer *a)
 	struct uplinks *u = container_of(k, struct uplinks, dgram.ask);
 	int fd = k->fd;
 
-	u->dgram.older = k->ended && !k->len;
+	u->dgram.older = k->ended && !k->len && !u->dgram.known;
 	if (u->dgram.older) {
 		failed(u, "the host's broker is one that does not know DGRAM",
 		       AGAIN_OLD_MS);
+		return;
+	}
+	if (k->ended) {
+		failed(u, "the host's broker, or its hvsocket-dgram, has ended the connection",
+		       AGAIN_MS);
 		return;
 	}
 	if (a->reason) {
@@ -67,6 +72,8 @@ static void on_answer(struct ask *k, const struct uplink_answer *a)
 	}
 	ev_timer_stop(&u->dgram.again);
 	u->dgram.asking = false;
+	u->dgram.known = true;
+	u->dgram.taken_ns = ev_now_ns();
 	u->dgram.why[0] = '\0';
 	log_info("the uplink carries datagrams");
 }
@@ -92,10 +99,24 @@ void uplink_dgram_look(struct uplinks *u)
 	ask_dial(&u->dgram.ask);
 }
 
+void uplink_dgram_ended(struct uplinks *u)
+{
+	uint64_t ms = (ev_now_ns() - u->dgram.taken_ns) / 1000000;
+
+	if (u->dgram.asking)
+		return;
+	if (ms >= AGAIN_MS)
+		uplink_dgram_look(u);
+	else
+		(void)ev_timer_start(u->b->ev, &u->dgram.again, AGAIN_MS - ms,
+				     on_again);
+}
+
 void uplink_dgram_stop(struct uplinks *u)
 {
 	ask_end(&u->dgram.ask);
 	u->dgram.asking = false;
+	u->dgram.known = false; /* the next one may be another broker */
 	ev_timer_stop(&u->dgram.again);
 }
 

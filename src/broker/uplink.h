@@ -80,7 +80,9 @@ struct uplinks {
 	struct {
 		struct ask ask;
 		bool asking;
-		bool older; /* the host's broker does not know the line */
+		bool known; /* the host's broker knows the line, */
+		bool older; /* or does not */
+		uint64_t taken_ns; /* the last one */
 		struct ev_timer again; /* or the answer's time limit */
 		char why[400]; /* there is none */
 	} dgram; /* the connection for datagrams */
@@ -144,6 +146,9 @@ void uplink_dgram_init(struct uplinks *u);
 /** uplink_dgram_look() - something has changed: ask for the connection, if it
  * is time to */
 void uplink_dgram_look(struct uplinks *u);
+/** uplink_dgram_ended() - the one that there was: ask again, not at once if it
+ * has just come */
+void uplink_dgram_ended(struct uplinks *u);
 /** uplink_dgram_stop() - the uplink is down: ask for nothing */
 void uplink_dgram_stop(struct uplinks *u);
 /** uplink_dgram_down() - why there is none */
