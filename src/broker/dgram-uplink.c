@@ -18,6 +18,7 @@
 
 #define ASK_MS 2000
 #define ASKS_MAX 4096 /* of all programs */
+#define UNASKED_MS 60000 /* what has not answered */
 
 struct dgram_ask {
 	struct client *client;
@@ -170,11 +171,29 @@ void dgram_asks_cancel(struct client *c)
 			ask_free(d, k);
 }
 
-static void on_too_late(struct ev_timer *t)
+/*
+ * A server that answers guests waits for each of them, and the others for the
+ * server: one that does not answer may cost that once in a while. In between
+ * nobody is made to wait for it: what is sent there is sent, and it drops what
+ * it does not want. It is kept where the guest cannot have it forgotten.
+ */
+static bool is_unasked(const struct dgrams *d, const struct dgram_uplink *u)
 {
-	struct dgram_ask *k = container_of(t, struct dgram_ask, timer);
+	const struct transport *t = transport_find(d->b, &u->partition);
 
-	ask_refuse(k->client->b->dgrams, k, HVS_REASON_NO_ANSWER,
+	return t && ev_now_ns() < t->unasked_until_ns;
+}
+
+static void on_too_late(struct ev_timer *timer)
+{
+	struct dgram_ask *k = container_of(timer, struct dgram_ask, timer);
+	struct dgrams *d = k->client->b->dgrams;
+	const struct dgram_uplink *u = dgram_uplink_by_token(d, k->token);
+	struct transport *t = u ? transport_find(d->b, &u->partition) : NULL;
+
+	if (t)
+		t->unasked_until_ns = ev_now_ns() + UNASKED_MS * 1000000ull;
+	ask_refuse(d, k, HVS_REASON_NO_ANSWER,
 		   "the broker beyond the uplink has not answered");
 }
 
@@ -215,9 +234,14 @@ void dgram_ask(struct dgrams *d, struct client *c, uint32_t serial,
 	       const struct dgram_uplink *u, const struct uplink_ends *ends)
 {
 	const struct msg_ask q = { .token = u->token, .ends = *ends };
-	struct dgram_ask *k = asks_count(d) < ASKS_MAX ? ask_new(d, c) : NULL;
+	struct dgram_ask *k;
 	MSG_BUF(m, 96);
 
+	if (is_unasked(d, u)) {
+		client_reply_empty(c, MSG_REACH, serial);
+		return;
+	}
+	k = asks_count(d) < ASKS_MAX ? ask_new(d, c) : NULL;
 	if (!k) {
 		client_refuse(c, MSG_REACH, serial, ENOBUFS, HVS_REASON_QUOTA,
 			      "too many binds and connects are being set up");

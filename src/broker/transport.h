@@ -46,6 +46,7 @@ struct transport {
 	enum simulated simulated;
 	bool native; /* it hands over what its guest dialled */
 	struct asked *uplink; /* HELLO of its guest's broker, or NULL */
+	uint64_t unasked_until_ns; /* its broker left a REACH unanswered */
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;

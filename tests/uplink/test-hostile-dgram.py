@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 import dg
 import hvs
@@ -236,6 +237,24 @@ def test_nobody_waits_for_it(g):
         with g.host.socket(LOOPBACK, port(7777)) as a, g.host.socket() as b:
             g.host.send(b, b"others", LOOPBACK, port(7777))
             same(g.host.recv(a)[0], b"others", "others")
+
+
+@hosted_dgram
+def test_it_answers_no_question(g):
+    """A server that answers guests is held up by such a one once, and not for
+    each of its answers."""
+    with opened(g) as s, g.host.socket(WILDCARD, port(0x80000077)) as c:
+        job = Asker(g, c, g.vmid, SOURCE, b"x")
+        same(Frame(s).kind, QUESTION, "it is asked")
+        job.done(errno.ETIMEDOUT)
+        # a new connection does not make that forgotten
+        with opened(g) as again:
+            start = time.monotonic()
+            for i in range(10):
+                g.host.send(c, b"%d" % i, g.vmid, port(100 + i))
+            check(time.monotonic() - start < 2, "nobody waits")
+            for i in range(10):
+                same(Frame(again).data, b"%d" % i, "it is sent")
 
 
 @hosted_dgram
