@@ -18,13 +18,16 @@
 
 #define ASK_MS 2000
 #define ASKS_MAX 4096 /* of all programs */
-#define UNASKED_MS 60000 /* what has not answered */
+#define SLOW_MS 250 /* answers that take longer are counted, */
+#define SLOW_SUM_MS ASK_MS /* and if they take as long in */
+#define UNASKED_MS 60000 /* such a time, it is not asked for as long */
 
 struct dgram_ask {
 	struct client *client;
 	uint32_t serial; /* the program's */
 	uint32_t asked; /* ours */
 	uint64_t token; /* of the uplink */
+	uint64_t since_ns;
 	GUID service;
 	struct account *account; /* of the user, or of the partition */
 	struct ev_timer timer;
@@ -173,9 +176,10 @@ void dgram_asks_cancel(struct client *c)
 
 /*
  * A server that answers guests waits for each of them, and the others for the
- * server: one that does not answer may cost that once in a while. In between
- * nobody is made to wait for it: what is sent there is sent, and it drops what
- * it does not want. It is kept where the guest cannot have it forgotten.
+ * server: one that does not answer, or takes its time for it, may cost that once
+ * in a while. In between nobody is made to wait for it: what is sent there is
+ * sent, and it drops what it does not want. It is kept where the guest cannot
+ * have it forgotten.
  */
 static bool is_unasked(const struct dgrams *d, const struct dgram_uplink *u)
 {
@@ -184,15 +188,31 @@ static bool is_unasked(const struct dgrams *d, const struct dgram_uplink *u)
 	return t && ev_now_ns() < t->unasked_until_ns;
 }
 
+static void has_waited(const struct dgrams *d, const struct dgram_ask *k)
+{
+	const struct dgram_uplink *u = dgram_uplink_by_token(d, k->token);
+	struct transport *t = u ? transport_find(d->b, &u->partition) : NULL;
+	uint64_t now = ev_now_ns(), ms = (now - k->since_ns) / 1000000;
+
+	if (!t || ms < SLOW_MS)
+		return;
+	if (now - t->slow_since_ns > UNASKED_MS * 1000000ull) {
+		t->slow_since_ns = now;
+		t->slow_ms = 0;
+	}
+	t->slow_ms += ms;
+	if (t->slow_ms < SLOW_SUM_MS)
+		return;
+	t->slow_ms = 0;
+	t->unasked_until_ns = now + UNASKED_MS * 1000000ull;
+}
+
 static void on_too_late(struct ev_timer *timer)
 {
 	struct dgram_ask *k = container_of(timer, struct dgram_ask, timer);
 	struct dgrams *d = k->client->b->dgrams;
-	const struct dgram_uplink *u = dgram_uplink_by_token(d, k->token);
-	struct transport *t = u ? transport_find(d->b, &u->partition) : NULL;
 
-	if (t)
-		t->unasked_until_ns = ev_now_ns() + UNASKED_MS * 1000000ull;
+	has_waited(d, k);
 	ask_refuse(d, k, HVS_REASON_NO_ANSWER,
 		   "the broker beyond the uplink has not answered");
 }
@@ -250,6 +270,7 @@ void dgram_ask(struct dgrams *d, struct client *c, uint32_t serial,
 	k->serial = serial;
 	k->asked = ++d->serial;
 	k->token = u->token;
+	k->since_ns = ev_now_ns();
 	k->service = ends->service;
 	if (ev_timer_start(d->b->ev, &k->timer, ASK_MS, on_too_late) < 0) {
 		ask_refuse(d, k, HVS_REASON_BROKER_FAILED, "no memory");
@@ -270,6 +291,7 @@ void dgram_asked(struct dgrams *d, const struct frame *f)
 	DL_SEARCH_SCALAR(d->asks, k, asked, f->h.serial);
 	if (!k || msg_reply_decode(f->p, f->len, &r) < 0)
 		return;
+	has_waited(d, k);
 	if (!r.error) {
 		client_reply_empty(k->client, MSG_REACH, k->serial);
 		ask_free(d, k);

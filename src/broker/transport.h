@@ -46,7 +46,8 @@ struct transport {
 	enum simulated simulated;
 	bool native; /* it hands over what its guest dialled */
 	struct asked *uplink; /* HELLO of its guest's broker, or NULL */
-	uint64_t unasked_until_ns; /* its broker left a REACH unanswered */
+	/* its broker has let those wait that ask it for datagrams */
+	uint64_t slow_since_ns, slow_ms, unasked_until_ns;
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;

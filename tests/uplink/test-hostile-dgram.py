@@ -258,6 +258,23 @@ def test_it_answers_no_question(g):
 
 
 @hosted_dgram
+def test_it_answers_slowly(g):
+    """Just before it is too late, each time."""
+    with opened(g) as s, g.host.socket(WILDCARD, port(0x80000077)) as c:
+        for i in range(2):
+            job = Asker(g, c, g.vmid, port(50 + i), b"x")
+            number = Frame(s).data
+            time.sleep(1.2)
+            s.sendall(frame(number + bytes(4), ZERO, source=ZERO, kind=ANSWER))
+            job.done()
+            same(Frame(s).kind, DATA, "it is sent")
+        start = time.monotonic()
+        g.host.send(c, b"y", g.vmid, port(99))
+        check(time.monotonic() - start < 1, "nobody waits")
+        same(Frame(s).data, b"y", "it is sent")
+
+
+@hosted_dgram
 def test_again_and_again(g):
     with g.host.socket(CHILDREN, ODD) as heard:
         first = opened(g)
