@@ -176,10 +176,10 @@ void dgram_asks_cancel(struct client *c)
 
 /*
  * A server that answers guests waits for each of them, and the others for the
- * server: one that does not answer, or takes its time for it, may cost that once
- * in a while. In between nobody is made to wait for it: what is sent there is
- * sent, and it drops what it does not want. It is kept where the guest cannot
- * have it forgotten.
+ * server: one that does not answer, or takes its time for it, may cost that
+ * once in a while. In between nobody is made to wait for it: what is sent there
+ * is sent, and it drops what it does not want. It is kept where the guest
+ * cannot have it forgotten.
  */
 static bool is_unasked(const struct dgrams *d, const struct dgram_uplink *u)
 {
