@@ -31,9 +31,11 @@ void fb_start(struct fb *b, const char *dir)
 	char path[108];
 	struct sockaddr_un sa;
 	uint64_t token = b->next_token;
+	uint32_t unknown = b->unknown;
 	uint16_t kind = b->kind;
 
 	memset(b, 0, sizeof(*b));
+	b->unknown = unknown;
 	b->kind = kind ? kind : TRANSPORT_VHOST_USER;
 	b->conn = -1;
 	b->next_token = token ? token : 0x1000;
