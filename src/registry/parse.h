@@ -81,6 +81,11 @@ int value_acl(const char *key, const char *v, unsigned int line,
 	      const struct name_lookup *names, struct acl *ret,
 	      struct parse_error *e);
 
+/** value_siblings() - Siblings=: the same, of partitions only, each by its name
+ * or VmId */
+int value_siblings(const char *key, const char *v, unsigned int line,
+		   struct acl *ret, struct parse_error *e);
+
 void acl_fini(struct acl *a);
 void rules_fini(struct rules *r);
 

@@ -16,16 +16,24 @@ static const char *const keys[PARTITION_KEYS] = {
 	[PARTITION_NAME] = "Name",     [PARTITION_VMID] = "VmId",
 	[PARTITION_KIND] = "Kind",     [PARTITION_PARENT] = "Parent",
 	[PARTITION_USER] = "User",     [PARTITION_ENABLED] = "Enabled",
-	[PARTITION_CID] = "Cid",
+	[PARTITION_CID] = "Cid",       [PARTITION_SIBLING_CID] = "SiblingCid",
 };
 
-enum rule_key { RULE_POLICY, RULE_BIND, RULE_CONNECT, RULE_WILDCARD, RULES };
+enum rule_key {
+	RULE_POLICY,
+	RULE_BIND,
+	RULE_CONNECT,
+	RULE_WILDCARD,
+	RULE_SIBLINGS,
+	RULES
+};
 
 static const char *const rule_keys[RULES] = {
 	[RULE_POLICY] = "Policy",
 	[RULE_BIND] = "Bind",
 	[RULE_CONNECT] = "Connect",
 	[RULE_WILDCARD] = "AllowWildcardBinds",
+	[RULE_SIBLINGS] = "Siblings",
 };
 
 struct reader {
@@ -71,6 +79,10 @@ static int end_rules(struct reader *r)
 		if (!error)
 			to->wildcard = wildcard;
 	}
+	if (!error && r->value[RULE_SIBLINGS])
+		error = value_siblings("Siblings", r->value[RULE_SIBLINGS],
+				       r->line[RULE_SIBLINGS], &to->siblings,
+				       r->e);
 	for (size_t i = 0; i < RULES; i++) {
 		free(r->value[i]);
 		r->value[i] = NULL;
@@ -174,8 +186,13 @@ static int on_line(void *arg, const char *section, const char *key,
 	if (k == n)
 		return parse_fail(r->e, line, "unknown key %s in [%s]",
 				  quote(key, q), section);
+	if (r->rules == &r->f->p.defaults && k == RULE_SIBLINGS)
+		return parse_fail(r->e, line,
+				  "Siblings= grants one service: it stands in "
+				  "[Service ...], not in [Defaults]");
 	if (more) {
-		if (!r->rules || (k != RULE_BIND && k != RULE_CONNECT))
+		if (!r->rules || (k != RULE_BIND && k != RULE_CONNECT &&
+				  k != RULE_SIBLINGS))
 			return parse_fail(r->e, line,
 					  "%s= cannot go on in a second line",
 					  key);
@@ -237,6 +254,23 @@ static int build_cid(struct partition_file *f, struct parse_error *e)
 	return r;
 }
 
+/* Of any partition: a guest beside it has no other name for it. */
+static int build_sibling_cid(struct partition_file *f, struct parse_error *e)
+{
+	const char *text = f->value[PARTITION_SIBLING_CID];
+	unsigned int line = f->line[PARTITION_SIBLING_CID];
+	int r;
+
+	if (!text || strcmp(text, "none") == 0)
+		return 0;
+	r = value_u32("SiblingCid", text, line, UINT32_MAX - 1,
+		      &f->p.sibling_cid, e);
+	if (!r && f->p.sibling_cid < 3)
+		r = parse_fail(e, line, "SiblingCid=%u: 3 to %u",
+			       f->p.sibling_cid, UINT32_MAX - 1);
+	return r;
+}
+
 static int build(struct partition_file *f, const char *stem,
 		 const struct name_lookup *names, struct parse_error *e)
 {
@@ -273,6 +307,8 @@ static int build(struct partition_file *f, const char *stem,
 				 f->line[PARTITION_ENABLED], &f->p.enabled, e);
 	if (!r)
 		r = build_cid(f, e);
+	if (!r)
+		r = build_sibling_cid(f, e);
 	return r;
 }
 

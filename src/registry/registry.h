@@ -47,7 +47,8 @@ struct acl_entry {
 	GUID vmid;
 };
 
-/* Who may. Not set: the rule's default. Set and empty ("none"): nobody. */
+/* Who may. Not set: the rule's default. Set and empty ("none"): nobody. Of
+ * siblings all entries are ACL_PARTITION. */
 struct acl {
 	bool set;
 	size_t n;
@@ -60,6 +61,7 @@ struct acl {
 struct rules {
 	enum policy policy;
 	struct acl bind, connect;
+	struct acl siblings; /* of a service: who may, beside the listener */
 	int8_t wildcard; /* may wildcard binds match: -1 not set, 0, 1 */
 };
 
@@ -94,6 +96,7 @@ struct partition {
 	bool has_user; /* whose transports may attach it */
 	uint32_t user;
 	uint32_t cid; /* of its AF_VSOCK in the kernel; 0: none */
+	uint32_t sibling_cid; /* what stock guests beside it name it; 0: cid */
 	struct rules defaults;
 	struct service_override *table; /* opaque: partition_rules() */
 	size_t depth; /* 0: the host */
@@ -182,6 +185,7 @@ struct service_draft {
 	const GUID *id; /* NULL: from the port, or a random one */
 	const uint32_t *port;
 	const char *policy, *bind, *connect, *wildcard, *target; /* or NULL */
+	const char *siblings; /* or NULL */
 	uint32_t owner_uid;
 	int32_t lease_pid; /* 0: none */
 	const char *max_connections; /* or NULL */
@@ -191,7 +195,7 @@ struct partition_draft {
 	const char *name; /* required */
 	const GUID *id; /* NULL: a random one */
 	const char *kind, *parent, *user; /* or NULL */
-	const char *cid; /* or NULL; "none" takes it away */
+	const char *cid, *sibling_cid; /* or NULL; "none" takes it away */
 	bool disabled;
 };
 

@@ -21,6 +21,7 @@ static const struct {
 	[SERVICE_POLICY] = { "Service", "Policy" },
 	[SERVICE_BIND] = { "Service", "Bind" },
 	[SERVICE_CONNECT] = { "Service", "Connect" },
+	[SERVICE_SIBLINGS] = { "Service", "Siblings" },
 	[SERVICE_WILDCARD] = { "Service", "AllowWildcardBinds" },
 	[SERVICE_TARGET] = { "Service", "Target" },
 	[SERVICE_MAX_CONNECTIONS] = { "Service", "MaxConnections" },
@@ -73,7 +74,8 @@ static int on_line(void *arg, const char *section, const char *key,
 		return parse_fail(r->e, line, "unknown key %s in [%s]",
 				  quote(key, q), section);
 	if (more) {
-		if (k != SERVICE_BIND && k != SERVICE_CONNECT)
+		if (k != SERVICE_BIND && k != SERVICE_CONNECT &&
+		    k != SERVICE_SIBLINGS)
 			return parse_fail(r->e, line,
 					  "%s= cannot go on in a second line",
 					  key);
@@ -182,6 +184,7 @@ int service_text_draft(const struct service_draft *d, struct service_text *ret)
 		[SERVICE_POLICY] = d->policy,
 		[SERVICE_BIND] = d->bind,
 		[SERVICE_CONNECT] = d->connect,
+		[SERVICE_SIBLINGS] = d->siblings,
 		[SERVICE_WILDCARD] = d->wildcard,
 		[SERVICE_TARGET] = d->target,
 		[SERVICE_MAX_CONNECTIONS] = d->max_connections,
@@ -287,6 +290,10 @@ static int build_rules(const struct service_text *t,
 		r = value_acl("Connect", t->value[SERVICE_CONNECT],
 			      t->line[SERVICE_CONNECT], names,
 			      &s->rules.connect, e);
+	if (!r && t->value[SERVICE_SIBLINGS])
+		r = value_siblings("Siblings", t->value[SERVICE_SIBLINGS],
+				   t->line[SERVICE_SIBLINGS],
+				   &s->rules.siblings, e);
 	if (!r && t->value[SERVICE_WILDCARD]) {
 		r = value_yes_no("AllowWildcardBinds",
 				 t->value[SERVICE_WILDCARD],

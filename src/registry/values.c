@@ -214,6 +214,41 @@ static ssize_t next_word(const char **p, char *out)
 	return quoted ? -1 : (ssize_t)n;
 }
 
+static int acl_partition(const char *name, unsigned int line,
+			 struct acl_entry *ret, struct parse_error *e)
+{
+	int r = 0;
+
+	ret->kind = ACL_PARTITION;
+	if (guid_parse(name, &ret->vmid) == 0)
+		return 0;
+	if (strcasecmp(name, "host") != 0)
+		r = name_check("partition", name, line, e);
+	if (r < 0)
+		return r;
+	ret->partition = strdup(name);
+	return ret->partition ? 0 : -ENOMEM;
+}
+
+static int sibling_word(const char *key, const char *word, unsigned int line,
+			struct acl_entry *ret, struct parse_error *e)
+{
+	static const char prefix[] = "partition:";
+	char q[QUOTE_SIZE];
+
+	if (strncmp(word, prefix, sizeof(prefix) - 1) == 0)
+		word += sizeof(prefix) - 1; /* as Connect= has it */
+	if (strcmp(word, "*") == 0 || strcmp(word, "any") == 0)
+		return parse_fail(e, line,
+				  "%s=: partitions are named one by one, not %s",
+				  key, quote(word, q));
+	if (strcasecmp(word, "host") == 0)
+		return parse_fail(e, line, "%s=: the host is nobody's sibling",
+				  key);
+	return acl_partition(word, line, ret, e);
+}
+
+/* @names NULL: partitions only */
 static int acl_word(const char *key, const char *word, unsigned int line,
 		    const struct name_lookup *names, struct acl_entry *ret,
 		    struct parse_error *e)
@@ -224,6 +259,8 @@ static int acl_word(const char *key, const char *word, unsigned int line,
 	char q[QUOTE_SIZE];
 	int r = 0;
 
+	if (!names)
+		return sibling_word(key, word, line, ret, e);
 	quote(word, q);
 	if (strcmp(word, "*") == 0 || strcmp(word, "any") == 0) {
 		ret->kind = ACL_ANY;
@@ -238,16 +275,7 @@ static int acl_word(const char *key, const char *word, unsigned int line,
 		ret->kind = ACL_GROUP;
 		r = identity(what, names->group, &ret->id);
 	} else if (len == 9 && memcmp(word, "partition", 9) == 0) {
-		ret->kind = ACL_PARTITION;
-		if (guid_parse(what, &ret->vmid) == 0)
-			return 0;
-		if (strcasecmp(what, "host") != 0) {
-			r = name_check("partition", what, line, e);
-			if (r < 0)
-				return r;
-		}
-		ret->partition = strdup(what);
-		return ret->partition ? 0 : -ENOMEM;
+		return acl_partition(what, line, ret, e);
 	} else {
 		return parse_fail(e, line,
 				  "%s=: %s is not any, none, user:, group: or "
@@ -326,6 +354,12 @@ int value_acl(const char *key, const char *v, unsigned int line,
 	return r;
 }
 
+int value_siblings(const char *key, const char *v, unsigned int line,
+		   struct acl *ret, struct parse_error *e)
+{
+	return value_acl(key, v, line, NULL, ret, e);
+}
+
 void acl_fini(struct acl *a)
 {
 	for (size_t i = 0; i < a->n; i++)
@@ -339,6 +373,7 @@ void rules_fini(struct rules *r)
 {
 	acl_fini(&r->bind);
 	acl_fini(&r->connect);
+	acl_fini(&r->siblings);
 }
 
 int append_value(char **text, const char *more)

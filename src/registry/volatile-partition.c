@@ -128,6 +128,7 @@ int registry_add_partition(struct registry *r, const struct partition_draft *d,
 			[PARTITION_USER] = d->user,
 			[PARTITION_ENABLED] = d->disabled ? "no" : NULL,
 			[PARTITION_CID] = d->cid,
+			[PARTITION_SIBLING_CID] = d->sibling_cid,
 		};
 
 		return finish_partition(r, u, NULL, v, ret, why, size);
@@ -168,6 +169,9 @@ int registry_set_partition(struct registry *r, const GUID *vmid,
 			[PARTITION_USER] = either(now[PARTITION_USER], d->user),
 			[PARTITION_ENABLED] = d->disabled ? "no" : NULL,
 			[PARTITION_CID] = either(now[PARTITION_CID], d->cid),
+			[PARTITION_SIBLING_CID] =
+				either(now[PARTITION_SIBLING_CID],
+				       d->sibling_cid),
 		};
 
 		return finish_partition(r, u, old, v, NULL, why, size);

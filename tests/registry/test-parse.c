@@ -123,6 +123,22 @@ static const struct {
 	  "3: Connect=: a quote is not closed" },
 	{ S ID "Connect=partition:parent\n", 0,
 	  "3: partition \"parent\" is a word with a meaning of its own" },
+	{ S ID "Siblings=any\n", 0,
+	  "3: Siblings=: partitions are named one by one, not \"any\"" },
+	{ S ID "Siblings=a * b\n", 0,
+	  "3: Siblings=: partitions are named one by one, not \"*\"" },
+	{ S ID "Siblings=partition:any\n", 0,
+	  "3: Siblings=: partitions are named one by one, not \"any\"" },
+	{ S ID "Siblings=host\n", 0,
+	  "3: Siblings=: the host is nobody's sibling" },
+	{ S ID "Siblings=user:0\n", 0,
+	  "3: partition \"user:0\" has a ':' in it" },
+	{ S ID "Siblings=a none\n", 0, "3: Siblings=: none stands alone" },
+	{ S ID "Siblings=parent\n", 0,
+	  "3: partition \"parent\" is a word with a meaning of its own" },
+	{ S ID "Siblings=\"a\n", 0, "3: Siblings=: a quote is not closed" },
+	{ S ID "Siblings=7\n", 0, "3: partition \"7\" is a number" },
+	{ S ID "Siblings=partition:\n", 0, "3: partition is empty" },
 	{ S ID "Connect=\"\"\n", 0, "3: Connect= names nobody (say none)" },
 	{ S ID "Target=/run/x\n", 0,
 	  "3: Target=\"/run/x\" is not unix: and an absolute path" },
@@ -203,6 +219,8 @@ START_TEST(service_all_keys)
 		"  user:7\r\n"
 		"\tpartition:\"web 1\" partition:{" GUID_B "}\r\n"
 		"Connect=none\r\n"
+		"Siblings=web1 \"web 2\"\r\n"
+		" partition:db {" GUID_B "}\r\n"
 		"AllowWildcardBinds=yes\r\n"
 		"Target=unix:/run/x;y\r\n"
 		"MaxConnections=12";
@@ -234,6 +252,12 @@ START_TEST(service_all_keys)
 			 "partition:{" GUID_B "}");
 	ck_assert(s.rules.connect.set);
 	ck_assert_uint_eq(s.rules.connect.n, 0);
+	ck_assert_uint_eq(s.rules.siblings.n, 4);
+	ck_assert_int_eq(s.rules.siblings.entry[0].kind, ACL_PARTITION);
+	ck_assert_str_eq(s.rules.siblings.entry[0].partition, "web1");
+	ck_assert_str_eq(s.rules.siblings.entry[1].partition, "web 2");
+	ck_assert_str_eq(s.rules.siblings.entry[2].partition, "db");
+	ck_assert(guid_equal(&s.rules.siblings.entry[3].vmid, &b));
 	ck_assert_int_eq(s.rules.wildcard, 1);
 	ck_assert_str_eq(s.target, "/run/x;y");
 	ck_assert_uint_eq(s.max_connections, 12);
@@ -253,6 +277,7 @@ START_TEST(service_defaults)
 	ck_assert(guid_equal(&s.id, &id));
 	ck_assert_int_eq(s.rules.policy, POLICY_DEFAULT);
 	ck_assert(!s.rules.bind.set && !s.rules.connect.set);
+	ck_assert(!s.rules.siblings.set);
 	ck_assert_int_eq(s.rules.wildcard, -1);
 	ck_assert_ptr_null(s.target);
 	ck_assert_int_eq(s.lease_pid, 0);
@@ -412,6 +437,11 @@ static const struct {
 	{ P VM "Cid=x\n", "3: Cid=\"x\" is not a number from 0 to 4294967294" },
 	{ P VM "Kind=container\nCid=3\n",
 	  "4: Cid= is for a partition of kind vm" },
+	{ P VM "SiblingCid=2\n", "3: SiblingCid=2: 3 to 4294967294" },
+	{ P VM "SiblingCid=4294967295\n",
+	  "3: SiblingCid=\"4294967295\" is not a number from 0 to 4294967294" },
+	{ P VM "Kind=container\nSiblingCid=3\n", NULL },
+	{ P VM "SiblingCid=none\n", NULL },
 	{ P VM "Cid=1\n", NULL },
 	{ P VM "Cid=4294967294\n", NULL },
 	{ P VM "Kind=container\nCid=none\n", NULL },
@@ -439,6 +469,12 @@ static const struct {
 	{ P VM "[Service a]\nConnect=bob\n",
 	  "4: Connect=: \"bob\" is not any, none, user:, group: or "
 	  "partition:" },
+	{ P VM "[Defaults]\nSiblings=a\n",
+	  "4: Siblings= grants one service: it stands in [Service ...], not "
+	  "in [Defaults]" },
+	{ P VM "[Service a]\nSiblings=any\n",
+	  "4: Siblings=: partitions are named one by one, not \"any\"" },
+	{ P VM "[Service a]\nSiblings=a\n b\n", NULL },
 	{ P VM "[Service a]\nTarget=unix:/x\n",
 	  "4: unknown key \"Target\" in [Service a]" },
 };
@@ -466,9 +502,10 @@ START_TEST(partition_all_keys)
 	static const char text[] =
 		P "Name=Web 1\n" VM
 		"Kind=container\nParent=host\nUser=ada\nEnabled=no\n"
+		"SiblingCid=0x10\n"
 		"[Defaults]\nPolicy=disabled\nBind=any\nConnect=user:5\n"
 		"AllowWildcardBinds=no\n"
-		"[Service 5000]\nPolicy=enabled\n"
+		"[Service 5000]\nPolicy=enabled\nSiblings=b\n"
 		"[Service {" GUID_B "}]\nBind=none\n"
 		"[Service A very long name of a service that passes what the "
 		"library itself would have kept of it]\n"
@@ -486,6 +523,7 @@ START_TEST(partition_all_keys)
 	ck_assert(f.p.has_user);
 	ck_assert_uint_eq(f.p.user, 1000);
 	ck_assert(!f.p.enabled);
+	ck_assert_uint_eq(f.p.sibling_cid, 16);
 	ck_assert_int_eq(f.p.defaults.policy, POLICY_DISABLED);
 	ck_assert_int_eq(f.p.defaults.bind.entry[0].kind, ACL_ANY);
 	ck_assert_uint_eq(f.p.defaults.connect.entry[0].id, 5);
@@ -494,6 +532,8 @@ START_TEST(partition_all_keys)
 	ck_assert(guid_equal(&f.p.table->entry[0].id, &port));
 	ck_assert_int_eq(f.p.table->entry[0].rules.policy, POLICY_ENABLED);
 	ck_assert_int_eq(f.p.table->entry[0].rules.wildcard, -1);
+	ck_assert_str_eq(f.p.table->entry[0].rules.siblings.entry[0].partition,
+			 "b");
 	ck_assert(guid_equal(&f.p.table->entry[1].id, &b));
 	ck_assert(f.p.table->entry[1].rules.bind.set);
 	ck_assert_str_eq(f.p.table->entry[2].name,
