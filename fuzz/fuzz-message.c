@@ -55,7 +55,8 @@ static void fixed(const uint8_t *p, size_t n)
 	msg_u32_decode(p, n, &u.u32);
 	msg_address_decode(p, n, false, &u.address);
 	msg_address_decode(p, n, true, &u.address);
-	msg_dial_decode(p, n, &u.dial);
+	if (msg_dial_decode(p, n, &u.dial) == 0)
+		sink = (uint8_t)dial_cid(&u.dial.vmid);
 	msg_dial_reply_decode(p, n, &u.dial_reply);
 	msg_open_decode(p, n, &u.open);
 	msg_token_u64_decode(p, n, &u.token);

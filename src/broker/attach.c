@@ -141,7 +141,8 @@ void request_attach(struct client *c, struct frame *f)
 	verdict_init(&v);
 	if (msg_attach_decode(f->p, f->len, &m) < 0 ||
 	    (m.flags & ~(ATTACH_STALLS | ATTACH_SERVICES |
-			 ATTACH_PARTITIONS | ATTACH_NATIVE)) ||
+			 ATTACH_PARTITIONS | ATTACH_NATIVE | ATTACH_CIDS)) ||
+	    ((m.flags & ATTACH_CIDS) && !(m.flags & ATTACH_PARTITIONS)) ||
 	    ((m.flags & ATTACH_NATIVE) && m.kind != TRANSPORT_VSOCK) ||
 	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
 	    !m.types || (m.types & ~(ATTACH_STREAM | ATTACH_RAW)) ||
@@ -192,6 +193,7 @@ void request_attach(struct client *c, struct frame *f)
 	t->partitions = m.flags & ATTACH_PARTITIONS;
 	t->made_partition = made;
 	t->native = m.flags & ATTACH_NATIVE;
+	t->cids = m.flags & ATTACH_CIDS;
 	t->services.entry = sizeof(GUID);
 	if (m.flags & ATTACH_SERVICES)
 		t->services.type = MSG_SERVICES;

@@ -177,8 +177,10 @@ void attempt_succeed(struct attempt *a, bool heap,
 		}
 		msg_begin_reply(&m, MSG_DIAL, a->serial, 0, 0, 0);
 		msg_put_u64(&m, a->token);
-		if (a->to_native)
-			msg_put_u32(&m, DIAL_NATIVE);
+		if (a->to_native || t->cids)
+			msg_put_u32(&m, a->to_native ? DIAL_NATIVE : 0);
+		if (t->cids)
+			msg_put_guid(&m, &a->dest.VmId);
 		client_send(a->client, &m, &a->fd, 1);
 	} else if (a->request == MSG_CONNECT) {
 		msg_begin_reply(&m, MSG_CONNECT, a->serial, 0, 0, 0);

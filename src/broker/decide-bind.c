@@ -8,6 +8,7 @@
 #include "base/guid.h"
 #include "broker/listeners.h"
 #include "broker/rules.h"
+#include "broker/sibling.h"
 #include "broker/verdict.h"
 #include "broker/windows.h"
 #include "proto/uplink.h"
@@ -52,7 +53,7 @@ static bool bind_target(const struct world *w, const struct partition *me,
 		       guid_format(&addr->VmId, g));
 		return false;
 	}
-	if (!is_below(w, p, me)) {
+	if (!is_below(w, p, me) && relation(w, p, me) != REL_SIBLING) {
 		refuse(v, HVS_REASON_PARTITION_UNKNOWN,
 		       "partition \"%s\" is not below \"%s\"", p->name,
 		       me->name);
@@ -96,6 +97,7 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 			  bool windows, struct verdict *v)
 {
 	const struct partition *me, *exact;
+	const struct partition *beside = NULL; /* exact is: */
 	struct effective e;
 	const struct listener *l;
 	char text[128];
@@ -120,10 +122,18 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 		       UPLINK_PORT);
 		return;
 	}
+	if (exact && relation(w, exact, me) == REL_SIBLING)
+		beside = exact;
 	children = guid_equal(&addr->VmId, &guid_children);
-	e = effective_rules(w, exact ? exact : me, &addr->ServiceId);
+	e = effective_rules(w, exact && !beside ? exact : me, &addr->ServiceId);
 	v->service = e.service ? e.service->id : addr->ServiceId;
 	service_text(w, &v->service, text, sizeof(text));
+	if (beside && !sibling_allowed(&(struct sibling_case){
+					       .w = w, .from = beside, .to = me,
+					       .service = &v->service,
+					       .e = &e },
+				       v))
+		return;
 
 	/* Whoever is to be heard by VMs has to be registered. WILDCARD is
 	 * loopback too, which needs no registration. */
@@ -136,7 +146,7 @@ static void bind_by_rules(const struct world *w, const struct caller *c,
 	 * for the parent's processes; a child listens as it likes. Who binds a
 	 * datagram socket also sends with its address. */
 	allowed = !is_registered(&e) || may_bind(w, &e, c);
-	if (!allowed && (exact || (type == SOCK_DGRAM &&
+	if (!allowed && ((exact && !beside) || (type == SOCK_DGRAM &&
 				   me->kind == PARTITION_HOST))) {
 		rule_is(v, "Bind= in %s",
 			e.bind_from ? e.bind_from : "the built-in default");

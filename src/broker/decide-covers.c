@@ -62,7 +62,8 @@ void decide_covers(const struct world *w, const struct listener *l,
 		dest.VmId = guid_loopback;
 	else if (parent_of(w, from) == target)
 		dest.VmId = guid_parent;
-	else if (is_below(w, target, from))
+	else if (is_below(w, target, from) ||
+		 relation(w, target, from) == REL_SIBLING)
 		dest.VmId = target->vmid;
 	else {
 		refuse(v, HVS_REASON_PARTITION_UNKNOWN,

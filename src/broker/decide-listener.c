@@ -159,6 +159,7 @@ const struct listener *decide_most_specific(struct search *s, enum relation r)
 	case REL_SELF:
 		l = look_at(s, &guid_loopback);
 		break;
+	case REL_SIBLING:
 	case REL_NONE:
 	case REL_DESCENDANT:
 	case REL_ANCESTOR:

@@ -16,6 +16,7 @@
 #include "base/guid.h"
 #include "broker/decide-listener.h"
 #include "broker/listeners.h"
+#include "broker/sibling.h"
 #include "broker/verdict.h"
 #include "proto/uplink.h"
 
@@ -121,7 +122,8 @@ static bool connect_target(const struct world *w, const struct partition *me,
 		return true;
 	}
 	p = registry_partition(w->registry, vmid);
-	if (p && (p == me || is_below(w, p, me))) {
+	if (p && (p == me || is_below(w, p, me) ||
+		  relation(w, p, me) == REL_SIBLING)) {
 		*ret = p;
 		return true;
 	}
@@ -155,6 +157,7 @@ static GUID seen_as(enum relation r, const struct partition *caller)
 		return guid_parent;
 	case REL_CHILD:
 	case REL_DESCENDANT:
+	case REL_SIBLING:
 	case REL_NONE:
 		break;
 	}
@@ -328,6 +331,41 @@ static void find_listener(const struct world *w, const struct caller *c,
 	no_listener(s, a, r);
 }
 
+static void refuse_disabled(const struct partition *off, struct verdict *v)
+{
+	rule_is(v, "Enabled=no of the partition");
+	fix_is(v, "hvctl partition set %s --enable", off->name);
+	refuse(v, HVS_REASON_PARTITION_OFF, "partition \"%s\" is disabled",
+	       off->name);
+}
+
+/* A sibling: v's service is known. Who may not learns nothing else of it. */
+static bool to_sibling(const struct world *w, const struct caller *c,
+		       const struct partition *me,
+		       const struct partition *target,
+		       const struct effective *e, struct verdict *v)
+{
+	const struct sibling_case k = { .w = w, .caller = c, .from = me,
+					.to = target, .service = &v->service,
+					.e = e };
+	const struct partition *off;
+
+	if (!sibling_allowed(&k, v))
+		return false;
+	off = disabled_between(w, me, target);
+	if (off) {
+		refuse_disabled(off, v);
+		return false;
+	}
+	if (sibling_cid(me))
+		verdict_step(v, "a stock virtio guest sees it come from CID %u",
+			     sibling_cid(me));
+	else
+		verdict_step(v, "a stock guest sees it come from its host: \"%s\" has no SiblingCid=",
+			     me->name);
+	return true;
+}
+
 static void connect_by_rules(const struct world *w, const struct caller *c,
 			     const SOCKADDR_HV *dest, uint8_t type,
 			     bool passthru, bool windows, struct verdict *v)
@@ -351,15 +389,12 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 	v->target = target;
 	verdict_step(v, "\"%s\" asks for partition \"%s\"", me->name,
 		     target->name);
-	off = disabled_between(w, me, target);
+	r = relation(w, target, me);
+	off = r == REL_SIBLING ? NULL : disabled_between(w, me, target);
 	if (off) {
-		rule_is(v, "Enabled=no of the partition");
-		fix_is(v, "hvctl partition set %s --enable", off->name);
-		refuse(v, HVS_REASON_PARTITION_OFF,
-		       "partition \"%s\" is disabled", off->name);
+		refuse_disabled(off, v);
 		return;
 	}
-	r = relation(w, target, me);
 	if (r == REL_DESCENDANT && passthru)
 		r = REL_CHILD; /* past the VM, to its host */
 	e = effective_rules(w, is_below(w, me, target) ? me : target,
@@ -368,6 +403,8 @@ static void connect_by_rules(const struct world *w, const struct caller *c,
 		windows_rules(&e);
 	v->service = e.service ? e.service->id : dest->ServiceId;
 	v->peer = seen_as(r, me);
+	if (r == REL_SIBLING && !to_sibling(w, c, me, target, &e, v))
+		return;
 	s = (struct search){
 		.w = w,
 		.caller = me,

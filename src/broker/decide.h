@@ -9,7 +9,8 @@
  *
  * Rules of a service between two partitions are those of the lower one's table
  * (its [Service] entry), member by member over the service's own, over the
- * lower partition's [Defaults].
+ * lower partition's [Defaults]. Between siblings both have to allow it, and
+ * Siblings= of the one that is reached (sibling.h).
  */
 #ifndef BROKER_DECIDE_H
 #define BROKER_DECIDE_H

@@ -61,6 +61,9 @@ static json_t *partition_json(struct broker *b, const struct partition *p)
 		json_object_set_new(o, "user", json_integer(p->user));
 	if (p->cid)
 		json_object_set_new(o, "cid", json_integer(p->cid));
+	if (p->sibling_cid)
+		json_object_set_new(o, "sibling_cid",
+				    json_integer(p->sibling_cid));
 	json_object_set_new(o, "directory", json_string(dir ? dir : ""));
 	json_object_set_new(o, "listeners",
 			    json_integer(d ? d->listeners : 0));
@@ -118,9 +121,9 @@ json_t *manage_partition_add(struct call *c)
 	GUID guid;
 	int r;
 
-	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?s, s?s}", "name", &d.name, "id",
-		    &id, "kind", &d.kind, "parent", &d.parent, "user", &d.user,
-		    "cid", &d.cid))
+	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?s, s?s, s?s}", "name", &d.name,
+		    "id", &id, "kind", &d.kind, "parent", &d.parent, "user",
+		    &d.user, "cid", &d.cid, "sibling_cid", &d.sibling_cid))
 		return NULL;
 	if (id && guid_parse(id, &guid) < 0) {
 		refuse(c->v, HVS_REASON_BAD_REQUEST, "\"%.60s\" is not a GUID",
@@ -161,9 +164,9 @@ json_t *manage_partition_set(struct call *c)
 	int enabled = -1, r;
 	GUID guid;
 
-	if (!unpack(c, "{s:s, s?s, s?s, s?b, s?s}", "partition", &partition,
-		    "name", &d.name, "user", &d.user, "enabled", &enabled,
-		    "cid", &d.cid))
+	if (!unpack(c, "{s:s, s?s, s?s, s?b, s?s, s?s}", "partition",
+		    &partition, "name", &d.name, "user", &d.user, "enabled",
+		    &enabled, "cid", &d.cid, "sibling_cid", &d.sibling_cid))
 		return NULL;
 	p = find_volatile(c, partition);
 	if (!p)

@@ -44,6 +44,7 @@ static json_t *service_json(struct broker *b, const struct service *s)
 						"enabled"));
 	set_acl(o, "bind", &s->rules.bind);
 	set_acl(o, "connect", &s->rules.connect);
+	set_acl(o, "siblings", &s->rules.siblings);
 	json_object_set_new(o, "wildcard",
 			    json_boolean(s->rules.wildcard != 0));
 	if (s->target)
@@ -287,6 +288,17 @@ static bool parse_id_port(struct call *c, const char *id, json_t *port,
 	return true;
 }
 
+/* Whose partitions they are: a registration of one's own does not open them to
+ * each other. */
+static bool may_grant_siblings(struct call *c, const char *siblings)
+{
+	if (!siblings || client_may_change(c->client))
+		return true;
+	refuse(c->v, HVS_REASON_NOT_PERMITTED,
+	       "only who may change this broker's services may let partitions reach their siblings");
+	return false;
+}
+
 json_t *manage_service_add(struct call *c)
 {
 	struct broker *b = c->b;
@@ -300,10 +312,11 @@ json_t *manage_service_add(struct call *c)
 	GUID guid;
 	int r;
 
-	if (!unpack(c, "{s:s, s?s, s?o, s?s, s?s, s?s, s?s, s?o, s?s}", "name",
+	if (!unpack(c, "{s:s, s?s, s?o, s?s, s?s, s?s, s?s, s?o, s?s, s?s}", "name",
 		    &d.name, "id", &id, "port", &port, "policy", &d.policy,
 		    "bind", &d.bind, "connect", &d.connect, "wildcard",
-		    &d.wildcard, "lease", &lease, "target", &d.target) ||
+		    &d.wildcard, "lease", &lease, "target", &d.target,
+		    "siblings", &d.siblings) ||
 	    !parse_id_port(c, id, port, &guid, &number) ||
 	    !lease_pid(c, lease, &d.lease_pid))
 		return NULL;
@@ -312,6 +325,8 @@ json_t *manage_service_add(struct call *c)
 		       "only who may change this broker's services may name a target");
 		return NULL;
 	}
+	if (!may_grant_siblings(c, d.siblings))
+		return NULL;
 	if (windows_in_force(&b->world, &caller) && c->client->uid != 0 &&
 	    c->client->uid != b->world.broker_uid) {
 		refuse(c->v, HVS_REASON_NOT_PERMITTED,
@@ -374,9 +389,11 @@ json_t *manage_service_set(struct call *c)
 	GUID id;
 	int r;
 
-	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?s}", "service", &name, "policy",
-		    &d.policy, "bind", &d.bind, "connect", &d.connect,
-		    "wildcard", &d.wildcard))
+	if (!unpack(c, "{s:s, s?s, s?s, s?s, s?s, s?s}", "service", &name,
+		    "policy", &d.policy, "bind", &d.bind, "connect",
+		    &d.connect, "wildcard", &d.wildcard, "siblings",
+		    &d.siblings) ||
+	    !may_grant_siblings(c, d.siblings))
 		return NULL;
 	s = find_own(c, name);
 	if (!s)

@@ -65,10 +65,12 @@ static json_t *counters_json(struct broker *b, const struct counter *table,
 static size_t count_relayed(const struct broker *b)
 {
 	const struct transport *t;
+	const struct relayed *r;
 	size_t n = 0;
 
 	for (t = b->transports; t; t = t->hh.next)
-		n += HASH_COUNT(t->relayed);
+		for (r = t->relayed; r; r = r->hh.next)
+			n += !transport_told_twice(b, r);
 	return n;
 }
 
@@ -394,6 +396,20 @@ static const char *dialled_name(const struct broker *b,
 	return to ? to->name : "?";
 }
 
+/* Whom a guest has dialled. */
+static const char *reached_name(const struct broker *b,
+				const struct transport *t,
+				const struct relayed *r)
+{
+	const struct partition *p = partition_find(&b->world, &t->partition);
+
+	if (!guid_special_name(&r->dest))
+		p = partition_find(&b->world, &r->dest);
+	else if (p)
+		p = parent_of(&b->world, p);
+	return p ? p->name : "?";
+}
+
 static void add_relayed(struct connections *c, const struct transport *t)
 {
 	struct broker *b = c->b;
@@ -404,16 +420,18 @@ static void add_relayed(struct connections *c, const struct transport *t)
 		const char *other = partition_name(b, &r->from);
 		json_t *o;
 
+		if (transport_told_twice(b, r))
+			continue;
 		if (uplink_is_relay(t))
 			guest = dialled_name(b, r);
-		o = connection_json(b, r->token, r->direction ? other : guest,
-				    r->direction ? guest : "host",
-				    &r->service, r->type,
-					    r->opening ? "opening" :
-							 "connected",
-					    transport_kind_name(t->kind),
-					    r->uid);
-
+		if (!r->direction) {
+			other = guest;
+			guest = reached_name(b, t, r);
+		}
+		o = connection_json(b, r->token, other, guest, &r->service,
+				    r->type,
+				    r->opening ? "opening" : "connected",
+				    transport_kind_name(t->kind), r->uid);
 		json_object_set_new(o, "bytes_in",
 				    json_integer((json_int_t)r->from_guest));
 		json_object_set_new(o, "bytes_out",

@@ -145,6 +145,7 @@ bool parse_address(struct call *c, const GUID *from, const char *text,
 {
 	cleanup_free_ char *part = strdup(text);
 	char *colon = part ? strrchr(part, ':') : NULL;
+	bool registered;
 
 	if (!colon) {
 		refuse(c->v, HVS_REASON_BAD_REQUEST,
@@ -153,12 +154,17 @@ bool parse_address(struct call *c, const GUID *from, const char *text,
 	}
 	*colon = '\0';
 	*ret = (SOCKADDR_HV){ .Family = AF_HYPERV };
-	if (!resolve_partition(c->b, from, part, &ret->VmId)) {
+	registered = resolve_service(c->b, colon + 1, &ret->ServiceId);
+	/* (the host knows names that whoever it asks about does not) */
+	if (!resolve_partition(c->b, from, registered ? &ret->ServiceId : NULL,
+			       part, &ret->VmId) &&
+	    !resolve_partition(c->b, &c->client->door->partition, NULL, part,
+			       &ret->VmId)) {
 		refuse(c->v, HVS_REASON_PARTITION_UNKNOWN,
 		       "there is no partition \"%.100s\"", part);
 		return false;
 	}
-	if (!resolve_service(c->b, colon + 1, &ret->ServiceId)) {
+	if (!registered) {
 		refuse(c->v, HVS_REASON_NOT_FOUND,
 		       "no service is named \"%.100s\"", colon + 1);
 		return false;

@@ -11,6 +11,7 @@
 #include "broker/broker.h"
 #include "broker/resolve.h"
 #include "broker/rules.h"
+#include "broker/sibling.h"
 
 struct outcome *outcome_find(const struct broker *b, uint64_t token)
 {
@@ -44,19 +45,21 @@ void request_result(struct client *c, struct frame *f)
 	client_send(c, &m, NULL, 0);
 }
 
-/* A child learns of itself, its parent and those below it; the host of all. */
+/* A child learns of itself, its parent, those below it, and of a sibling that
+ * it may reach with that service; the host of all. */
 static bool may_name(const struct broker *b, const GUID *from,
-		     const struct partition *p)
+		     const GUID *service, const struct partition *p)
 {
 	const struct partition *me = registry_partition(b->registry, from);
 
 	return me && (p == me || p->kind == PARTITION_HOST ||
 		      parent_of(&b->world, me) == p ||
-		      is_below(&b->world, p, me));
+		      is_below(&b->world, p, me) ||
+		      (service && sibling_named(&b->world, me, p, service)));
 }
 
 bool resolve_partition(const struct broker *b, const GUID *from,
-		       const char *text, GUID *ret)
+		       const GUID *service, const char *text, GUID *ret)
 {
 	const struct partition *p;
 
@@ -67,7 +70,7 @@ bool resolve_partition(const struct broker *b, const GUID *from,
 		return true;
 	}
 	p = registry_partition_by_name(b->registry, text);
-	if (!p || !may_name(b, from, p))
+	if (!p || !may_name(b, from, service, p))
 		return false;
 	*ret = p->vmid;
 	if (guid_equal(ret, from))
@@ -106,6 +109,7 @@ void request_resolve(struct client *c, struct frame *f)
 	const char *partition, *service;
 	SOCKADDR_HV addr = { .Family = AF_HYPERV };
 	struct verdict v;
+	bool registered;
 	MSG_BUF(m, 64);
 
 	verdict_init(&v);
@@ -115,10 +119,13 @@ void request_resolve(struct client *c, struct frame *f)
 		return;
 	}
 	broker_refresh(b);
-	if (!resolve_partition(b, &c->door->partition, partition, &addr.VmId))
+	registered = resolve_service(b, service, &addr.ServiceId);
+	if (!resolve_partition(b, &c->door->partition,
+			       registered ? &addr.ServiceId : NULL, partition,
+			       &addr.VmId))
 		refuse(&v, HVS_REASON_PARTITION_UNKNOWN,
 		       "no partition is named \"%.100s\"", partition);
-	else if (!resolve_service(b, service, &addr.ServiceId))
+	else if (!registered)
 		refuse(&v, HVS_REASON_NOT_FOUND,
 		       "no service is named \"%.100s\"", service);
 	if (v.reason) {
@@ -147,7 +154,7 @@ void request_names(struct client *c, struct frame *f)
 	broker_refresh(b);
 	word = guid_special_name(&addr.VmId);
 	p = registry_partition(b->registry, &addr.VmId);
-	if (p && !may_name(b, &c->door->partition, p))
+	if (p && !may_name(b, &c->door->partition, &addr.ServiceId, p))
 		p = NULL;
 	s = registry_service(b->registry, &addr.ServiceId);
 	msg_begin_reply(&m, MSG_NAMES, f->h.serial, 0, 0, 0);

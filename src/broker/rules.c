@@ -43,6 +43,9 @@ const struct partition *disabled_between(const struct world *w,
 	const struct partition *p = is_below(w, a, b) ? a : b;
 	const struct partition *top = p == a ? b : a;
 
+	if (relation(w, a, b) == REL_SIBLING)
+		return !a->enabled ? a : !b->enabled ? b : NULL;
+
 	for (; p && p->enabled && p != top; p = parent_of(w, p))
 		;
 	return p && !p->enabled ? p : NULL;
@@ -61,6 +64,8 @@ enum relation relation(const struct world *w, const struct partition *me,
 		return REL_DESCENDANT;
 	if (is_below(w, me, other))
 		return REL_ANCESTOR;
+	if (parent_of(w, me) && parent_of(w, me) == parent_of(w, other))
+		return REL_SIBLING;
 	return REL_NONE;
 }
 
@@ -116,6 +121,10 @@ struct effective effective_rules(const struct world *w,
 		if (r->connect.set) {
 			e.connect = &r->connect;
 			e.connect_from = who[i];
+		}
+		if (r->siblings.set) {
+			e.siblings = &r->siblings;
+			e.siblings_from = who[i];
 		}
 		if (r->wildcard >= 0) {
 			e.wildcard = r->wildcard > 0;

@@ -20,6 +20,7 @@ enum relation {
 	REL_DESCENDANT, /* my child's child and so on */
 	REL_PARENT,
 	REL_ANCESTOR,
+	REL_SIBLING, /* another of my parent's */
 };
 
 /** partition_find() - of the registry, or what is beyond the uplink */
@@ -30,7 +31,7 @@ const struct partition *parent_of(const struct world *w,
 bool is_below(const struct world *w, const struct partition *p,
 	      const struct partition *above);
 /** disabled_between() - the first disabled one of @a, @b, and those between
- * them, or NULL */
+ * them (of siblings: the two), or NULL */
 const struct partition *disabled_between(const struct world *w,
 					 const struct partition *a,
 					 const struct partition *b);
@@ -49,8 +50,10 @@ struct effective {
 	const struct partition *lower;
 	enum policy policy;
 	const struct acl *bind, *connect; /* NULL: not set anywhere */
+	const struct acl *siblings; /* the same */
 	bool wildcard, wildcard_set; /* set: somewhere */
 	const char *policy_from, *bind_from, *connect_from, *wildcard_from;
+	const char *siblings_from;
 };
 
 /** effective_rules() - between @lower and whoever is above it, for a service */

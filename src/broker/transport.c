@@ -14,6 +14,7 @@
 #include "base/guid.h"
 #include "base/utf8.h"
 #include "broker/rules.h"
+#include "broker/sibling.h"
 #include "broker/uplink.h"
 
 const char *transport_kind_name(uint16_t kind)
@@ -133,6 +134,19 @@ bool transport_token_known(const struct broker *b, uint64_t token)
 	return false;
 }
 
+bool transport_told_twice(const struct broker *b, const struct relayed *r)
+{
+	const struct transport *other = NULL;
+	const struct relayed *there = NULL;
+
+	if (!guid_special_name(&r->dest))
+		other = transport_find(b, &r->dest);
+	if (other)
+		HASH_FIND(hh, other->relayed, &r->token, sizeof(r->token),
+			  there);
+	return there && there != r;
+}
+
 size_t transport_count_of(const struct broker *b, const GUID *service)
 {
 	const struct service *s, *want = registry_service(b->registry, service);
@@ -143,7 +157,7 @@ size_t transport_count_of(const struct broker *b, const GUID *service)
 	for (t = b->transports; want && t; t = t->hh.next) {
 		for (r = t->relayed; r; r = r->hh.next) {
 			s = registry_service(b->registry, &r->service);
-			n += s == want;
+			n += s == want && !transport_told_twice(b, r);
 		}
 	}
 	return n;
@@ -192,12 +206,24 @@ static bool may_be_native(const struct transport *t, const struct attempt *a)
 	       ioctl(a->client->fd, SIOCOUTQ, &unread) == 0 && !unread;
 }
 
+/* What the guest sees, if it is a sibling that connects; 0 */
+static uint32_t cid_beside(const struct transport *t, const struct attempt *a)
+{
+	const struct world *w = &a->b->world;
+	const struct partition *from = partition_find(w, &a->partition);
+	const struct partition *to = partition_find(w, &t->partition);
+
+	if (!from || !to || relation(w, to, from) != REL_SIBLING)
+		return 0;
+	return sibling_cid(from);
+}
+
 int transport_open(struct transport *t, struct attempt *a)
 {
 	uint64_t now = ev_now_ns();
 	uint64_t ms = a->deadline_ns > now ? (a->deadline_ns - now) / 1000000 :
 					     1;
-	MSG_BUF(m, 80);
+	MSG_BUF(m, 84);
 
 	if (!may_be_native(t, a))
 		a->flags &= ~CONNECT_NATIVE;
@@ -213,6 +239,8 @@ int transport_open(struct transport *t, struct attempt *a)
 	msg_put_u32(&m, a->uid);
 	if (t->partitions)
 		msg_put_guid(&m, &a->partition);
+	if (t->cids)
+		msg_put_u32(&m, cid_beside(t, a));
 	client_send(t->client, &m, NULL, 0);
 	return t->client->dead || t->client->broken ? -EPIPE : 0;
 }
@@ -319,72 +347,9 @@ static void on_open_reply(struct transport *t, struct frame *f)
 		       r.error ? r.reason : 0, text);
 }
 
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* Linux 6.16 */
-#endif
-
-/* The guest's end of a connection. Where the kernel can refuse it, nobody may
- * send descriptors to it: they would end in the transport. */
-static int dial_socket(uint16_t type)
-{
-	static const int off;
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd >= 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
-				 sizeof(off));
-	return fd;
-}
-
-static void on_dial(struct client *c, struct frame *f)
-{
-	struct broker *b = c->b;
-	struct transport *t = c->transport;
-	struct msg_dial m;
-	struct attempt a;
-	int fd;
-
-	if (msg_dial_decode(f->p, f->len, &m) < 0 || m.flags ||
-	    m.timeout_ms > HVSOCKET_CONNECT_TIMEOUT_MAX ||
-	    (m.type != SOCK_STREAM && m.type != SOCK_SEQPACKET)) {
-		client_refuse(c, MSG_DIAL, f->h.serial, EINVAL,
-			      HVS_REASON_BAD_REQUEST, "DIAL is malformed");
-		return;
-	}
-	if (!(t->types &
-	      (m.type == SOCK_STREAM ? ATTACH_STREAM : ATTACH_RAW))) {
-		client_refuse(c, MSG_DIAL, f->h.serial, EPROTONOSUPPORT,
-			      HVS_REASON_TYPE,
-			      "DIAL: this transport did not say that it carries that type");
-		return;
-	}
-	fd = dial_socket(m.type);
-	if (fd < 0) {
-		client_refuse(c, MSG_DIAL, f->h.serial, (uint32_t)errno,
-			      HVS_REASON_BROKER_FAILED, strerror(errno));
-		return;
-	}
-	a = (struct attempt){
-		.b = b,
-		.client = c,
-		.request = MSG_DIAL,
-		.serial = f->h.serial,
-		.fd = fd,
-		.type = (uint8_t)m.type,
-		.partition = t->partition,
-		.uid = NAME_UID_NONE,
-		.dest = { .Family = AF_HYPERV,
-			  .VmId = m.vmid,
-			  .ServiceId = m.service },
-		.source = m.source,
-		.deadline_ns = attempt_deadline(m.timeout_ms),
-		.token = broker_token(b),
-	};
-	attempt_start(&a);
-}
-
-/* Does the partition that dialled the guest still exist, and above it? One that
- * does not is nobody's: the host's rules say nothing about it. */
+/* Does the partition that dialled the guest still exist, and above it, or
+ * beside it? One that does not is nobody's: the host's rules say nothing about
+ * it. */
 static bool may_have_dialled(const struct broker *b, const struct transport *t,
 			     const struct relayed *r)
 {
@@ -394,7 +359,9 @@ static bool may_have_dialled(const struct broker *b, const struct transport *t,
 		return true;
 	from = registry_partition(b->registry, &r->from);
 	here = registry_partition(b->registry, &t->partition);
-	return from && here && is_below(&b->world, here, from);
+	return from && here &&
+	       (is_below(&b->world, here, from) ||
+		relation(&b->world, here, from) == REL_SIBLING);
 }
 
 static void on_live(struct client *c, struct frame *f)
@@ -414,6 +381,8 @@ static void on_live(struct client *c, struct frame *f)
 	r.dest = m.direction ? t->partition : guid_parent;
 	if (m.direction)
 		r.from = m.partition;
+	else if (!guid_is_zero(&m.partition))
+		r.dest = m.partition; /* it dialled a sibling */
 	/* What is not counted cannot be ended later. Rules may have changed
 	 * while there was no broker. */
 	if (transport_relays(t, &r) < 0)
@@ -529,7 +498,7 @@ void transport_frame(struct client *c, struct frame *f)
 		on_state(c, f);
 		break;
 	case MSG_DIAL:
-		on_dial(c, f);
+		transport_dial(c, f);
 		break;
 	case MSG_CLOSED:
 		on_closed(t, f);

@@ -22,7 +22,7 @@ struct relayed {
 	bool opening; /* the guest has not answered yet */
 	bool closing; /* the transport has been told to end it */
 	GUID from; /* direction 1: the connector's partition */
-	GUID dest; /* VmId dialled */
+	GUID dest; /* VmId dialled, as it was dialled */
 	bool passthru;
 	bool suspend; /* HVSOCKET_CONNECTED_SUSPEND */
 	uint32_t uid; /* of the connector, or NAME_UID_NONE */
@@ -43,6 +43,7 @@ struct transport {
 	bool made_partition; /* the partition ends with it */
 	bool stalls; /* it understands STALL */
 	bool partitions; /* OPEN and LIVE have the partition */
+	bool cids; /* OPEN and DIAL have CIDs of siblings */
 	enum simulated simulated;
 	bool native; /* it hands over what its guest dialled */
 	struct asked *uplink; /* HELLO of its guest's broker, or NULL */
@@ -84,6 +85,9 @@ void transport_stall(struct transport *t, bool stalled);
 /** transport_relays() - note a connection. Return: 0, or -ENOBUFS: it must not
  * come to be */
 int transport_relays(struct transport *t, const struct relayed *r);
+/** transport_told_twice() - it is between siblings, and the other one's
+ * transport has it, too, as a connection that it was asked for */
+bool transport_told_twice(const struct broker *b, const struct relayed *r);
 /** transport_count_of() - relayed connections of a service, of all guests */
 size_t transport_count_of(const struct broker *b, const GUID *service);
 
@@ -116,6 +120,11 @@ void transports_tell_services(struct broker *b);
 /** transport_services_taken() - it answered SERVICES: what comes next? */
 void transport_services_taken(struct broker *b, struct transport *t,
 			      uint32_t serial);
+
+/* dial.c */
+
+/** transport_dial() - its guest connects */
+void transport_dial(struct client *c, struct frame *f);
 
 /* recheck.c */
 

@@ -74,6 +74,12 @@ static bool itself(const struct windows_case *k)
 	return by_vmid(k) && k->target == k->me;
 }
 
+static bool to_sibling(const struct windows_case *k)
+{
+	return by_vmid(k) && k->target &&
+	       relation(k->w, k->target, k->me) == REL_SIBLING;
+}
+
 /* Past one's child there is only the container in a virtual machine. */
 static bool too_deep(const struct windows_case *k)
 {
@@ -133,6 +139,9 @@ static const struct rule {
 	{ "a partition is LOOPBACK to itself", "inferred", BIND | CONNECT,
 	  itself, HVS_REASON_PARTITION_UNKNOWN,
 	  "a partition reaches itself as HV_GUID_LOOPBACK; a VmId names one below it" },
+	{ "no way between siblings", "Microsoft's documentation",
+	  BIND | CONNECT, to_sibling, HVS_REASON_PARTITION_UNKNOWN,
+	  "a partition and its parent reach each other; two of one parent do not" },
 	{ "one host and its partitions", "Microsoft's documentation",
 	  BIND | CONNECT, too_deep, HVS_REASON_PARTITION_UNKNOWN,
 	  "a VmId names a child, or a container in a virtual machine that is a child" },

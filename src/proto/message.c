@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/guid.h"
 
 /*
  * A cursor over one frame. Reading past the end sets bad; the caller asks once,
@@ -312,6 +313,26 @@ int msg_dial_decode(const uint8_t *p, size_t len, struct msg_dial *ret)
 	FINISH(&c, ret, m);
 }
 
+GUID dial_vmid_of_cid(uint32_t cid)
+{
+	uint8_t raw[16] = { 0 };
+
+	le32_put(raw, cid);
+	return guid_get(raw);
+}
+
+uint32_t dial_cid(const GUID *vmid)
+{
+	uint8_t raw[16];
+	uint32_t cid;
+	GUID back;
+
+	guid_put(raw, vmid);
+	cid = le32_get(raw);
+	back = dial_vmid_of_cid(cid);
+	return guid_equal(&back, vmid) ? cid : 0;
+}
+
 int msg_dial_reply_decode(const uint8_t *p, size_t len,
 			  struct msg_dial_reply *ret)
 {
@@ -320,6 +341,7 @@ int msg_dial_reply_decode(const uint8_t *p, size_t len,
 
 	if (len > MSG_REPLY_HEADER + 8)
 		m.flags = take32(&c);
+	m.vmid = take_guid_if_any(&c);
 	FINISH(&c, ret, m);
 }
 
@@ -336,6 +358,7 @@ int msg_open_decode(const uint8_t *p, size_t len, struct msg_open *ret)
 	m.source = take_guid(&c);
 	m.uid = take32(&c);
 	m.partition = take_guid_if_any(&c);
+	m.cid = c.bad || c.p == c.end ? 0 : take32(&c);
 	FINISH(&c, ret, m);
 }
 

@@ -137,6 +137,7 @@ enum result_state {
 #define ATTACH_SERVICES 2u /* flag: SERVICES is wanted */
 #define ATTACH_PARTITIONS 4u /* flag: OPEN and LIVE have the partition */
 #define ATTACH_NATIVE 8u /* flag: it hands over what the guest dialled */
+#define ATTACH_CIDS 16u /* flag: its guest has siblings, by their CIDs */
 
 struct msg_attach {
 	GUID vmid;
@@ -161,12 +162,19 @@ enum transport_kind {
 struct msg_dial {
 	uint16_t type, flags;
 	uint32_t timeout_ms;
-	GUID vmid, service, source;
+	GUID vmid; /* of DIAL_CID: what dial_vmid_of_cid() makes */
+	GUID service, source;
 };
+
+#define DIAL_CID 1u /* flag: whom, is said by a CID */
+/** dial_vmid_of_cid() - u32 CID, zeros; dial_cid(): back, 0 if it is none */
+GUID dial_vmid_of_cid(uint32_t cid);
+uint32_t dial_cid(const GUID *vmid);
 
 struct msg_dial_reply {
 	uint64_t token;
 	uint32_t flags; /* 0 where there are none */
+	GUID vmid; /* with ATTACH_CIDS only: whom it reaches, as dialled */
 };
 
 #define DIAL_NATIVE 1u /* the listener takes the guest's connection itself */
@@ -178,6 +186,7 @@ struct msg_open {
 	GUID service, source;
 	uint32_t uid;
 	GUID partition; /* with ATTACH_PARTITIONS only */
+	uint32_t cid; /* with ATTACH_CIDS only: its, if it is a sibling */
 };
 
 #define OPEN_PARKED 1u
@@ -201,7 +210,7 @@ struct msg_live {
 	uint16_t type, direction;
 	uint32_t uid;
 	GUID service, source;
-	GUID partition; /* as in OPEN */
+	GUID partition; /* as in OPEN; direction 0: the sibling dialled */
 };
 
 struct msg_services {

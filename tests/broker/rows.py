@@ -111,6 +111,7 @@ class Place:
         b.service("nobind", 5001, "Bind=none")
         b.service("disabled", 5002, "Policy=disabled")
         b.service("noconnect", 5004, "Connect=user:4242")
+        b.service("beside", 5007, "Siblings=vm2 box")
         for name, *lines in (
                 ("vm1", "Kind=vm"), ("vm2", "Kind=vm"), ("off", "Kind=vm"),
                 ("wsl", "Kind=vm", "[Defaults]", "AllowWildcardBinds=no",

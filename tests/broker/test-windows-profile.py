@@ -21,7 +21,7 @@ from users import refused_as, several
 
 IDS.update((n, uuid.UUID("%08x-2222-4222-8222-222222222222" % i))
            for i, n in enumerate(("own", "nested", "nestedbox"), 1))
-SERVED = port(5006)
+SERVED, BESIDE = port(5006), port(5007)
 RAW = 5
 
 NOBODY = no("connect", NO_LISTENER)
@@ -61,6 +61,10 @@ TABLE = [
     (14, "vm1", "WILDCARD", UNREGISTERED, "vm1", "LOOPBACK", YES, SAME,
      "LOOPBACK"),
     (15, "vm1", "WILDCARD", REGISTERED, "vm2", "vm1", UNREACHED, NET),
+    (15, "vm1", "WILDCARD", BESIDE, "vm2", "vm1", YES, NET, "vm2"),
+    (15, "vm1", "vm2", BESIDE, "vm2", "vm1", YES, no("bind", UNKNOWN), "vm2"),
+    (15, "vm2", "WILDCARD", BESIDE, "vm1", "vm2",
+     no("connect", CONNECT_DENIED), SAME),
     (16, "vm1", "CHILDREN", REGISTERED, "vmbox", "PARENT", YES, SAME, "vmbox"),
     (17, "vm1", "WILDCARD", REGISTERED, "vmbox", "SILOHOST", YES, SAME,
      "vmbox"),
@@ -90,6 +94,8 @@ TABLE = [
      "vm1", YES, NET, "LOOPBACK"),
     ("no way between siblings", "vm1", "WILDCARD", REGISTERED, "box", "vm1",
      UNREACHED, NET),
+    ("no way between siblings", "box", "WILDCARD", BESIDE, "vm2", "box", YES,
+     NET, "vm2"),
     ("one host and its partitions", "nested", "WILDCARD", UNREGISTERED,
      "host", "nested", YES, NET, "PARENT"),
     ("one host and its partitions", "nestedbox", "WILDCARD", UNREGISTERED,

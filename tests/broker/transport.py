@@ -28,6 +28,8 @@ class Conn:
         self.filler = None
         self.parked = False
         self.partition = ZERO
+        self.cid = 0
+        self.dialled = None  # by the guest: a sibling's VmId
         self.native = False  # may be answered with a descriptor
         self.serial = None
         self.closed = None  # CLOSE's reason
@@ -65,10 +67,11 @@ class Transport(threading.Thread):
             s.setblocking(False)
         for conn in self.conns.values():
             if conn.sock:
-                c.send(LIVE, struct.pack("<QHHI", conn.token, conn.kind, 1,
-                                         conn.uid) + conn.service.bytes_le +
-                       conn.source.bytes_le +
-                       (conn.partition.bytes_le if self.flags & 4 else b""))
+                beyond = conn.dialled or conn.partition
+                c.send(LIVE, struct.pack("<QHHI", conn.token, conn.kind,
+                                         not conn.dialled, conn.uid) +
+                       conn.service.bytes_le + conn.source.bytes_le +
+                       (beyond.bytes_le if self.flags & 4 else b""))
         c.send(STATE, struct.pack("<I", self.running))
         self.c = c
         barrier = c.send(99)  # answered: what came before was seen
@@ -84,14 +87,33 @@ class Transport(threading.Thread):
     def state(self, running):
         self.c.send(STATE, struct.pack("<I", running))
 
+    def start_dial(self, vmid, service, kind=socket.SOCK_STREAM, source=None,
+                   flags=0):
+        return self.c.send(DIAL, struct.pack("<HHI", kind, flags, 0) +
+                           vmid.bytes_le + service.bytes_le +
+                           (source or port(1024)).bytes_le)
+
+    def end_dial(self, serial):
+        return self.wait(lambda: self.dials.get(serial)).check()
+
     def dial(self, vmid, service, kind=socket.SOCK_STREAM, source=None):
-        serial = self.c.send(DIAL, struct.pack("<HHI", kind, 0, 0) +
-                             vmid.bytes_le + service.bytes_le +
-                             (source or port(1024)).bytes_le)
-        r = self.wait(lambda: self.dials.get(serial))
-        r.check()
-        return struct.unpack("<Q", r.payload)[0], socket.socket(
+        r = self.end_dial(self.start_dial(vmid, service, kind, source))
+        return struct.unpack_from("<Q", r.payload)[0], socket.socket(
             fileno=r.fds[0])
+
+    def dial_sibling(self, to, service, kind=socket.SOCK_STREAM):
+        """By VmId or, a number, by CID. Return: a Conn, kept as live"""
+        by_cid = isinstance(to, int)
+        vmid = uuid.UUID(bytes_le=struct.pack("<I12x", to)) if by_cid else to
+        r = self.end_dial(self.start_dial(vmid, service, kind, flags=by_cid))
+        conn = Conn(struct.unpack_from("<Q", r.payload)[0], kind, service,
+                    port(1024), 0xffffffff)
+        conn.dialled = guid(r.payload[12:28]) if self.flags & 16 else vmid
+        conn.sock = socket.socket(fileno=r.fds[0])
+        conn.sock.settimeout(20)
+        with self.lock:
+            self.conns[conn.token] = conn
+        return conn
 
     def wait(self, true, seconds=20):
         with self.lock:
@@ -171,6 +193,8 @@ class Transport(threading.Thread):
             conn.native = bool(flags & 2)
             if self.flags & 4:
                 conn.partition = guid(body[52:68])
+            if self.flags & 16:
+                conn.cid = struct.unpack_from("<I", body, 68)[0]
             self.conns[token] = conn
             conn.sock = self.early.pop(token, None)
             if not conn.parked:

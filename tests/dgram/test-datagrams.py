@@ -346,6 +346,35 @@ def test_policy_between_two_messages(_):
                 port(7000))
 
 
+def test_siblings(_):
+    """Where Siblings= names the sender; who is named may be answered."""
+    with world() as w:
+        server = w.other.socket(WILDCARD, port(7000))
+        c = w.box.socket()
+        text = refused("partition unknown", errno.EHOSTUNREACH, w.box.send, c,
+                       b"x", w.other.vmid, port(7000))
+        check("Siblings=" in text, text)
+        w.b.service("news", 7000, "Siblings=box")
+        w.box.send(c, b"1", w.other.vmid, port(7000))
+        data, sender = w.other.recv(server)
+        same((data, sender[0]), (b"1", w.box.vmid), "who it is")
+        w.other.send(server, b"2", *sender)
+        data, sender = w.box.recv(c)
+        same((data, *sender), (b"2", w.other.vmid, port(7000)), "the answer")
+        # but not asked
+        there = w.box.socket(WILDCARD, port(7000))
+        refused("connect denied", errno.EACCES, w.other.send,
+                w.other.socket(), b"x", w.box.vmid, port(7000))
+        there.close()
+        # what stands between decides for each
+        w.b.service("news", 7000, "Siblings=none")
+        dg.status(w.b)
+        c.send(b"\1\1\0\0" + address(w.other.vmid, port(7000)) + b"no")
+        check(until(lambda: sum(dg.status(w.b)["dropped"].values()) == 1),
+              "dropped")
+        fails(errno.EAGAIN, w.other.recv, server, flags=DONTWAIT)
+
+
 def test_the_address_of_a_service(_):
     """Only who may bind a service sends with its address."""
     with world() as w:

@@ -20,6 +20,8 @@ ANY_ID = uuid.UUID("0c0ffee0-1111-4111-8111-111111111111")  # registered
 
 # row, listener in, bound to, service, connector in, connects to, result,
 # the connector as the listener sees it; more for connect
+BESIDE = port(5007)
+
 TABLE = [
     (1, "host", "vm1", REGISTERED, "vm1", "PARENT", YES, "vm1"),
     (2, "host", "vm1", REGISTERED, "vm2", "PARENT", no("connect", NO_LISTENER)),
@@ -46,6 +48,11 @@ TABLE = [
     (15, "vm1", "WILDCARD", REGISTERED, "vm2", "vm1", no("connect", UNKNOWN)),
     (15, "vm1", "PARENT", REGISTERED, "vm2", "vm1", no("connect", UNKNOWN)),
     (15, "vm1", "LOOPBACK", REGISTERED, "vm2", "vm1", no("connect", UNKNOWN)),
+    # where the host's Siblings= names vm2; the guest knows its host only
+    (15, "vm1", "WILDCARD", BESIDE, "vm2", "vm1", YES, "PARENT"),
+    (15, "vm1", "CHILDREN", BESIDE, "vm2", "vm1", no("connect", NO_LISTENER)),
+    (15, "vm2", "WILDCARD", BESIDE, "vm1", "vm2",
+     no("connect", CONNECT_DENIED)),
     (16, "vm1", "CHILDREN", REGISTERED, "vmbox", "PARENT", YES, "vmbox"),
     ("16, wildcard", "vm1", "WILDCARD", REGISTERED, "vmbox", "PARENT", YES,
      "vmbox"),
@@ -112,6 +119,7 @@ class Place:
                     vmid=IDS["wsl"])
         for b in [h] + [p.g for p in self.pairs]:
             b.service("registered", 5000)
+            b.service("beside", 5007, *(["Siblings=vm2"] if b is h else []))
             b.service("nobind", 5001, "Bind=none")
             b.service("disabled", 5002, "Policy=disabled")
             b.service("noconnect", 5004, "Connect=user:4242")

@@ -44,6 +44,45 @@ def test_both_ways(p):
         same(e.reason, NO_LISTENER, str(e))
 
 
+def test_siblings(_):
+    """From one guest's broker by the host's to another's: any ServiceId, while
+    the host allows it."""
+    with Broker() as h:
+        h.service("uplink", UPLINK)
+
+        def allow(*lines):
+            h.put("services.d/odd.conf", "[Service]\nServiceId=%s\n%s\n" % (
+                ODD, "".join(lines)))
+
+        allow("Siblings=vm2")
+        other = uuid.UUID("00000002-1111-4111-8111-111111111111")
+        with Pair("vm1", VM, None, host=h) as one, \
+                Pair("vm2", other, None, host=h) as two:
+            for kind in TYPES:
+                listener = one.gc.serve(WILDCARD, ODD, kind)
+                s = two.gc.dial(VM, ODD, kind=kind)
+                a, name = listener.accept()
+                same(peer_of(name)[0], PARENT, "all that it knows")
+                through(s, a)
+                s = two.gc.dial(VM, ODD, kind=kind)
+                a, _ = listener.accept()
+                a.settimeout(20)
+                allow()
+                for end in (s, a):
+                    try:
+                        same(end.recv(1), b"", "its end")
+                    except ConnectionResetError:
+                        pass
+                    end.close()
+                e = refusal(two.gc.dial, VM, ODD, kind=kind)
+                same(e.reason, UNKNOWN, str(e))
+                check("sibling" in str(e), str(e))
+                e = refusal(one.gc.dial, other, ODD, kind=kind)
+                same(e.reason, UNKNOWN, str(e))
+                allow("Siblings=vm2")
+                listener.close()
+
+
 @paired
 def test_a_container_in_the_guest(p):
     with p.g.client(BOX) as box:
