@@ -55,16 +55,16 @@ _hvctl() {
 	service | partition) verb="$verb $sub" ;;
 	esac
 	case $verb in
-	"service add") opts="--id --port --policy --bind --connect --no-wildcard --target --ephemeral --lease --json" ;;
+	"service add") opts="--id --port --policy --bind --connect --siblings --no-wildcard --target --ephemeral --lease --json" ;;
 	"service list") opts="--json" ;;
 	"service show") opts="--json" ;;
 	"service import") opts="--json" ;;
 	"service export") opts="--utf8" ;;
-	"partition add") opts="--id --kind --parent --user --cid --ephemeral --json" ;;
+	"partition add") opts="--id --kind --parent --user --cid --sibling-cid --ephemeral --json" ;;
 	"partition list") opts="--json" ;;
 	"partition id") opts="--from-container" ;;
 	"partition show") opts="--json" ;;
-	"partition set") opts="--name --user --cid --enabled --json" ;;
+	"partition set") opts="--name --user --cid --sibling-cid --enabled --json" ;;
 	"partition import") opts="--connect --watch" ;;
 	"listeners") opts="--verbose --json" ;;
 	"connections") opts="--json" ;;

@@ -31,6 +31,9 @@ static int set_volatile(struct ctl *c, const struct partition_wish *w,
 		r = json_object_set_new(q, "user", json_string(w->user));
 	if (!r && w->cid)
 		r = json_object_set_new(q, "cid", json_string(w->cid));
+	if (!r && w->sibling_cid)
+		r = json_object_set_new(q, "sibling_cid",
+					json_string(w->sibling_cid));
 	if (!r && w->has_enabled)
 		r = json_object_set_new(q, "enabled", json_boolean(w->enabled));
 	if (r) {
@@ -78,6 +81,8 @@ static int set_file(struct store *s, const struct partition_wish *w,
 		r = edit_key(&text, "User", w->user);
 	if (!r)
 		r = edit_key(&text, "Cid", w->cid);
+	if (!r)
+		r = edit_key(&text, "SiblingCid", w->sibling_cid);
 	if (!r && w->has_enabled)
 		r = edit_key(&text, "Enabled", w->enabled ? "yes" : "no");
 	if (r == -EINVAL)
@@ -116,19 +121,31 @@ bool partition_cid_ok(const char *text)
 		cid != UINT32_MAX);
 }
 
+bool partition_sibling_cid_ok(const char *text)
+{
+	uint32_t cid;
+
+	return !strcmp(text, "none") ||
+	       (!text_u32(text, &cid) && cid >= 3 && cid != UINT32_MAX);
+}
+
 int cmd_partition_set(struct ctl *c, const struct args *a)
 {
 	struct partition_wish w = { .name = args_value(a, "name"),
 				    .user = args_value(a, "user"),
 				    .cid = args_value(a, "cid"),
+				    .sibling_cid = args_value(a, "sibling-cid"),
 				    .has_enabled = args_has(a, "enabled") };
 	cleanup_json_ json_t *o = NULL;
 	cleanup_json_ json_t *reply = NULL;
 	int r;
 
-	if (!w.name && !w.user && !w.cid && !w.has_enabled)
-		return usage("%s: nothing to set: --name, --user, --cid or "
-			     "--enabled", c->verb);
+	if (!w.name && !w.user && !w.cid && !w.sibling_cid && !w.has_enabled)
+		return usage("%s: nothing to set: --name, --user, --cid, "
+			     "--sibling-cid or --enabled", c->verb);
+	if (w.sibling_cid && !partition_sibling_cid_ok(w.sibling_cid))
+		return usage("%s: --sibling-cid %s: not 3 to 4294967294, or "
+			     "none", c->verb, show(w.sibling_cid));
 	if (w.cid && !partition_cid_ok(w.cid))
 		return usage("%s: --cid %s: no guest's CID: 3 to 4294967294, 1, "
 			     "or none", c->verb, show(w.cid));

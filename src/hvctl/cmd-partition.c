@@ -50,6 +50,7 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 	const char *asked = args_value(a, "kind");
 	const char *id = args_value(a, "id");
 	const char *cid = args_value(a, "cid");
+	const char *beside = args_value(a, "sibling-cid");
 	GUID guid;
 	int r;
 
@@ -66,6 +67,9 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 	if (cid && !partition_cid_ok(cid))
 		return usage("%s: --cid %s: no guest's CID: 3 to 4294967294, 1, "
 			     "or none", c->verb, show(cid));
+	if (beside && !partition_sibling_cid_ok(beside))
+		return usage("%s: --sibling-cid %s: not 3 to 4294967294, or "
+			     "none", c->verb, show(beside));
 	if (!id) {
 		r = guid_random(&guid);
 		if (r)
@@ -79,6 +83,7 @@ static int read_wish(const struct ctl *c, const struct args *a, struct wish *w)
 			[PARTITION_PARENT] = args_value(a, "parent"),
 			[PARTITION_USER] = args_value(a, "user"),
 			[PARTITION_CID] = args_value(a, "cid"),
+			[PARTITION_SIBLING_CID] = beside,
 		},
 	};
 	guid_format(&guid, w->id);
@@ -91,6 +96,7 @@ static json_t *add_request(const struct wish *w)
 		[PARTITION_NAME] = "name",     [PARTITION_VMID] = "id",
 		[PARTITION_KIND] = "kind",     [PARTITION_PARENT] = "parent",
 		[PARTITION_USER] = "user",     [PARTITION_CID] = "cid",
+		[PARTITION_SIBLING_CID] = "sibling_cid",
 	};
 	json_t *q = json_pack("{s:s}", "method", "partition.add");
 

@@ -29,6 +29,7 @@ static int read_wish(const struct args *a, struct wish *w)
 	w->d.policy = args_value(a, "policy");
 	w->d.bind = args_value(a, "bind");
 	w->d.connect = args_value(a, "connect");
+	w->d.siblings = args_value(a, "siblings");
 	w->d.target = args_value(a, "target");
 	w->d.wildcard = args_has(a, "no-wildcard") ? "no" : NULL;
 	w->ephemeral = args_has(a, "ephemeral");
@@ -75,6 +76,8 @@ static json_t *add_request(const struct wish *w)
 		r = put_text(q, "bind", w->d.bind);
 	if (!r)
 		r = put_text(q, "connect", w->d.connect);
+	if (!r)
+		r = put_text(q, "siblings", w->d.siblings);
 	if (!r)
 		r = put_text(q, "target", w->d.target);
 	if (!r && w->d.wildcard)

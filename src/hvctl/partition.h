@@ -22,7 +22,7 @@ int check_partition_text(const struct ctl *c, const char *about,
 
 /* What is to change; NULL: as it is. Values as they would stand in the file. */
 struct partition_wish {
-	const char *name, *user, *cid;
+	const char *name, *user, *cid, *sibling_cid;
 	bool has_enabled, enabled;
 };
 
@@ -33,5 +33,7 @@ int partition_change(struct ctl *c, const struct partition_wish *w,
 
 /** partition_cid_ok() - could it stand in a file? */
 bool partition_cid_ok(const char *text);
+/** partition_sibling_cid_ok() - the same of SiblingCid= */
+bool partition_sibling_cid_ok(const char *text);
 
 #endif /* HVCTL_PARTITION_H */

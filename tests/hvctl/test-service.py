@@ -71,6 +71,22 @@ class Service(Case):
         self.assertIn("/run/x.sock",
                       self.json("service", "show", "tgt")["target"])
 
+    def test_siblings(self):
+        self.hvctl("service", "add", "beside", "--port", "6002", "--siblings",
+                   "web1 \"web 2\"")
+        self.assertIn("Siblings=web1 \"web 2\"", read(self.path("beside")))
+        self.assertEqual(self.json("service", "show", "beside")["siblings"],
+                         "web1 \"web 2\"")
+        self.assertRegex(self.hvctl("service", "show", "beside"),
+                         'siblings +web1 "web 2"')
+        # kept by whatever else is changed
+        self.hvctl("service", "disable", "beside")
+        self.assertIn("Siblings=web1", read(self.path("beside")))
+        self.hvctl("service", "add", "now", "--port", "6003", "--siblings",
+                   "none", "--ephemeral")
+        self.assertEqual(self.json("service", "show", "now")["siblings"],
+                         "none")
+
     def test_taken(self):
         guid = self.hvctl("service", "add", "taken").strip()
         before = read(self.path("taken"))
@@ -84,6 +100,8 @@ class Service(Case):
         for words, part in (
                 (["--bind", "nonsense:1"], "nonsense:1"),
                 (["--policy", "perhaps"], "perhaps"),
+                (["--siblings", "any"], "named one by one"),
+                (["--siblings", "group:x"], "group:x"),
                 (["--target", "unix:relative"], "relative")):
             err = self.fails("service", "add", "bad", *words)
             self.assertIn(part, err)

@@ -47,6 +47,21 @@ class Verbs(Case):
         self.assertEqual(os.path.getsize(self.partition_file("hand")), 0)
         self.fails("partition", "show", vmid)
 
+    def test_partition_sibling_cid(self):
+        for name, how in (("file", []), ("volatile", ["--ephemeral"])):
+            self.hvctl("container", "add", name, "--sibling-cid", "77", *how)
+            p = self.json("partition", "show", name)
+            self.assertEqual(p["sibling_cid"], 77)
+            p = self.json("partition", "set", name, "--sibling-cid", "78")
+            self.assertEqual((p["sibling_cid"], p["name"]), (78, name))
+            p = self.json("partition", "set", name, "--sibling-cid", "none")
+            self.assertNotIn("sibling_cid", p)
+            self.fails("partition", "set", name, "--sibling-cid", "2",
+                       code=2)
+            self.hvctl("partition", "remove", name)
+        self.fails("container", "add", "x", "--sibling-cid", "4294967295",
+                   code=2)
+
     def test_partition_ephemeral(self):
         vmid = str(uuid.uuid4())
         self.hvctl("vm", "add", "eph", "--ephemeral", "--id",
