@@ -372,7 +372,8 @@ static void host_event(struct fuzz *f)
 	if (!c) {
 		if (what & 1 ||
 		    vsock_open(v, what & 2 ? VSOCK_SEQPACKET : VSOCK_STREAM,
-			       what >> 4, (what >> 2) & 3, h, &c) < 0)
+			       VSOCK_CID_HOST + (what >> 6 & 1) * 5, what >> 4,
+			       (what >> 2) & 3, h, &c) < 0)
 			return;
 		*h = (struct host) { .conn = c, .asked = true };
 		return;

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/fdmsg.h"
+#include "base/guid.h"
 
 #define ATTACH_MS 5000u /* a broker that does not answer is no broker */
 #define QUEUE_MAX 4096u /* frames for a broker that does not read */
@@ -118,18 +119,21 @@ void link_flush(struct link *l)
 	(void)ev_io_start(l->ev, &l->io, l->fd, EPOLLIN, link_on_io);
 }
 
-int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms,
-	      const GUID *vmid, const GUID *service, const GUID *source,
-	      uint32_t *ret_serial)
+int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms, uint32_t cid,
+	      const GUID *service, const GUID *source, uint32_t *ret_serial)
 {
+	GUID vmid = cid ? dial_vmid_of_cid(cid) : guid_parent;
+
 	if (l->state != LINK_UP)
 		return -ENETDOWN;
+	if (cid && !(l->flags & ATTACH_CIDS))
+		return -EOPNOTSUPP;
 	*ret_serial = ++l->serial;
 	msg_begin(&l->out, MSG_DIAL, l->serial);
 	msg_put_u16(&l->out, type);
-	msg_put_u16(&l->out, 0);
+	msg_put_u16(&l->out, cid ? DIAL_CID : 0);
 	msg_put_u32(&l->out, timeout_ms);
-	msg_put_guid(&l->out, vmid);
+	msg_put_guid(&l->out, &vmid);
 	msg_put_guid(&l->out, service);
 	msg_put_guid(&l->out, source);
 	link_send(l);
@@ -292,13 +296,14 @@ void link_start(struct link *l)
 	send_fds(l, NULL, 0);
 	l->flags = ATTACH_PARTITIONS | (l->ops->stall ? ATTACH_STALLS : 0) |
 		   (l->config.services ? ATTACH_SERVICES : 0) |
-		   (l->config.native ? ATTACH_NATIVE : 0);
+		   (l->config.native ? ATTACH_NATIVE : 0) |
+		   (l->config.cids ? ATTACH_CIDS : 0);
 	send_attach(l);
 }
 
 bool link_ask_for_less(struct link *l, const struct msg_reply *r)
 {
-	static const uint32_t newest_first[] = { ATTACH_NATIVE,
+	static const uint32_t newest_first[] = { ATTACH_CIDS, ATTACH_NATIVE,
 						 ATTACH_PARTITIONS,
 						 ATTACH_STALLS };
 

@@ -49,6 +49,7 @@ struct link_config {
 	GUID vmid;	       /* zero: the broker's choice */
 	bool services;	       /* tell what is registered */
 	bool native;	       /* what the guest dials can be handed over */
+	bool cids;	       /* siblings have CIDs there */
 };
 
 enum link_state {
@@ -79,10 +80,10 @@ GUID link_vmid(const struct link *l);
 /** link_name() - the partition's name as the broker knows it */
 const char *link_name(const struct link *l);
 
-/** link_dial() - 0 and a serial, or -ENETDOWN */
-int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms,
-	      const GUID *vmid, const GUID *service, const GUID *source,
-	      uint32_t *ret_serial);
+/** link_dial() - the guest's parent, or, of @cid, a sibling. 0 and a serial, or
+ * -ENETDOWN; -EOPNOTSUPP: the broker knows of no siblings */
+int link_dial(struct link *l, uint16_t type, uint32_t timeout_ms, uint32_t cid,
+	      const GUID *service, const GUID *source, uint32_t *ret_serial);
 /** link_reply() - to OPEN; @text: the sentence of a refusal */
 void link_reply(struct link *l, uint32_t serial, uint32_t reason,
 		const char *text);

@@ -40,8 +40,8 @@ void session_send_dial(struct session *s)
 
 	if (s->dial_deadline_ns > now + 1000000)
 		left = (s->dial_deadline_ns - now) / 1000000;
-	if (link_dial(s->ss->link, s->type, (uint32_t)left, &guid_parent,
-		      &s->service, &s->source, &s->serial) == 0)
+	if (link_dial(s->ss->link, s->type, (uint32_t)left, s->cid, &s->service,
+		      &s->source, &s->serial) == 0)
 		s->ss->dials++;
 }
 
@@ -106,6 +106,7 @@ static void on_open(void *ctx, uint32_t serial, const struct msg_open *m)
 	s->service = m->service;
 	s->source = m->source;
 	s->partition = m->partition;
+	s->cid = m->cid;
 	session_set_token(s, m->token);
 	if (session_limit(s, m->timeout_ms) < 0)
 		session_refuse(s, HVS_REASON_BROKER_FAILED, "no memory");
@@ -237,6 +238,8 @@ static void on_dialled(void *ctx, uint32_t serial, uint32_t error,
 		hand_over(s, fd);
 		return;
 	}
+	if (s->cid)
+		s->partition = m->vmid;
 	session_set_token(s, token);
 	ss->ops->accept(ss->ctx, s->conn);
 	if (s->state == S_OVER) { /* what the guest had sent ended it */

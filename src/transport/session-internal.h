@@ -31,7 +31,10 @@ struct session {
 	uint32_t uid;
 	uint16_t type; /* SOCK_STREAM, SOCK_SEQPACKET */
 	GUID service, source;
-	GUID partition; /* whose program dials, if it is not the guest */
+	/* whose program dials, if it is not the guest; else the sibling that
+	 * the guest dialled, if it is one */
+	GUID partition;
+	uint32_t cid; /* of the sibling, where that one or the guest dials */
 	uint64_t dial_deadline_ns;
 
 	bool native; /* the guest's connection itself is wanted */

@@ -141,6 +141,7 @@ static void pack_session(const struct session *s, struct parcel *p)
 	pack_guid(out, &s->service);
 	pack_guid(out, &s->source);
 	pack_guid(out, &s->partition);
+	pack_u32(out, s->cid);
 	pack_u64(out, s->dial_deadline_ns);
 	pack_u64(out, s->filler);
 	pack_u64(out, s->timer.ev ? s->timer.at_ns : 0);
@@ -278,6 +279,7 @@ static int unpack_session(struct sessions *ss, struct parcel *p,
 	s->service = unpack_guid(&p->in);
 	s->source = unpack_guid(&p->in);
 	s->partition = unpack_guid(&p->in);
+	s->cid = unpack_u32(&p->in);
 	s->dial_deadline_ns = unpack_u64(&p->in);
 	s->filler = unpack_u64(&p->in);
 	s->limit_ns = unpack_u64(&p->in);

@@ -261,6 +261,18 @@ int session_limit_at(struct session *s, uint64_t at_ns)
 int session_dial(struct sessions *ss, void *conn, uint16_t type,
 		 const GUID *service, const GUID *source, struct session **ret)
 {
+	return session_dial_sibling(ss, conn, type, 0, service, source, ret);
+}
+
+uint32_t session_cid(const struct session *s)
+{
+	return s->cid;
+}
+
+int session_dial_sibling(struct sessions *ss, void *conn, uint16_t type,
+			 uint32_t cid, const GUID *service, const GUID *source,
+			 struct session **ret)
+{
 	struct session *s;
 
 	/* A guest that dials and hangs up at once waits for itself. */
@@ -276,6 +288,7 @@ int session_dial(struct sessions *ss, void *conn, uint16_t type,
 	}
 	s->dial_deadline_ns = s->timer.at_ns;
 	s->conn = conn;
+	s->cid = cid;
 	s->service = *service;
 	s->source = *source;
 	if (!ss->stalled)

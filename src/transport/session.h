@@ -88,6 +88,13 @@ void sessions_running(struct sessions *ss, bool running);
  * -ENOBUFS, -ENOMEM */
 int session_dial(struct sessions *ss, void *conn, uint16_t type,
 		 const GUID *service, const GUID *source, struct session **ret);
+/** session_dial_sibling() - the same to the partition of that CID beside the
+ * guest's */
+int session_dial_sibling(struct sessions *ss, void *conn, uint16_t type,
+			 uint32_t cid, const GUID *service, const GUID *source,
+			 struct session **ret);
+/** session_cid() - in open(): of the sibling that connects; 0: it is none */
+uint32_t session_cid(const struct session *s);
 /** session_type() - SOCK_STREAM, SOCK_SEQPACKET */
 uint16_t session_type(const struct session *s);
 /** session_answered() - to open(); if not, the session is over */

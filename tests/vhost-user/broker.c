@@ -87,7 +87,8 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 		send_out(b, NULL, 0);
 		return;
 	}
-	must(a.flags == ((ATTACH_STALLS | ATTACH_PARTITIONS) & ~b->unknown));
+	must(a.flags == ((ATTACH_STALLS | ATTACH_PARTITIONS |
+			  (raw ? ATTACH_CIDS : 0)) & ~b->unknown));
 	b->vmid = a.vmid;
 	if (b->refuse[0]) {
 		msg_begin_reply(&out, MSG_ATTACH, h->serial, 0, EBUSY,
@@ -262,6 +263,12 @@ void fb_dial_answer(struct fb *b, int i, int fd)
 	must(i < b->ndials);
 	msg_begin_reply(&out, MSG_DIAL, b->dials[i].serial, 0, 0, 0);
 	msg_put_u64(&out, ++b->next_token);
+	if (b->flags & ATTACH_CIDS) {
+		msg_put_u32(&out, 0);
+		msg_put_guid(&out, b->dials[i].m.flags & DIAL_CID ?
+					   &fb_sibling :
+					   &guid_parent);
+	}
 	send_out(b, &fd, 1);
 	dial_remove(b, i);
 }
@@ -282,6 +289,7 @@ int fb_open(struct fb *b, uint32_t port, uint32_t source, bool parked,
 	return fb_open_type(b, SOCK_STREAM, port, source, parked, timeout_ms);
 }
 
+const GUID fb_sibling = { 0x51, 1, 2, { 3, 4, 5, 6, 7, 8, 9, 10 } };
 const GUID fb_partition = { 0xb0, 1, 2, { 3, 4, 5, 6, 7, 8, 9, 10 } };
 
 int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
@@ -303,7 +311,9 @@ int fb_open_type(struct fb *b, uint16_t type, uint32_t port, uint32_t source,
 	msg_put_guid(&out, &from);
 	msg_put_u32(&out, 1000);
 	if (b->flags & ATTACH_PARTITIONS)
-		msg_put_guid(&out, &fb_partition);
+		msg_put_guid(&out, b->open_cid ? &fb_sibling : &fb_partition);
+	if (b->flags & ATTACH_CIDS)
+		msg_put_u32(&out, b->open_cid);
 	send_out(b, NULL, 0);
 	return b->nopens++;
 }

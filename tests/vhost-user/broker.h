@@ -38,6 +38,7 @@ struct fb {
 	char refuse[64]; /* refuse ATTACH with this */
 	uint32_t unknown; /* flags of ATTACH that it is too old for */
 	uint32_t flags;	  /* that ATTACH had last */
+	uint32_t open_cid; /* OPEN is of fb_sibling, which has this one */
 	uint32_t state;
 	unsigned int state_notices;
 	uint32_t serial;
@@ -57,6 +58,8 @@ struct fb {
 
 /* whose programs open */
 extern const GUID fb_partition;
+/* whom DIAL with a CID reaches, and whose OPEN has one */
+extern const GUID fb_sibling;
 
 /** fb_start() - listen; again after fb_kill() */
 void fb_start(struct fb *b, const char *dir);

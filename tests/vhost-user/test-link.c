@@ -337,8 +337,10 @@ END_TEST
  * the end for no more than there always was. */
 START_TEST(test_older_broker)
 {
-	static const uint32_t unknown[] = { ATTACH_PARTITIONS,
-					    ATTACH_PARTITIONS | ATTACH_STALLS };
+	static const uint32_t unknown[] = {
+		ATTACH_CIDS, ATTACH_CIDS | ATTACH_PARTITIONS,
+		ATTACH_CIDS | ATTACH_PARTITIONS | ATTACH_STALLS
+	};
 	struct rig *r = rig_start();
 	int o, one = 1;
 
@@ -422,7 +424,7 @@ int main(void)
 	tcase_add_test(t, test_broker_again);
 	tcase_add_test(t, test_dial_broker_dies);
 	tcase_add_test(t, test_refused_attach);
-	tcase_add_loop_test(t, test_older_broker, 0, 2);
+	tcase_add_loop_test(t, test_older_broker, 0, 3);
 	tcase_add_test(t, test_parked_closed);
 	tcase_add_loop_test(t, test_raw, 0, 2);
 	suite_add_tcase(s, t);

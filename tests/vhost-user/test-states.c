@@ -201,8 +201,8 @@ static void reach(enum state s, enum vsock_type type)
 	vsock_set_seqpacket(m.v, true);
 	vsock_time(m.v, 1000000);
 	if (s == UNSEEN || s == ASKED) {
-		must(vsock_open(m.v, type, GUEST_PORT, HOST_PORT, &end, &c) ==
-		     0);
+		must(vsock_open(m.v, type, VSOCK_CID_HOST, GUEST_PORT,
+				HOST_PORT, &end, &c) == 0);
 		if (s == ASKED)
 			must(to_guest(&op, type) == 1);
 		return;

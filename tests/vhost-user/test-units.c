@@ -478,7 +478,7 @@ static struct vsock *connected(struct host *h, struct vsock_conn **ret)
 	ck_assert_int_eq(vsock_new(3, &ops, h, &v), 0);
 	vsock_time(v, 1000 * MS);
 	from_guest(v, VSOCK_OP_REQUEST, 262144, 0);
-	*ret = conn_find(v, VSOCK_STREAM, 1, 2);
+	*ret = conn_find(v, VSOCK_STREAM, VSOCK_CID_HOST, 1, 2);
 	vsock_accept(v, *ret);
 	ck_assert_int_eq(to_guest(v, &p), 0);
 	ck_assert_int_eq(p.op, VSOCK_OP_RESPONSE);

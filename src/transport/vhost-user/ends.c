@@ -19,14 +19,14 @@ static uint16_t socket_type(const struct vsock_conn *c)
 
 void vm_journal_add(struct vm *vm, const struct vsock_conn *c)
 {
-	journal_add(vm->journal, vsock_type(c), vsock_guest_port(c),
-		    vsock_host_port(c));
+	journal_add(vm->journal, vsock_type(c), vsock_peer_cid(c),
+		    vsock_guest_port(c), vsock_host_port(c));
 }
 
 static void journal_gone(struct vm *vm, const struct vsock_conn *c)
 {
 	if (c && !vsock_reused(vm->v, c))
-		journal_remove(vm->journal, vsock_type(c),
+		journal_remove(vm->journal, vsock_type(c), vsock_peer_cid(c),
 			       vsock_guest_port(c), vsock_host_port(c));
 }
 
@@ -35,11 +35,13 @@ static int vs_dial(void *ctx, struct vsock_conn *c)
 	struct vm *vm = ctx;
 	GUID service = guid_from_port(vsock_host_port(c));
 	GUID source = guid_from_port(vsock_guest_port(c));
+	uint32_t cid = vsock_peer_cid(c);
 	struct session *s;
 	int r;
 
-	r = session_dial(vm->sessions, c, socket_type(c), &service, &source,
-			 &s);
+	r = session_dial_sibling(vm->sessions, c, socket_type(c),
+				 cid == VSOCK_CID_HOST ? 0 : cid, &service,
+				 &source, &s);
 	if (r < 0)
 		return r;
 	vsock_set_host(c, s);
@@ -136,7 +138,7 @@ static uint32_t gs_open(void *ctx, struct session *s, const GUID *service,
 			const char **ret_why)
 {
 	struct vm *vm = ctx;
-	uint32_t guest_port, host_port = 0;
+	uint32_t guest_port, host_port = 0, cid = session_cid(s);
 	struct vsock_conn *c;
 	int r;
 
@@ -144,11 +146,16 @@ static uint32_t gs_open(void *ctx, struct session *s, const GUID *service,
 		*ret_why = "a vsock guest has services with port numbers only";
 		return HVS_REASON_NO_LISTENER;
 	}
+	if (cid == vm->config.guest_cid) {
+		*ret_why = "the sibling that connects has the guest's own CID";
+		return HVS_REASON_BROKER_FAILED;
+	}
 	(void)guid_is_port(source, &host_port);
 	r = vsock_open(vm->v,
 		       session_type(s) == SOCK_STREAM ? VSOCK_STREAM
 						      : VSOCK_SEQPACKET,
-		       guest_port, host_port, s, &c);
+		       cid ? cid : VSOCK_CID_HOST, guest_port, host_port, s,
+		       &c);
 	if (r == -EPROTONOSUPPORT) {
 		*ret_why = "the guest's vsock driver, or its VMM, does not "
 			   "carry SOCK_SEQPACKET";

@@ -14,7 +14,7 @@
 #include "base/fdmsg.h"
 #include "transport/vsock-device/save.h"
 
-#define VERSION 2u
+#define VERSION 3u
 #define READY_MS 5000
 
 /* ---- packing */
@@ -144,12 +144,13 @@ static void *join(void *ctx, uint32_t number, struct vsock_conn *c)
 	return s;
 }
 
-static void on_lost_conn(void *ctx, uint32_t type, uint32_t guest_port,
-			 uint32_t host_port)
+static void on_lost_conn(void *ctx, uint32_t type, uint32_t peer_cid,
+			 uint32_t guest_port, uint32_t host_port)
 {
 	struct vm *vm = ctx;
 
-	vsock_lost(vm->v, (enum vsock_type)type, guest_port, host_port);
+	vsock_lost(vm->v, (enum vsock_type)type, peer_cid, guest_port,
+		   host_port);
 }
 
 /* Of one that died: its connections are to be reset. */

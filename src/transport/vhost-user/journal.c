@@ -17,12 +17,12 @@
 
 #include "transport/vsock-device/vsock.h"
 
-#define MAGIC 0x6a737668u /* "hvsj" */
+#define MAGIC 0x6b737668u /* "hvsk": with CIDs */
 #define PLACES (2 * VSOCK_CONNS_MAX)
 
 struct entry {
 	uint32_t type; /* 0: free */
-	uint32_t guest_port, host_port;
+	uint32_t peer_cid, guest_port, host_port;
 };
 
 struct table {
@@ -91,20 +91,22 @@ static unsigned int home(const struct entry *e)
 {
 	uint64_t h = (uint64_t)e->guest_port << 32 | e->host_port;
 
-	h = (h ^ e->type) * 0x9e3779b97f4a7c15u;
+	h ^= e->type | (uint64_t)e->peer_cid << 8;
+	h *= 0x9e3779b97f4a7c15u;
 	return (unsigned int)(h >> 40) % PLACES;
 }
 
 static bool same(const struct entry *a, const struct entry *b)
 {
-	return a->type == b->type && a->guest_port == b->guest_port &&
+	return a->type == b->type && a->peer_cid == b->peer_cid &&
+	       a->guest_port == b->guest_port &&
 	       a->host_port == b->host_port;
 }
 
-void journal_add(struct journal *j, uint32_t type, uint32_t guest_port,
-		 uint32_t host_port)
+void journal_add(struct journal *j, uint32_t type, uint32_t peer_cid,
+		 uint32_t guest_port, uint32_t host_port)
 {
-	const struct entry e = { type, guest_port, host_port };
+	const struct entry e = { type, peer_cid, guest_port, host_port };
 	unsigned int i;
 
 	if (!j || j->used >= PLACES / 2)
@@ -134,10 +136,10 @@ static void close_gap(struct journal *j, unsigned int i)
 	at[i].type = 0;
 }
 
-void journal_remove(struct journal *j, uint32_t type, uint32_t guest_port,
-		    uint32_t host_port)
+void journal_remove(struct journal *j, uint32_t type, uint32_t peer_cid,
+		    uint32_t guest_port, uint32_t host_port)
 {
-	const struct entry e = { type, guest_port, host_port };
+	const struct entry e = { type, peer_cid, guest_port, host_port };
 
 	if (!j)
 		return;
@@ -150,8 +152,8 @@ void journal_remove(struct journal *j, uint32_t type, uint32_t guest_port,
 }
 
 int journal_read(int fd, bool *ret_busy,
-		 void (*lost)(void *ctx, uint32_t type, uint32_t guest_port,
-			      uint32_t host_port),
+		 void (*lost)(void *ctx, uint32_t type, uint32_t peer_cid,
+			      uint32_t guest_port, uint32_t host_port),
 		 void *ctx)
 {
 	struct table *t = malloc(sizeof(*t));
@@ -166,8 +168,8 @@ int journal_read(int fd, bool *ret_busy,
 		*ret_busy = t->busy;
 	for (unsigned int i = 0; i < PLACES && r == 0; i++)
 		if (t->at[i].type)
-			lost(ctx, t->at[i].type, t->at[i].guest_port,
-			     t->at[i].host_port);
+			lost(ctx, t->at[i].type, t->at[i].peer_cid,
+			     t->at[i].guest_port, t->at[i].host_port);
 	free(t);
 	return r;
 }

@@ -166,6 +166,7 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 		.partition = config->partition,
 		.kind = TRANSPORT_VHOST_USER,
 		.raw = true,
+		.cids = true,
 	};
 	int r;
 

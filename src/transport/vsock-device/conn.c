@@ -18,13 +18,14 @@ static struct conn_bucket *bucket_of(struct vsock *v, uint32_t guest_port,
 }
 
 struct vsock_conn *conn_find(struct vsock *v, enum vsock_type type,
-			     uint32_t guest_port, uint32_t host_port)
+			     uint32_t peer_cid, uint32_t guest_port,
+			     uint32_t host_port)
 {
 	struct vsock_conn *c;
 
 	LIST_FOREACH(c, bucket_of(v, guest_port, host_port), bucket)
 	if (c->guest_port == guest_port && c->host_port == host_port &&
-	    c->type == type)
+	    c->type == type && c->peer_cid == peer_cid)
 		return c;
 	return NULL;
 }
@@ -35,7 +36,8 @@ static bool is_opening(enum conn_state s)
 }
 
 struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
-			    uint32_t guest_port, uint32_t host_port,
+			    uint32_t peer_cid, uint32_t guest_port,
+			    uint32_t host_port,
 			    enum conn_state state)
 {
 	struct vsock_conn *c;
@@ -49,6 +51,7 @@ struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
 	if (!c)
 		return NULL;
 	c->type = type;
+	c->peer_cid = peer_cid;
 	c->guest_port = guest_port;
 	c->host_port = host_port;
 	c->state = state;
@@ -371,6 +374,11 @@ enum vsock_type vsock_type(const struct vsock_conn *c)
 	return c->type;
 }
 
+uint32_t vsock_peer_cid(const struct vsock_conn *c)
+{
+	return c->peer_cid;
+}
+
 uint32_t vsock_guest_port(const struct vsock_conn *c)
 {
 	return c->guest_port;
@@ -393,23 +401,24 @@ const struct vsock_stats *vsock_stats(const struct vsock *v)
 
 /* ---- host ends */
 
-int vsock_open(struct vsock *v, enum vsock_type type, uint32_t guest_port,
-	       uint32_t host_port, void *host, struct vsock_conn **ret)
+int vsock_open(struct vsock *v, enum vsock_type type, uint32_t peer_cid,
+	       uint32_t guest_port, uint32_t host_port, void *host,
+	       struct vsock_conn **ret)
 {
 	struct vsock_conn *c;
 
 	if (type != VSOCK_STREAM && !v->seqpacket)
 		return -EPROTONOSUPPORT;
 	if (host_port == 0 || host_port == UINT32_MAX ||
-	    conn_find(v, type, guest_port, host_port)) {
+	    conn_find(v, type, peer_cid, guest_port, host_port)) {
 		/* at most VSOCK_CONNS_MAX are taken: this ends */
 		do {
 			host_port = v->next_port++;
 			if (v->next_port == 1u << 31)
 				v->next_port = 1u << 30;
-		} while (conn_find(v, type, guest_port, host_port));
+		} while (conn_find(v, type, peer_cid, guest_port, host_port));
 	}
-	c = conn_new(v, type, guest_port, host_port, CONN_ASKED);
+	c = conn_new(v, type, peer_cid, guest_port, host_port, CONN_ASKED);
 	if (!c)
 		return -ENOBUFS;
 	c->host = host;

@@ -35,6 +35,7 @@ struct vsock_conn {
 	void *host;			 /* NULL: none (any more) */
 	enum conn_state state;
 	enum vsock_type type;
+	uint32_t peer_cid; /* VSOCK_CID_HOST, or a sibling's */
 	uint32_t guest_port, host_port;
 	uint64_t linger_ns;
 	TAILQ_ENTRY(vsock_conn) gathering; /* gather_ns: see put_data() */
@@ -104,10 +105,12 @@ struct vsock {
 
 /* conn.c */
 struct vsock_conn *conn_find(struct vsock *v, enum vsock_type type,
-			     uint32_t guest_port, uint32_t host_port);
+			     uint32_t peer_cid, uint32_t guest_port,
+			     uint32_t host_port);
 /* NULL: over quota or out of memory */
 struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
-			    uint32_t guest_port, uint32_t host_port,
+			    uint32_t peer_cid, uint32_t guest_port,
+			    uint32_t host_port,
 			    enum conn_state state);
 void conn_set_state(struct vsock *v, struct vsock_conn *c, enum conn_state s);
 void conn_free(struct vsock *v, struct vsock_conn *c);

@@ -27,7 +27,7 @@ void rx_put(struct vsock *v, struct vsock_conn *c, struct vsock_buf *b,
 	    enum vsock_op op, uint32_t len, uint32_t flags)
 {
 	const struct vsock_header h = {
-		.src_cid = VSOCK_CID_HOST,
+		.src_cid = c->peer_cid,
 		.dst_cid = v->guest_cid,
 		.src_port = c->host_port,
 		.dst_port = c->guest_port,

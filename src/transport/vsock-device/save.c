@@ -15,7 +15,7 @@
 
 #if defined(__x86_64__) && defined(__LP64__)
 /* Whoever gives a connection another field: it has to go along, below. */
-_Static_assert(sizeof(struct vsock_conn) == 264, "save_conn()");
+_Static_assert(sizeof(struct vsock_conn) == 272, "save_conn()");
 #endif
 
 /* The message that is under way to the guest, and the one from it. */
@@ -37,6 +37,7 @@ static void save_conn(const struct vsock_conn *c, struct pack *p,
 	pack_u32(p, c->host ? number(c->host) : 0);
 	pack_u8(p, (uint8_t)c->state);
 	pack_u16(p, (uint16_t)c->type);
+	pack_u32(p, c->peer_cid);
 	pack_u32(p, c->guest_port);
 	pack_u32(p, c->host_port);
 	pack_u64(p, c->linger_ns);
@@ -206,19 +207,21 @@ static int load_conn(struct vsock *v, struct unpack *u,
 				   struct vsock_conn *c),
 		     void *ctx)
 {
-	uint32_t number = unpack_u32(u), guest_port, host_port;
+	uint32_t number = unpack_u32(u), peer_cid, guest_port, host_port;
 	enum conn_state state = load_state(u);
 	struct vsock_conn *c, fields = { 0 };
 	enum vsock_type type = (enum vsock_type)unpack_u16(u);
 	bool ready;
 	int r;
 
+	peer_cid = unpack_u32(u);
 	guest_port = unpack_u32(u);
 	host_port = unpack_u32(u);
-	if (u->failed || (state != CONN_DRAINING &&
-			  conn_find(v, type, guest_port, host_port)))
+	if (u->failed || peer_cid < VSOCK_CID_HOST || peer_cid == UINT32_MAX ||
+	    (state != CONN_DRAINING &&
+			  conn_find(v, type, peer_cid, guest_port, host_port)))
 		return -EPROTO;
-	c = conn_new(v, type, guest_port, host_port, state);
+	c = conn_new(v, type, peer_cid, guest_port, host_port, state);
 	if (!c)
 		return -ENOMEM;
 	/* no list but the table has it yet: what follows may fail */
@@ -301,18 +304,18 @@ bool vsock_reused(struct vsock *v, const struct vsock_conn *c)
 {
 	const struct vsock_conn *found;
 
-	found = conn_find(v, c->type, c->guest_port, c->host_port);
+	found = conn_find(v, c->type, c->peer_cid, c->guest_port, c->host_port);
 	return found && found != c;
 }
 
-void vsock_lost(struct vsock *v, enum vsock_type type, uint32_t guest_port,
-		uint32_t host_port)
+void vsock_lost(struct vsock *v, enum vsock_type type, uint32_t peer_cid,
+		uint32_t guest_port, uint32_t host_port)
 {
 	struct vsock_conn *c;
 
-	if (conn_find(v, type, guest_port, host_port))
+	if (conn_find(v, type, peer_cid, guest_port, host_port))
 		return;
-	c = conn_new(v, type, guest_port, host_port, CONN_DEAD);
+	c = conn_new(v, type, peer_cid, guest_port, host_port, CONN_DEAD);
 	if (c)
 		conn_send(v, c, SEND_RST);
 }

@@ -31,7 +31,7 @@ int vsock_load(struct vsock *v, struct unpack *u,
 bool vsock_reused(struct vsock *v, const struct vsock_conn *c);
 /** vsock_lost() - the guest may have this connection, of which no more is
  * known: reset it */
-void vsock_lost(struct vsock *v, enum vsock_type type, uint32_t guest_port,
-		uint32_t host_port);
+void vsock_lost(struct vsock *v, enum vsock_type type, uint32_t peer_cid,
+		uint32_t guest_port, uint32_t host_port);
 
 #endif /* VSOCK_DEVICE_SAVE_H */

@@ -144,7 +144,8 @@ static void on_request(struct vsock *v, struct vsock_conn *c,
 		conn_detach(v, c, VSOCK_END_RESET);
 		conn_free(v, c);
 	}
-	c = conn_new(v, h->type, h->src_port, h->dst_port, CONN_DIALLING);
+	c = conn_new(v, h->type, (uint32_t)h->dst_cid, h->src_port, h->dst_port,
+		     CONN_DIALLING);
 	if (!c) {
 		reply_rst(v, h);
 		return;
@@ -324,6 +325,13 @@ static void on_unseen(struct vsock *v, struct vsock_conn *c,
 	reply_rst(v, h);
 }
 
+/* The host, or somebody who is neither the guest nor one of the CIDs with a
+ * meaning of their own (0, 1; -1: any). */
+static bool is_peer(const struct vsock *v, uint64_t cid)
+{
+	return cid >= VSOCK_CID_HOST && cid < UINT32_MAX && cid != v->guest_cid;
+}
+
 bool vsock_tx_ready(const struct vsock *v)
 {
 	return v->reply_count < VSOCK_REPLIES_MAX;
@@ -347,12 +355,13 @@ void vsock_tx(struct vsock *v, const struct iovec *iov, unsigned int n,
 		return;
 	}
 	v->stats.tx_packets++;
-	ours = h.dst_cid == VSOCK_CID_HOST &&
+	ours = is_peer(v, h.dst_cid) &&
 	       (h.type == VSOCK_STREAM ||
 		(h.type == VSOCK_SEQPACKET && v->seqpacket));
 	c = NULL;
 	if (ours)
-		c = conn_find(v, h.type, h.src_port, h.dst_port);
+		c = conn_find(v, h.type, (uint32_t)h.dst_cid, h.src_port,
+			      h.dst_port);
 	/* (this never frees a connection of the table) */
 	if (v->gather && (c != v->gather || h.op != VSOCK_OP_RW))
 		gather_flush(v);
@@ -375,7 +384,8 @@ void vsock_tx(struct vsock *v, const struct iovec *iov, unsigned int n,
 	} else {
 		on_packet(v, c, &h, iov, n);
 		/* it may be gone; look again rather than guess */
-		c = conn_find(v, h.type, h.src_port, h.dst_port);
+		c = conn_find(v, h.type, (uint32_t)h.dst_cid, h.src_port,
+			      h.dst_port);
 		if (c)
 			unblock(v, c);
 	}

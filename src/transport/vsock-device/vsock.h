@@ -18,7 +18,9 @@
  * VSOCK_HELD_MAX, and who wants more is reset.
  *
  * Connections are streams, or keep the bounds of messages (SEQPACKET), if the
- * driver has negotiated that. A message may come in pieces and go in pieces; a
+ * driver has negotiated that. The other end is the host (VSOCK_CID_HOST), or
+ * whoever has another CID, but for the guest itself: who that is, if anybody,
+ * is the host ends' business. A message may come in pieces and go in pieces; a
  * host end only ever sees a whole one. The pieces that are here are held by
  * the device, and count against VSOCK_BUF_ALLOC too. MSG_EOR does not reach
  * the host end and is never set: AF_UNIX does not carry it.
@@ -65,8 +67,8 @@ enum vsock_end {
  * vsock_readable() and its like are for.
  */
 struct vsock_ops {
-	/* The guest connects to its port vsock_host_port() from
-	 * vsock_guest_port(). 0: the answer follows, by vsock_accept() or
+	/* The guest connects to port vsock_host_port() of vsock_peer_cid(),
+	 * from vsock_guest_port(). 0: the answer follows, by vsock_accept() or
 	 * vsock_abort(); else: refused. */
 	int (*dial)(void *ctx, struct vsock_conn *c);
 	/* The guest's answer to vsock_open(): accepted, or not, and then
@@ -163,11 +165,13 @@ unsigned int vsock_rx(struct vsock *v, struct vsock_buf *bufs, unsigned int n);
 
 /* ---- host ends */
 
-/** vsock_open() - ask the guest for a connection. @host_port: wanted, or 0;
- * another one is taken where it is in use. Return: 0, -ENOBUFS, -ENOMEM,
- * -EPROTONOSUPPORT: the driver does not carry that type */
-int vsock_open(struct vsock *v, enum vsock_type type, uint32_t guest_port,
-	       uint32_t host_port, void *host, struct vsock_conn **ret);
+/** vsock_open() - ask the guest for a connection. @peer_cid: VSOCK_CID_HOST, or
+ * that of the sibling that wants it; @host_port: wanted, or 0; another one is
+ * taken where it is in use. Return: 0, -ENOBUFS, -ENOMEM, -EPROTONOSUPPORT: the
+ * driver does not carry that type */
+int vsock_open(struct vsock *v, enum vsock_type type, uint32_t peer_cid,
+	       uint32_t guest_port, uint32_t host_port, void *host,
+	       struct vsock_conn **ret);
 /** vsock_set_host() - the host end of a connection in dial() */
 void vsock_set_host(struct vsock_conn *c, void *host);
 /** vsock_accept() - dial() has succeeded */
@@ -183,6 +187,8 @@ void vsock_writable(struct vsock *v, struct vsock_conn *c);
 void vsock_unread(struct vsock *v, struct vsock_conn *c);
 
 enum vsock_type vsock_type(const struct vsock_conn *c);
+/** vsock_peer_cid() - VSOCK_CID_HOST, or the sibling's at the other end */
+uint32_t vsock_peer_cid(const struct vsock_conn *c);
 uint32_t vsock_guest_port(const struct vsock_conn *c);
 uint32_t vsock_host_port(const struct vsock_conn *c);
 unsigned int vsock_conn_count(const struct vsock *v);
