@@ -357,6 +357,8 @@ static bool to_sibling(const struct world *w, const struct caller *c,
 		refuse_disabled(off, v);
 		return false;
 	}
+	if (target->kind == PARTITION_VM && !sibling_told_apart(w, me, v))
+		return false;
 	if (sibling_cid(me))
 		verdict_step(v, "a stock virtio guest sees it come from CID %u",
 			     sibling_cid(me));

@@ -70,7 +70,7 @@ static size_t count_relayed(const struct broker *b)
 
 	for (t = b->transports; t; t = t->hh.next)
 		for (r = t->relayed; r; r = r->hh.next)
-			n += !transport_told_twice(b, r);
+			n += !transport_told_twice(b, t, r);
 	return n;
 }
 
@@ -420,7 +420,7 @@ static void add_relayed(struct connections *c, const struct transport *t)
 		const char *other = partition_name(b, &r->from);
 		json_t *o;
 
-		if (transport_told_twice(b, r))
+		if (transport_told_twice(b, t, r))
 			continue;
 		if (uplink_is_relay(t))
 			guest = dialled_name(b, r);

@@ -9,6 +9,8 @@
 #include "proto/name.h"
 #include "proto/uplink.h"
 
+#define SIBLING_CID 3u /* and on: what siblings may have */
+
 /* The rules of the partition that connects: what it may not use with its
  * parent it does not use with those beside it. */
 static bool own_rules_allow(const struct sibling_case *k, struct verdict *v)
@@ -54,10 +56,12 @@ bool sibling_named(const struct world *w, const struct partition *from,
 bool sibling_allowed(const struct sibling_case *k, struct verdict *v)
 {
 	const char *mark = strchr(k->from->name, ' ') ? "\"" : "";
+	const struct service *s = k->e->service;
 	char name[128];
 	uint32_t port;
 
-	if (guid_is_port(k->service, &port) && port == UPLINK_PORT) {
+	if ((guid_is_port(k->service, &port) && port == UPLINK_PORT) ||
+	    (s && s->has_port && s->port == UPLINK_PORT)) {
 		rule_is(v, "the port of uplinks");
 		refuse(v, HVS_REASON_CONNECT_DENIED,
 		       "port %u is between a guest's broker and its host, and not for siblings",
@@ -91,7 +95,10 @@ bool sibling_allowed(const struct sibling_case *k, struct verdict *v)
 
 uint32_t sibling_cid(const struct partition *p)
 {
-	return p->sibling_cid ? p->sibling_cid : p->cid;
+	/* (1 is this host itself, and means something else to a guest) */
+	return p->sibling_cid	      ? p->sibling_cid
+	       : p->cid < SIBLING_CID ? 0
+				      : p->cid;
 }
 
 struct cid_search {
@@ -111,6 +118,24 @@ static int look_at(const struct partition *p, void *arg)
 	s->found = p;
 	s->n++;
 	return 0;
+}
+
+bool sibling_told_apart(const struct world *w, const struct partition *from,
+			struct verdict *v)
+{
+	struct cid_search s = { .w = w, .me = from,
+				.cid = sibling_cid(from) };
+
+	if (s.cid)
+		(void)registry_each_partition(w->registry, look_at, &s);
+	if (s.n < 2)
+		return true;
+	rule_is(v, "whom a CID stands for is known");
+	fix_is(v, "give each its own SiblingCid=");
+	refuse(v, HVS_REASON_PARTITION_UNKNOWN,
+	       "\"%s\" and another one beside it have CID %u: the guest could not tell which of them connects (SiblingCid=)",
+	       from->name, s.cid);
+	return false;
 }
 
 const struct partition *sibling_of_cid(const struct world *w,

@@ -34,6 +34,11 @@ bool sibling_named(const struct world *w, const struct partition *from,
 /** sibling_cid() - what a stock guest beside it knows @p by; 0: nothing */
 uint32_t sibling_cid(const struct partition *p);
 
+/** sibling_told_apart() - is the CID that a guest sees @from by its alone?
+ * false: refused in @v */
+bool sibling_told_apart(const struct world *w, const struct partition *from,
+			struct verdict *v);
+
 /** sibling_of_cid() - which partition beside @me has that CID? NULL: refused
  * in @v */
 const struct partition *sibling_of_cid(const struct world *w,

@@ -134,17 +134,33 @@ bool transport_token_known(const struct broker *b, uint64_t token)
 	return false;
 }
 
-bool transport_told_twice(const struct broker *b, const struct relayed *r)
+/* Does @other say what @r of @t says, from the end that was dialled? A token
+ * alone is nothing: whoever has one may tell it with another story. */
+static bool says_the_same(const struct transport *other,
+			  const struct transport *t, const struct relayed *r)
 {
-	const struct transport *other = NULL;
+	const GUID *from = r->direction ? &r->from : &t->partition;
 	const struct relayed *there = NULL;
 
-	if (!guid_special_name(&r->dest))
-		other = transport_find(b, &r->dest);
 	if (other)
 		HASH_FIND(hh, other->relayed, &r->token, sizeof(r->token),
 			  there);
-	return there && there != r;
+	return there && there->direction && there->type == r->type &&
+	       guid_equal(&there->from, from) &&
+	       guid_equal(&there->dest, &r->dest) &&
+	       guid_equal(&there->service, &r->service);
+}
+
+bool transport_told_twice(const struct broker *b, const struct transport *t,
+			  const struct relayed *r)
+{
+	bool relay = uplink_is_relay(t);
+
+	/* (what the one that is reached says is never left out) */
+	if (guid_special_name(&r->dest) || (r->direction && !relay))
+		return false;
+	return says_the_same(transport_find(b, &r->dest), t, r) ||
+	       (!relay && says_the_same(transport_find(b, &guid_parent), t, r));
 }
 
 size_t transport_count_of(const struct broker *b, const GUID *service)
@@ -157,7 +173,7 @@ size_t transport_count_of(const struct broker *b, const GUID *service)
 	for (t = b->transports; want && t; t = t->hh.next) {
 		for (r = t->relayed; r; r = r->hh.next) {
 			s = registry_service(b->registry, &r->service);
-			n += s == want && !transport_told_twice(b, r);
+			n += s == want && !transport_told_twice(b, t, r);
 		}
 	}
 	return n;
@@ -414,7 +430,8 @@ static bool is_theirs(const struct client *c, const struct transport *t,
 	if (r->direction)
 		return guid_equal(&r->from, door) &&
 		       (r->uid == c->uid || c->uid == 0);
-	return me && p && is_below(w, p, me);
+	return me && p &&
+	       (is_below(w, p, me) || guid_equal(&r->dest, door));
 }
 
 void request_keep(struct client *c, struct frame *f)

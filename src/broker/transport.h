@@ -85,9 +85,10 @@ void transport_stall(struct transport *t, bool stalled);
 /** transport_relays() - note a connection. Return: 0, or -ENOBUFS: it must not
  * come to be */
 int transport_relays(struct transport *t, const struct relayed *r);
-/** transport_told_twice() - it is between siblings, and the other one's
- * transport has it, too, as a connection that it was asked for */
-bool transport_told_twice(const struct broker *b, const struct relayed *r);
+/** transport_told_twice() - is @r of @t between siblings, and does whatever goes
+ * to the other one have the same, too? */
+bool transport_told_twice(const struct broker *b, const struct transport *t,
+			  const struct relayed *r);
 /** transport_count_of() - relayed connections of a service, of all guests */
 size_t transport_count_of(const struct broker *b, const GUID *service);
 

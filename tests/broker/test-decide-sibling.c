@@ -43,6 +43,7 @@ static uint32_t guest_connects(const char *from, const char *to, uint32_t port)
 	return connects_as(&c, id(to), port, false);
 }
 
+#define ODD "ab4cd1ea-c06c-4cb7-9a1f-000000000001"
 #define UNKNOWN HVS_REASON_PARTITION_UNKNOWN
 #define DENIED HVS_REASON_CONNECT_DENIED
 #define DISABLED HVS_REASON_DISABLED
@@ -262,6 +263,14 @@ START_TEST(never_the_uplink)
 	ck_assert_uint_eq(guest_connects(VM1, VM2, UPLINK_PORT), DENIED);
 	ck_assert(strstr(v.text, "not for siblings"));
 	ck_assert_uint_eq(connects(NULL, 0, id(VM2), UPLINK_PORT), 0);
+	/* nor by a service of another id that has it for its port */
+	snprintf(text, sizeof(text),
+		 "[Service]\nServiceId=" ODD "\nPort=%u\nSiblings=vm1\n",
+		 UPLINK_PORT);
+	put("services.d/uplink", text);
+	look();
+	ck_assert_uint_eq(guest_connects(VM1, VM2, UPLINK_PORT), DENIED);
+	ck_assert(strstr(v.text, "not for siblings"));
 }
 END_TEST
 
@@ -329,6 +338,18 @@ START_TEST(cids)
 	how = ATTACHED_TRANSPORT;
 	ck_assert_uint_eq(guest_connects(VM1, VM2, 101), 0);
 	ck_assert(strstr(v.steps, "come from CID 11"));
+	/* a CID of two is told to no guest: it would take one for the other */
+	partition("box", "container", BOX, "SiblingCid=11");
+	look();
+	ck_assert_uint_eq(guest_connects(VM1, VM2, 101), UNKNOWN);
+	ck_assert(strstr(v.text, "have CID 11"));
+	partition("box", "container", BOX, "");
+	/* and one that is the host's own is a guest's own, too */
+	partition("vm1", "vm", VM1, "Cid=1");
+	look();
+	ck_assert_uint_eq(guest_connects(VM1, VM2, 101), 0);
+	ck_assert(strstr(v.steps, "has no SiblingCid="));
+	ck_assert_ptr_null(of_cid(VM2, 1));
 }
 END_TEST
 

@@ -267,6 +267,57 @@ def test_hostile(b, s):
     b.serves()
 
 
+@on_stage
+def test_hostile_about_the_other(b, s):
+    """Whatever one's transport says of a connection with the other's: it is
+    listed, it counts, and it is the caller's."""
+    def grant(*more):
+        for x, number in ("x", 5000), ("y", 5001):
+            b.service(x, number, "Siblings=a b box", *more)
+
+    grant()
+    near = s.ta.dial_sibling(s.vb, SERVICE)
+    arrived(s.tb, near)
+    true = ("a", "b", "vhost-user", "stream")
+    for direction, beyond, service in (
+            (0, s.a, SERVICE), (1, s.box, SERVICE), (1, ZERO, SERVICE),
+            (1, s.a, port(5001))):
+        with b.client() as c:
+            s.tb.c.send(CLOSED, struct.pack("<QQQ", near.token, 0, 0))
+            s.tb.c.send(LIVE, struct.pack("<QHHI", near.token, STREAM,
+                                          direction, 0xffffffff) +
+                        service.bytes_le + port(1024).bytes_le +
+                        beyond.bytes_le)
+            s.tb.state(1)
+            told = (("b", "a") if direction == 0 else
+                    ({s.box: "box", ZERO: "host"}.get(beyond, "a"), "b"))
+            check(until(lambda: told + true[2:] in connections(b)),
+                  connections(b))
+            rows = c.call("connections")["connections"]
+            check([x for x in rows if (x["from"], x["to"]) == true[:2] and
+                   x["service"] in ("x", str(SERVICE))], rows)
+    grant("MaxConnections=1")
+    refused_with(QUOTA, s.ta.dial_sibling, s.vb, SERVICE)
+
+
+@on_stage
+def test_kept_while_one_stands_still(b, s):
+    """CONNECTED_SUSPEND of a listener beside the guest that has dialled."""
+    vmid = b.partition("c", "Kind=vm")
+    t = Transport(b, "c", flags=CIDS | 1, vmid=vmid)
+    s.grant("c")
+    with b.client(s.box) as box, b.client(s.tub) as tub, b.client() as c:
+        listener = box.serve(WILDCARD, SERVICE)
+        for client in tub, box:
+            conn = t.dial_sibling(s.box, SERVICE)
+            client.send(KEEP, struct.pack("<QI", conn.token, 1))
+            client.call("status")
+        got = c.call("simulate", partition="c", event="pause")
+        same((got["ended"], got["kept"]), (1, 1), "what the box has kept")
+        listener.close()
+    t.end()
+
+
 def test_quota_is_the_callers(_):
     """One who asks and asks a guest that does not answer takes nothing from
     the host."""
