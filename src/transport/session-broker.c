@@ -3,6 +3,7 @@
  * session-broker.c - what the broker's frames, its end, and its return mean for
  * the sessions
  */
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "base/fdmsg.h"
@@ -34,15 +35,27 @@ void session_notice_closed(struct session *s)
 }
 
 /* DIAL, with what is left of the guest's patience. */
-void session_send_dial(struct session *s)
+int session_send_dial(struct session *s)
 {
 	uint64_t now = ev_now_ns(), left = 1;
+	int r;
 
 	if (s->dial_deadline_ns > now + 1000000)
 		left = (s->dial_deadline_ns - now) / 1000000;
-	if (link_dial(s->ss->link, s->type, (uint32_t)left, s->cid, &s->service,
-		      &s->source, &s->serial) == 0)
+	r = link_dial(s->ss->link, s->type, (uint32_t)left, s->cid, &s->service,
+		      &s->source, &s->serial);
+	if (r == 0)
 		s->ss->dials++;
+	return r == -ENETDOWN ? 0 : r; /* that one waits for a broker */
+}
+
+/* One that has waited for a broker. */
+static void dial_now(struct session *s)
+{
+	if (session_send_dial(s) < 0) {
+		session_abort_guest(s);
+		session_finish(s);
+	}
 }
 
 /* ---- from the broker */
@@ -261,7 +274,7 @@ static void on_attached(void *ctx)
 		if (s->state == S_LIVE)
 			session_notice_live(s);
 		else if (s->state == S_DIALLING && !s->serial)
-			session_send_dial(s);
+			dial_now(s);
 	}
 }
 
@@ -303,7 +316,7 @@ static void go_on(struct session *s)
 	if (s->state == S_OPENING && s->unasked) {
 		ask_guest(s);
 	} else if (s->state == S_DIALLING && !s->serial) {
-		session_send_dial(s);
+		dial_now(s);
 	} else if (s->state == S_LIVE && fd >= 0) {
 		/* what is the matter with it is told anew */
 		ev_io_stop(&s->io);

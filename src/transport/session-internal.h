@@ -99,6 +99,6 @@ void session_unpark(struct session *s);
 /* session-broker.c: notices and requests about one session */
 void session_notice_live(struct session *s);
 void session_notice_closed(struct session *s);
-void session_send_dial(struct session *s);
+int session_send_dial(struct session *s);
 
 #endif /* TRANSPORT_SESSION_INTERNAL_H */

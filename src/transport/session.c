@@ -274,6 +274,7 @@ int session_dial_sibling(struct sessions *ss, void *conn, uint16_t type,
 			 struct session **ret)
 {
 	struct session *s;
+	int r;
 
 	/* A guest that dials and hangs up at once waits for itself. */
 	if (ss->dials >= SESSION_DIALS_MAX || closer_busy() ||
@@ -291,8 +292,12 @@ int session_dial_sibling(struct sessions *ss, void *conn, uint16_t type,
 	s->cid = cid;
 	s->service = *service;
 	s->source = *source;
-	if (!ss->stalled)
-		session_send_dial(s);
+	r = ss->stalled ? 0 : session_send_dial(s);
+	if (r < 0) {
+		s->conn = NULL; /* the caller's */
+		session_finish(s);
+		return r;
+	}
 	*ret = s;
 	return 0;
 }

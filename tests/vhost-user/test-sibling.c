@@ -294,10 +294,20 @@ START_TEST(test_older_broker)
 
 	fb_kill(&r->b);
 	r->b.unknown = ATTACH_CIDS;
+	/* one that has waited for a broker */
+	say(r, SIBLING, SERVICE, VSOCK_OP_REQUEST, NULL);
+	rig_settle(r);
+	ck_assert_uint_eq(seen.n[VSOCK_OP_RST], 0);
 	fb_start(&r->b, r->dir);
 	rig_wait(r, attached, NULL, "ATTACH");
-	say(r, SIBLING, SERVICE, VSOCK_OP_REQUEST, NULL);
-	wait_for(r, VSOCK_OP_RST);
+	rig_settle(r);
+	rig_settle(r);
+	ck_assert_uint_eq(seen.n[VSOCK_OP_RST], 1);
+	/* and one that comes now: at once, not when its time is over */
+	say(r, SIBLING + 1, SERVICE, VSOCK_OP_REQUEST, NULL);
+	rig_settle(r);
+	ck_assert_uint_eq(seen.n[VSOCK_OP_RST], 2);
+	ck_assert_uint_eq(seen.last[VSOCK_OP_RST].src_cid, SIBLING + 1);
 	ck_assert_int_eq(r->b.ndials, 0);
 	rig_end(r);
 }

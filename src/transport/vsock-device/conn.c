@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-static struct conn_bucket *bucket_of(struct vsock *v, uint32_t guest_port,
-				     uint32_t host_port)
+static struct conn_bucket *bucket_of(struct vsock *v, uint32_t peer_cid,
+				     uint32_t guest_port, uint32_t host_port)
 {
 	uint64_t h = ((uint64_t)guest_port << 32 | host_port) ^ v->seed;
 
 	h ^= h >> 29;
+	h *= 0xbf58476d1ce4e5b9u;
+	h ^= h >> 32 ^ peer_cid;
 	h *= 0xbf58476d1ce4e5b9u;
 	h ^= h >> 32;
 	return &v->buckets[h % BUCKETS];
@@ -23,7 +25,7 @@ struct vsock_conn *conn_find(struct vsock *v, enum vsock_type type,
 {
 	struct vsock_conn *c;
 
-	LIST_FOREACH(c, bucket_of(v, guest_port, host_port), bucket)
+	LIST_FOREACH(c, bucket_of(v, peer_cid, guest_port, host_port), bucket)
 	if (c->guest_port == guest_port && c->host_port == host_port &&
 	    c->type == type && c->peer_cid == peer_cid)
 		return c;
@@ -56,7 +58,8 @@ struct vsock_conn *conn_new(struct vsock *v, enum vsock_type type,
 	c->host_port = host_port;
 	c->state = state;
 	TAILQ_INSERT_TAIL(&v->all, c, all);
-	LIST_INSERT_HEAD(bucket_of(v, guest_port, host_port), c, bucket);
+	LIST_INSERT_HEAD(bucket_of(v, peer_cid, guest_port, host_port), c,
+			 bucket);
 	v->conns++;
 	v->opening += is_opening(state);
 	return c;
