@@ -53,6 +53,7 @@ struct attempt {
 	struct transport *via; /* ATTEMPT_OPEN */
 	struct way *way; /* ATTEMPT_UPLINK */
 	bool direct; /* the guest's broker has no listener: ask its kernel */
+	bool joined; /* asked, and the other uplink's half is noted */
 	struct asked *asked; /* MSG_JOIN: for another broker, */
 	struct way *opens_for; /* or for a connect of that other */
 	uint32_t open_serial;

@@ -134,6 +134,15 @@ bool transport_token_known(const struct broker *b, uint64_t token)
 	return false;
 }
 
+void transport_other_half(struct transport *t, uint64_t token)
+{
+	struct relayed *r;
+
+	HASH_FIND(hh, t->relayed, &token, sizeof(token), r);
+	if (r)
+		r->half = true;
+}
+
 /* Does @other say what @r of @t says, from the end that was dialled? A token
  * alone is nothing: whoever has one may tell it with another story. */
 static bool says_the_same(const struct transport *other,
@@ -156,6 +165,8 @@ bool transport_told_twice(const struct broker *b, const struct transport *t,
 {
 	bool relay = uplink_is_relay(t);
 
+	if (r->half)
+		return true;
 	/* (what the one that is reached says is never left out) */
 	if (guid_special_name(&r->dest) || (r->direction && !relay))
 		return false;

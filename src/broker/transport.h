@@ -25,6 +25,7 @@ struct relayed {
 	GUID dest; /* VmId dialled, as it was dialled */
 	bool passthru;
 	bool suspend; /* HVSOCKET_CONNECTED_SUSPEND */
+	bool half; /* what it goes on by is noted as well: it counts there */
 	uint32_t uid; /* of the connector, or NAME_UID_NONE */
 	GUID service, source;
 	uint64_t to_guest, from_guest; /* as last told */
@@ -85,6 +86,8 @@ void transport_stall(struct transport *t, bool stalled);
 /** transport_relays() - note a connection. Return: 0, or -ENOBUFS: it must not
  * come to be */
 int transport_relays(struct transport *t, const struct relayed *r);
+/** transport_other_half() - it goes on by another one */
+void transport_other_half(struct transport *t, uint64_t token);
 /** transport_told_twice() - is @r of @t between siblings, and does whatever goes
  * to the other one have the same, too? */
 bool transport_told_twice(const struct broker *b, const struct transport *t,

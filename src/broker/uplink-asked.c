@@ -394,7 +394,8 @@ void asked_done(struct asked *k, struct attempt *a)
 		.source = a->source,
 	};
 
-	(void)uplink_join(k->u, &m, a->fd, k->fd);
+	if (uplink_join(k->u, &m, a->fd, k->fd) == 0 && a->joined)
+		transport_other_half(k->u->relay, a->token);
 	a->fd = k->fd = -1;
 	asked_free(k);
 }

@@ -115,7 +115,8 @@ static bool take_filler(struct way *w)
 
 static int join(struct way *w, int program, int stream)
 {
-	const struct attempt *a = w->a;
+	struct attempt *a = w->a;
+	int r;
 	const struct msg_join m = {
 		/* from one uplink to another there are two */
 		.token = a->asked ? broker_token(w->b) : a->token,
@@ -128,7 +129,9 @@ static int join(struct way *w, int program, int stream)
 		.source = a->source,
 	};
 
-	return uplink_join(w->b->uplinks, &m, program, stream);
+	r = uplink_join(w->b->uplinks, &m, program, stream);
+	a->joined = a->asked && r == 0;
+	return r;
 }
 
 static void yes_parked(struct way *w, int stream)

@@ -62,6 +62,11 @@ def test_siblings(_):
                 listener = one.gc.serve(WILDCARD, ODD, kind)
                 s = two.gc.dial(VM, ODD, kind=kind)
                 a, name = listener.accept()
+                with h.client() as c:
+                    same([(x["from"], x["to"])
+                          for x in c.call("connections")["connections"]
+                          if x["service"] == str(ODD)], [("vm2", "vm1")],
+                         "one connection")
                 same(peer_of(name)[0], PARENT, "all that it knows")
                 through(s, a)
                 s = two.gc.dial(VM, ODD, kind=kind)
