@@ -88,8 +88,8 @@ void transport_stall(struct transport *t, bool stalled);
 int transport_relays(struct transport *t, const struct relayed *r);
 /** transport_other_half() - it goes on by another one */
 void transport_other_half(struct transport *t, uint64_t token);
-/** transport_told_twice() - is @r of @t between siblings, and does whatever goes
- * to the other one have the same, too? */
+/** transport_told_twice() - is @r of @t between siblings, and is the same noted
+ * for the one that is reached, too? */
 bool transport_told_twice(const struct broker *b, const struct transport *t,
 			  const struct relayed *r);
 /** transport_count_of() - relayed connections of a service, of all guests */
