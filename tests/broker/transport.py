@@ -221,7 +221,10 @@ class Transport(threading.Thread):
         elif kind == STALL:
             self.stalls.append(struct.unpack("<I", body)[0])
         elif kind == COUNTERS:
-            self.c.raw(struct.pack("<HHIII", COUNTERS | REPLY, 0, serial, 0, 0))
+            # (as in say(): it may have asked, and died)
+            with contextlib.suppress(OSError):
+                self.c.raw(struct.pack("<HHIII", COUNTERS | REPLY, 0, serial,
+                                       0, 0))
 
     def orphaned(self):
         """The broker ended: what it had begun is judged by what is there."""
