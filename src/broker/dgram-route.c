@@ -273,6 +273,26 @@ static bool by_uplink(const struct dgrams *d, const struct sender *x,
 	return true;
 }
 
+/* What an uplink brings comes from the host, to whom it goes: so no sibling's
+ * datagram may go there. */
+static bool is_siblings(const struct dgrams *d, const struct sender *x,
+			struct verdict *v)
+{
+	const struct world *w = &d->b->world;
+	const struct partition *p = v->target;
+
+	if (!v->relayed || p == w->parent || !dgram_uplink_of(d, p))
+		return false;
+	while (p && !guid_equal(&p->vmid, &x->c.partition))
+		p = parent_of(w, p);
+	if (p)
+		return false;
+	refuse(v, HVS_REASON_TYPE,
+	       "the uplink of the guest of \"%s\" carries no datagrams of its siblings",
+	       v->target->name);
+	return true;
+}
+
 static void to_one(struct dgrams *d, const struct sender *x,
 		   const SOCKADDR_HV *dest, struct dgram_route *ret,
 		   struct verdict *v)
@@ -284,6 +304,8 @@ static void to_one(struct dgrams *d, const struct sender *x,
 		add(ret, v->listener->token, &v->peer);
 		return;
 	}
+	if (!v->reason && is_siblings(d, x, v))
+		return;
 	if (!v->reason && by_uplink(d, x, dest, v, ret))
 		return;
 	if ((x->s || x->up) && v->target && answerable(d, x, v->target))

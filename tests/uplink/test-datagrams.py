@@ -157,6 +157,21 @@ def test_a_container_answers_as_itself(w):
 
 
 @datagrams
+def test_a_sibling_is_not_taken_for_the_host(w):
+    """What comes over the uplink comes from the host, or from below it."""
+    w.p.h.partition("beside", "Kind=container", vmid=OTHER_BOX)
+    w.p.h.service("news", 7000, "Siblings=beside")
+    beside = dg.Place(LIB, w.p.h, OTHER_BOX)
+    with w.guest.socket(WILDCARD, port(7000)) as server, \
+            beside.socket() as client, w.host.socket() as own:
+        text = refused("type not carried", errno.EPROTONOSUPPORT, beside.send,
+                       client, b"forged", VM, port(7000))
+        check("sibling" in text, text)
+        w.host.send(own, b"true", VM, port(7000))
+        same(w.guest.recv(server)[0], b"true", "only the host's")
+
+
+@datagrams
 def test_broadcast(w):
     p = w.p
     with w.guest.socket(BROADCAST, ODD) as hears, \
