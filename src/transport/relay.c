@@ -38,12 +38,15 @@ static bool is_unix(int fd)
 
 void relay_attach(struct relay *r, int fd)
 {
-	int on = 1, room = MESSAGE_SEND_BUF;
+	int on = 1, room = r->messages ? MESSAGE_SEND_BUF
+				       : (int)(r->burst / 4 * 3);
 
-	if (r->messages) {
-		/* one has to fit as a whole (the kernel doubles this) */
+	/* a message has to fit as a whole (the kernel doubles this, for what it
+	 * needs itself, and allows what net.core.wmem_max says) */
+	if (room)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room,
 				 sizeof(room));
+	if (r->messages) {
 		/* see peek() */
 		(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	}

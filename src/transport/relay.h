@@ -36,6 +36,9 @@ struct relay {
 	bool splices;  /* it brings bytes only, no descriptors */
 	bool unix_;    /* AF_UNIX, whose splice() stops at each write's end */
 	bool shut_write, shut_read; /* what relay_shut() has put off */
+	/* of a stream, set before it is attached: as much may come at once, and
+	 * the socket's buffer should take it. 0: it stays as it is */
+	uint32_t burst;
 	uint8_t *held; /* held_len bytes from held_at on */
 	size_t held_at, held_len, held_size;
 	struct message_queue queue; /* is held instead, of messages */

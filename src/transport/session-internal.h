@@ -22,6 +22,7 @@ enum session_state {
 struct session {
 	LIST_ENTRY(session) all;
 	LIST_ENTRY(session) bucket; /* has_token */
+	LIST_ENTRY(session) busy;   /* is_busy */
 	struct sessions *ss;
 	enum session_state state;
 	bool has_token, from_host;
@@ -39,6 +40,9 @@ struct session {
 
 	bool native; /* the guest's connection itself is wanted */
 	bool parked, has_filler;
+	/* see session-socket.c; these do not go along */
+	bool is_busy, moved, rearmed;
+	uint8_t fits;
 	uint64_t filler;
 	int waiting; /* the parked socket; -1 */
 	bool unasked; /* of an OPEN the guest knows nothing yet */
@@ -65,7 +69,10 @@ struct sessions {
 	unsigned int given_up; /* those */
 	struct session **unpacked; /* by number, until they are resumed */
 	uint32_t nunpacked;
-	struct session_list all;
+	struct session_list all, busy;
+	struct ev_timer busy_timer;
+	unsigned int bursts; /* sessions with a relay.burst */
+	struct session_calls calls;
 	struct session_list buckets[BUCKETS];
 };
 

@@ -63,7 +63,7 @@ int session_restore(struct sessions *ss, const struct session_saved *saved,
 
 #if defined(__x86_64__) && defined(__LP64__)
 /* Whoever gives a session or its relay another field: it has to go along. */
-_Static_assert(sizeof(struct session) == 368, "pack_session()");
+_Static_assert(sizeof(struct session) == 392, "pack_session()");
 #endif
 
 #define F_FROM_HOST 1u

@@ -44,6 +44,10 @@ struct session *session_new(struct sessions *ss, enum session_state state,
 	s->type = type;
 	relay_init(&s->relay);
 	s->relay.messages = type == SOCK_SEQPACKET;
+	if (type == SOCK_STREAM && ss->bursts < ss->ops->burst_max) {
+		s->relay.burst = ss->ops->burst;
+		ss->bursts++;
+	}
 	relay_stall(&s->relay, ss->stalled);
 	LIST_INSERT_HEAD(&ss->all, s, all);
 	return s;
@@ -78,6 +82,10 @@ void session_finish(struct session *s)
 	if (s->has_token)
 		LIST_REMOVE(s, bucket);
 	LIST_REMOVE(s, all);
+	s->ss->bursts -= s->relay.burst != 0;
+	if (s->is_busy)
+		LIST_REMOVE(s, busy);
+	s->is_busy = false;
 	/* the loop may still hold its ev_io */
 	ev_later(s->ss->ev, free_later, s);
 }
@@ -108,67 +116,7 @@ void session_refuse(struct session *s, uint32_t reason, const char *why)
 	session_finish(s);
 }
 
-/* ---- the socket */
-
-static void on_socket(struct ev_io *io, uint32_t events)
-{
-	struct session *s = container_of(io, struct session, io);
-	const struct session_guest_ops *ops = s->ss->ops;
-
-	if (s->state != S_LIVE) {
-		/* a parked one: has the program given up? */
-		if (events & (EPOLLHUP | EPOLLERR) && s->waiting >= 0)
-			session_refuse(s, HVS_REASON_NO_ANSWER,
-				       "the program gave up before the guest "
-				       "answered");
-		return;
-	}
-	relay_event(&s->relay, events);
-	if (s->ss->stalled)
-		return; /* seen again when all goes on */
-	if (ops->unread_late)
-		relay_watch(&s->relay, io, events);
-	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-		/* a program that stopped reading makes no event but this one */
-		if (!s->relay.broken &&
-		    !(ops->unread_late && relay_quiet(events)) &&
-		    !relay_probe(&s->relay, events) && s->conn)
-			ops->unread(s->ss->ctx, s->conn);
-		if (s->conn && relay_wanted(&s->relay))
-			ops->writable(s->ss->ctx, s->conn);
-	}
-	if (s->conn && events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		ops->readable(s->ss->ctx, s->conn);
-}
-
-#define SOCKET_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
-
-int session_watch(struct session *s, int fd)
-{
-	uint32_t events = SOCKET_EVENTS;
-
-	/* see relay_watch() */
-	if (!s->ss->ops->unread_late || relay_wanted(&s->relay))
-		events |= EPOLLOUT;
-	return ev_io_start(s->ss->ev, &s->io, fd, events, on_socket);
-}
-
-void session_go_live(struct session *s, int fd)
-{
-	ev_timer_stop(&s->timer);
-	relay_attach(&s->relay, fd);
-	s->state = S_LIVE;
-	if (session_watch(s, fd) < 0) {
-		session_abort_guest(s);
-		session_notice_closed(s);
-		session_finish(s);
-		return;
-	}
-	if (s->conn && relay_wanted(&s->relay))
-		s->ss->ops->writable(s->ss->ctx, s->conn);
-	if (s->conn)
-		s->ss->ops->readable(s->ss->ctx, s->conn);
-}
+/* ---- a parked socket */
 
 /* Exactly @n bytes out of the queue. */
 static int discard(int fd, uint64_t n)
@@ -380,6 +328,7 @@ ssize_t session_next(struct session *s)
 
 	if (!session_may_pull(s))
 		return -EAGAIN;
+	s->ss->calls.probes++;
 	n = relay_next(&s->relay);
 	if (!empty && s->relay.empty)
 		log_limited(&limit, LOG_WARN_,
@@ -395,17 +344,16 @@ ssize_t session_next(struct session *s)
 
 ssize_t session_pull(struct session *s, const struct iovec *iov, unsigned int n)
 {
-	return session_may_pull(s) ? relay_pull(&s->relay, iov, n) : -EAGAIN;
+	if (!session_may_pull(s))
+		return -EAGAIN;
+	s->ss->calls.reads += !s->relay.drained;
+	return relay_pull(&s->relay, iov, n);
 }
 
 size_t session_waiting(const struct session *s)
 {
+	s->ss->calls.probes++;
 	return relay_waiting(&s->relay);
-}
-
-ssize_t session_push(struct session *s, const struct iovec *iov, unsigned int n)
-{
-	return relay_push(&s->relay, iov, n);
 }
 
 ssize_t session_write(struct session *s, const struct iovec *iov,
@@ -420,6 +368,7 @@ ssize_t session_write(struct session *s, const struct iovec *iov,
 
 ssize_t session_flush(struct session *s)
 {
+	s->ss->calls.writes += relay_held(&s->relay) != 0;
 	return relay_flush(&s->relay);
 }
 
@@ -464,6 +413,7 @@ int sessions_new(struct ev *ev, const struct session_guest_ops *ops, void *ctx,
 	ss->ops = ops;
 	ss->ctx = ctx;
 	LIST_INIT(&ss->all);
+	LIST_INIT(&ss->busy);
 	for (unsigned int i = 0; i < BUCKETS; i++)
 		LIST_INIT(&ss->buckets[i]);
 	*ret = ss;
@@ -475,10 +425,16 @@ struct sessions *sessions_free(struct sessions *ss)
 	if (ss) {
 		while (!LIST_EMPTY(&ss->all))
 			session_finish(LIST_FIRST(&ss->all));
+		ev_timer_stop(&ss->busy_timer);
 		free(ss->unpacked);
 		free(ss);
 	}
 	return NULL;
+}
+
+const struct session_calls *sessions_calls(const struct sessions *ss)
+{
+	return &ss->calls;
 }
 
 void sessions_set_link(struct sessions *ss, struct link *l)

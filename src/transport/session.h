@@ -32,6 +32,7 @@
 #define SESSION_DIAL_MS 2000u /* a guest gives up after that */
 #define SESSION_ARRIVE_MS 5000u
 #define SESSION_BUSY_MS 20u
+#define SESSION_PROBE_MS 20u /* of a busy one: does the program read? */
 #define SESSION_DIALS_MAX 256u /* that the broker is asked at a time */
 
 struct relay;
@@ -59,6 +60,10 @@ struct session_guest_ops {
 	/* That need not be told before the guest's next write, if the program
 	 * sends at the same time: one system call less for each event. */
 	bool unread_late;
+	/* What a guest may send ahead: see struct relay. For so many sessions
+	 * at a time, as it is the kernel's memory that a guest fills. */
+	uint32_t burst;
+	unsigned int burst_max;
 	/* Dials that the guest did not wait for, and the broker has still to
 	 * answer: each may fill a listener's backlog. 0: no such limit */
 	unsigned int given_up_max;
@@ -77,6 +82,13 @@ int sessions_new(struct ev *ev, const struct session_guest_ops *ops, void *ctx,
 struct sessions *sessions_free(struct sessions *ss);
 const struct link_ops *sessions_link_ops(void);
 void sessions_set_link(struct sessions *ss, struct link *l);
+
+/* System calls so far that moved payload, or tried to, or asked about it */
+struct session_calls {
+	uint64_t reads, writes, probes;
+};
+
+const struct session_calls *sessions_calls(const struct sessions *ss);
 
 /** sessions_running() - can the guest be reached? The broker is told. */
 void sessions_running(struct sessions *ss, bool running);

@@ -17,6 +17,7 @@
 
 #define PACKET_COST 576u
 #define SETTLE_PORT 0xfffffff0u
+#define SETTLE_ROUNDS 10 /* more than UNASKED_MAX in base/ev.c */
 
 static uint64_t now_ms(void)
 {
@@ -328,10 +329,14 @@ void rig_settle(struct rig *r)
 					.dst_port = 0xfffffff1,
 					.type = 77,
 					.op = VSOCK_OP_RW };
-	unsigned int before = r->settled;
 
-	rig_put(r, &h, NULL);
-	rig_wait(r, settled, &before, "a reset for an unknown type");
+	/* it may look at the rings some times before it asks for events */
+	for (int i = 0; i < SETTLE_ROUNDS; i++) {
+		unsigned int before = r->settled;
+
+		rig_put(r, &h, NULL);
+		rig_wait(r, settled, &before, "a reset for an unknown type");
+	}
 }
 
 /* ---- connections */

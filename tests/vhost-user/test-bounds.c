@@ -82,7 +82,7 @@ START_TEST(test_many_windows)
 	before = resident_kib(r);
 	for (int i = 0; i < n; i++) {
 		r->prog[i].stalled = true;
-		r->guest[i].to_send = 400000;
+		r->guest[i].to_send = 600000;
 	}
 	for (int i = 0; i < n; i++)
 		while (r->guest[i].sent < r->guest[i].to_send)

@@ -173,7 +173,7 @@ START_TEST(test_close_with_held_data)
 
 	rig_connected(r, 0, 1025, 5000);
 	r->prog[0].stalled = true;
-	r->guest[0].to_send = 400000;
+	r->guest[0].to_send = 500000;
 	while (r->guest[0].sent < r->guest[0].to_send)
 		rig_step(r, 10);
 	/* the guest keeps its port for 8 s unless RST comes: at once, since
@@ -184,7 +184,7 @@ START_TEST(test_close_with_held_data)
 		rig_packet(r, 0, VSOCK_OP_RST, 0);
 	rig_settle(r);
 	ck_assert(r->guest[0].reset == !_i);
-	ck_assert(!r->prog[0].eof && r->prog[0].received < 400000);
+	ck_assert(!r->prog[0].eof && r->prog[0].received < 500000);
 	ck_assert_int_eq(r->b.nclosed, 0);
 	/* the port is free */
 	r->guest[0].used = false;
@@ -199,10 +199,10 @@ START_TEST(test_close_with_held_data)
 	r->prog[0].stalled = false;
 	rig_wait(r, prog_over, &zero, "end of file");
 	ck_assert(r->prog[0].eof);
-	ck_assert_uint_eq(r->prog[0].received, 400000);
+	ck_assert_uint_eq(r->prog[0].received, 500000);
 	rig_settle(r);
 	ck_assert_int_eq(r->b.nclosed, 1 + _i);
-	ck_assert_uint_eq(r->b.closed[_i].from_guest, 400000);
+	ck_assert_uint_eq(r->b.closed[_i].from_guest, 500000);
 	rig_end(r);
 }
 END_TEST

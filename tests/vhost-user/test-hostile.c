@@ -286,7 +286,7 @@ START_TEST(test_part_of_memory_gone)
 	rig_connected(r, 1, 1026, 5000);
 	if (_i == 3) {
 		r->prog[0].stalled = true;
-		r->guest[0].to_send = 300000;
+		r->guest[0].to_send = 500000;
 		while (r->guest[0].sent < r->guest[0].to_send)
 			rig_step(r, 10);
 	}

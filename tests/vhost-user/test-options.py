@@ -297,6 +297,16 @@ class Options(unittest.TestCase):
             s.close()
         self.end(p, signal.SIGINT)
 
+    def test_counters(self):
+        path = self.dir + '/s'
+        p, _ = self.started('--socket-path', path)
+        self.queue_num(self.connect(path))
+        p.send_signal(signal.SIGUSR1)
+        self.assertRegex(self.line(p), r'packets: 0 from the guest, 0 to it; '
+                         r'interrupts 0; reads 0, writes 0, probes 0; '
+                         r'waits [0-9]+; connections: 0; resets 0')
+        self.end(p)
+
     def test_one_off(self):
         path = self.dir + '/s'
         p, _ = self.started('--socket-path', path, '--one-off')

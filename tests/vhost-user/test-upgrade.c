@@ -154,7 +154,7 @@ START_TEST(test_on_the_way)
 		i = 5;
 		rig_wait(r, is_open, &i, "RESPONSE");
 		r->prog[5].stalled = true;
-		r->guest[5].to_send = 600000;
+		r->guest[5].to_send = 1000000;
 		while (r->guest[5].sent - r->guest[5].peer_fwd < 262144)
 			rig_step(r, 10);
 	}
@@ -175,7 +175,7 @@ START_TEST(test_on_the_way)
 	program(r, 4, fb_meet(&r->b, r->b.opens[o[3]].token));
 	r->prog[5].stalled = false;
 	for (int i = 0; i < n; i++)
-		r->guest[i].to_send = r->prog[i].to_send = 600000;
+		r->guest[i].to_send = r->prog[i].to_send = 1000000;
 	rig_wait(r, rig_all_arrived, &n, "all bytes");
 	many_well(r, n);
 	rig_end(r);

@@ -58,6 +58,7 @@ struct vu_device {
 	uint64_t features, protocol_features;
 	bool has_protocol; /* were they negotiated on this connection? */
 	uint64_t guest_cid;
+	uint64_t calls; /* interrupts so far */
 	int state_fd; /* from which a state is loaded; -1 */
 	const struct vu_device_ops *ops;
 	void *ctx;

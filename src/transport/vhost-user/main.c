@@ -152,6 +152,7 @@ static const int more_calls[] = {
 	SCMP_SYS(socketpair),
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
+	SCMP_SYS(sched_yield),
 	-1,
 };
 
@@ -259,6 +260,14 @@ static int begin(struct ev *ev, struct vm **vm, bool *ret_over)
 	return listen_for_vmm(*vm);
 }
 
+static void tell(void *ctx)
+{
+	const struct vm *vm = *(struct vm **)ctx;
+
+	if (vm)
+		vm_tell(vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct ev_io signal_io = { 0 };
@@ -272,6 +281,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	process_limits();
+	process_on_usr1(tell, &vm);
 	r = ev_new(&ev);
 	if (r == 0)
 		r = process_signals(ev, &signal_io);

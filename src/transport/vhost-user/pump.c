@@ -3,6 +3,23 @@
 #include "transport/vhost-user/pump.h"
 
 #include <linux/virtio_vsock.h>
+#include <sys/param.h>
+
+#define RX_BATCH_MIN 4u
+
+void pump_tell(struct pump *p)
+{
+	p->untold_places = 0;
+	p->untold_len = 0;
+	if (vring_tell(&p->d->rings[VU_TX].q))
+		vu_ring_call(p->d, VU_TX);
+}
+
+bool pump_owes(const struct pump *p)
+{
+	return vu_ring_live(p->d, VU_TX) &&
+	       vring_untold(&p->d->rings[VU_TX].q);
+}
 
 /* Packets of the guest. Return: chains taken, or -errno */
 static int pump_tx(struct pump *p)
@@ -17,12 +34,16 @@ static int pump_tx(struct pump *p)
 			break;
 		vsock_tx(p->v, p->iov, c.readable, c.readable_len);
 		p->heads[n++] = c.head;
+		p->untold_places += c.readable;
+		p->untold_len += c.readable_len;
+		p->moved += c.readable_len;
 	}
 	vsock_tx_end(p->v);
 	for (int i = 0; i < n; i++)
 		vring_return(q, p->heads[i], 0);
-	if (vring_publish(q))
-		vu_ring_call(p->d, VU_TX);
+	vring_show(q);
+	if (p->untold_places >= q->num / 2 || p->untold_len >= PUMP_UNTOLD_MAX)
+		pump_tell(p);
 	return r < 0 ? r : n;
 }
 
@@ -36,7 +57,9 @@ static int pump_rx(struct pump *p, bool *ret_starved)
 	int r = 1;
 
 	*ret_starved = false;
-	while (n < PUMP_BATCH && PUMP_IOV - at >= VRING_IOV_MAX) {
+	if (!p->rx_batch)
+		p->rx_batch = RX_BATCH_MIN;
+	while (n < p->rx_batch && PUMP_IOV - at >= VRING_IOV_MAX) {
 		r = vring_take(q, &p->d->gmem, &c, p->iov + at);
 		if (r <= 0)
 			break;
@@ -52,8 +75,15 @@ static int pump_rx(struct pump *p, bool *ret_starved)
 		return r;
 	used = vsock_rx(p->v, p->bufs, n);
 	vring_untake(q, n - used);
-	for (unsigned int i = 0; i < used; i++)
+	/* most often it is one packet, and then a lot of them */
+	if (used == p->rx_batch)
+		p->rx_batch = MIN(used * 4, PUMP_BATCH);
+	else if (used < p->rx_batch / 4)
+		p->rx_batch = MAX(p->rx_batch / 2, RX_BATCH_MIN);
+	for (unsigned int i = 0; i < used; i++) {
 		vring_return(q, p->heads[i], (uint32_t)p->bufs[i].used);
+		p->moved += p->bufs[i].used;
+	}
 	if (vring_publish(q))
 		vu_ring_call(p->d, VU_RX);
 	*ret_starved = r == 0 && used == n;
@@ -94,6 +124,7 @@ int pump_run(struct pump *p, unsigned int *ret_ring)
 	bool starved = false, more = false;
 	int tx = 0, rx = 0, event;
 
+	p->moved = 0;
 	if (p->reset_wanted && vu_ring_live(p->d, VU_EVENT)) {
 		event = pump_event(p);
 		*ret_ring = VU_EVENT;
@@ -116,18 +147,34 @@ int pump_run(struct pump *p, unsigned int *ret_ring)
 		if (rx < 0)
 			return rx;
 	}
-	/* Busy: kicks stay off. Idle: on, and look whether one was missed. */
-	if (vu_ring_live(p->d, VU_TX)) {
-		if (tx == (int)PUMP_BATCH)
-			more = true;
-		else if (vsock_tx_ready(p->v))
-			more |= vring_arm(&p->d->rings[VU_TX].q);
-	}
-	if (vu_ring_live(p->d, VU_RX) && vsock_rx_wanted(p->v)) {
-		if (!starved)
-			more = true;
-		else
-			more |= vring_arm(&p->d->rings[VU_RX].q);
-	}
+	/* kicks stay off until pump_arm() */
+	if (vu_ring_live(p->d, VU_TX) && tx == (int)PUMP_BATCH)
+		more = true;
+	if (vu_ring_live(p->d, VU_RX) && vsock_rx_wanted(p->v) && !starved)
+		more = true;
 	return more;
+}
+
+/* Is there something in the rings that are waited for? */
+static bool look(struct pump *p, bool (*at)(struct vqueue *q))
+{
+	bool any = false;
+
+	if (vu_ring_live(p->d, VU_TX) && vsock_tx_ready(p->v))
+		any |= at(&p->d->rings[VU_TX].q);
+	if (vu_ring_live(p->d, VU_RX) && vsock_rx_wanted(p->v))
+		any |= at(&p->d->rings[VU_RX].q);
+	return any;
+}
+
+bool pump_pending(struct pump *p)
+{
+	return look(p, vring_pending);
+}
+
+bool pump_arm(struct pump *p)
+{
+	if (p->untold_len >= PUMP_UNTOLD_LEN)
+		pump_tell(p);
+	return look(p, vring_arm);
 }

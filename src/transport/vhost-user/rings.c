@@ -39,6 +39,7 @@ static void signal_fd(int fd)
 
 void vu_ring_call(struct vu_device *d, unsigned int i)
 {
+	d->calls += d->rings[i].call >= 0;
 	signal_fd(d->rings[i].call);
 }
 

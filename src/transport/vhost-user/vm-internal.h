@@ -54,7 +54,7 @@ struct vm {
 	 * middle of a message */
 	bool link_came, died, died_busy;
 
-	struct ev_timer pump_timer, linger_timer, accept_timer;
+	struct ev_timer pump_timer, linger_timer, accept_timer, tell_timer;
 	bool pumping;
 	struct log_limit refused, broken;
 };

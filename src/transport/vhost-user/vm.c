@@ -10,6 +10,11 @@
 #include "transport/attach.h"
 #include "transport/vhost-user/vault.h"
 
+/* What the other side may take to answer before we sleep: a small message, as
+ * larger ones only become fewer when somebody waits for them. */
+#define LOOK_NS 50000u
+#define LOOK_BYTES 16384u
+
 /* ---- the pump */
 
 static void on_pump(struct ev_timer *t);
@@ -39,6 +44,14 @@ static void linger(struct vm *vm)
 					on_linger);
 }
 
+static void on_tell(struct ev_timer *t)
+{
+	struct vm *vm = container_of(t, struct vm, tell_timer);
+
+	if (pump_owes(&vm->pump))
+		pump_tell(&vm->pump);
+}
+
 static void running(struct vm *vm)
 {
 	sessions_running(vm->sessions,
@@ -62,6 +75,8 @@ static void on_pump(struct ev_timer *t)
 	vsock_time(vm->v, ev_now_ns());
 	r = pump_run(&vm->pump, &ring);
 	vm->pumping = false;
+	if (vm->pump.moved)
+		ev_eager(vm->ev, vm->pump.moved < LOOK_BYTES ? LOOK_NS : 0);
 	if (gmem_lost()) {
 		log_err("the guest's memory was cut short: dropping the "
 			"front-end");
@@ -78,7 +93,36 @@ static void on_pump(struct ev_timer *t)
 	}
 	if (r > 0)
 		vm_wake(vm);
+	if (pump_owes(&vm->pump) && !vm->tell_timer.ev &&
+	    ev_timer_start(vm->ev, &vm->tell_timer, PUMP_TELL_MS, on_tell) < 0)
+		pump_tell(&vm->pump);
 	linger(vm);
+}
+
+/*
+ * While the loop looks for events (ev_eager()) the rings are looked at, and the
+ * guest need not kick: for it that is an exit of its processor, and a wake-up
+ * here.
+ */
+static bool on_look(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	if (!pump_pending(&vm->pump))
+		return false;
+	ev_timer_stop(&vm->pump_timer);
+	on_pump(&vm->pump_timer);
+	return true;
+}
+
+static bool on_sleep(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	if (!pump_arm(&vm->pump))
+		return false;
+	vm_wake(vm);
+	return true;
 }
 
 static void on_kick_rx(struct ev_io *io, uint32_t events)
@@ -129,6 +173,8 @@ static void on_ring_stopping(void *ctx, unsigned int i)
 	struct vm *vm = ctx;
 
 	ev_io_stop(&vm->kick_io[i]);
+	if (i == VU_TX)
+		pump_tell(&vm->pump);
 	running(vm);
 }
 
@@ -191,6 +237,8 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 		return r;
 	}
 	sessions_set_link(vm->sessions, vm->link);
+	ev_eager(ev, LOOK_NS);
+	ev_poll(ev, on_look, on_sleep, vm);
 	vm->pump.d = &vm->device;
 	vm->pump.v = vm->v;
 	*ret = vm;
@@ -210,6 +258,8 @@ struct vm *vm_free(struct vm *vm)
 	vm->sessions = sessions_free(vm->sessions);
 	vm->link = link_free(vm->link);
 	ev_timer_stop(&vm->pump_timer);
+	ev_timer_stop(&vm->tell_timer);
+	ev_poll(vm->ev, NULL, NULL, NULL);
 	ev_timer_stop(&vm->linger_timer);
 	free(vm);
 	return NULL;
@@ -233,4 +283,21 @@ const char *vm_place(const struct vm *vm)
 const char *vm_name(const struct vm *vm)
 {
 	return link_name(vm->link);
+}
+
+void vm_tell(const struct vm *vm)
+{
+	const struct session_calls *c = sessions_calls(vm->sessions);
+	const struct vsock_stats *st = vsock_stats(vm->v);
+
+	log_warn("packets: %llu from the guest, %llu to it; interrupts %llu; "
+		 "reads %llu, writes %llu, probes %llu; waits %llu; "
+		 "connections: %u; resets %llu",
+		 (unsigned long long)st->tx_packets,
+		 (unsigned long long)st->rx_packets,
+		 (unsigned long long)vm->device.calls,
+		 (unsigned long long)c->reads, (unsigned long long)c->writes,
+		 (unsigned long long)c->probes,
+		 (unsigned long long)ev_waits(vm->ev), vsock_conn_count(vm->v),
+		 (unsigned long long)st->resets);
 }

@@ -34,6 +34,9 @@ const char *vm_error(const struct vm *vm);
 const char *vm_place(const struct vm *vm);
 const char *vm_name(const struct vm *vm);
 
+/** vm_tell() - the counters, to standard error */
+void vm_tell(const struct vm *vm);
+
 /** vm_listen() - front-ends come from this listening socket (owned) */
 int vm_listen(struct vm *vm, int fd);
 /** vm_connected() - this is the front-end (owned); the program ends with it */

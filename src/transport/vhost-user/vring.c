@@ -239,13 +239,23 @@ void vring_return(struct vqueue *q, uint16_t head, uint32_t written)
 	q->used_idx++;
 }
 
-bool vring_publish(struct vqueue *q)
+void vring_show(struct vqueue *q)
+{
+	if (!q->broken && q->used)
+		put16(q->used, RING_IDX, q->used_idx);
+}
+
+uint16_t vring_untold(const struct vqueue *q)
+{
+	return (uint16_t)(q->used_idx - q->told_used);
+}
+
+bool vring_tell(struct vqueue *q)
 {
 	uint16_t old = q->told_used, event;
 
 	if (q->broken || !q->used || old == q->used_idx)
 		return false;
-	put16(q->used, RING_IDX, q->used_idx);
 	q->told_used = q->used_idx;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!q->event_idx)
@@ -254,6 +264,18 @@ bool vring_publish(struct vqueue *q)
 	event = get16(q->avail, used_event_off(q));
 	return (uint16_t)(q->used_idx - event - 1) <
 	       (uint16_t)(q->used_idx - old);
+}
+
+bool vring_publish(struct vqueue *q)
+{
+	vring_show(q);
+	return vring_tell(q);
+}
+
+bool vring_pending(struct vqueue *q)
+{
+	return !q->broken && q->avail &&
+	       get16(q->avail, RING_IDX) != q->last_avail;
 }
 
 bool vring_arm(struct vqueue *q)

@@ -56,10 +56,19 @@ int vring_take(struct vqueue *q, struct gmem *g, struct vring_chain *c,
 	       struct iovec *iov);
 /** vring_untake() - the last @n taken were not used */
 void vring_untake(struct vqueue *q, unsigned int n);
-/** vring_return() - not seen by the driver before vring_publish() */
+/** vring_return() - not seen by the driver before vring_show() */
 void vring_return(struct vqueue *q, uint16_t head, uint32_t written);
-/** vring_publish() - Return: is the driver to be interrupted? */
+/** vring_show() - what was returned is the driver's */
+void vring_show(struct vqueue *q);
+/** vring_tell() - Return: is the driver to be interrupted for what it has been
+ * shown since the last time? */
+bool vring_tell(struct vqueue *q);
+/** vring_untold() - chains shown that were not told */
+uint16_t vring_untold(const struct vqueue *q);
+/** vring_publish() - show and tell */
 bool vring_publish(struct vqueue *q);
+/** vring_pending() - is there a chain to take? */
+bool vring_pending(struct vqueue *q);
 /** vring_arm() - ask for a kick. Return: true: there is already something (the
  * kick may or may not come) */
 bool vring_arm(struct vqueue *q);
