@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -175,6 +176,7 @@ static void launch(struct bench_broker *b, const char *hvsocketd)
 	if (b->pid < 0)
 		die("fork");
 	if (b->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		close(p[0]);
 		snprintf(ready, sizeof(ready), "%d", p[1]);
 		execl(hvsocketd, hvsocketd, "--runtime-dir", run,
@@ -235,19 +237,45 @@ void broker_stop(struct bench_broker *b)
 	nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static long kib_in(FILE *f, const char *line)
+{
+	char buf[256];
+	long kib = -1;
+
+	rewind(f);
+	while (fgets(buf, sizeof(buf), f))
+		if (strncmp(buf, line, strlen(line)) == 0)
+			kib = strtol(buf + strlen(line), NULL, 10);
+	return kib;
+}
+
 long process_kib(int pid, const char *line)
 {
-	char path[64], buf[256];
-	long kib = -1;
+	char path[64];
+	long kib;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = fopen(path, "r");
 	if (!f)
 		die(path);
-	while (fgets(buf, sizeof(buf), f))
-		if (strncmp(buf, line, strlen(line)) == 0)
-			kib = strtol(buf + strlen(line), NULL, 10);
+	kib = kib_in(f, line);
 	fclose(f);
 	return kib;
+}
+
+long process_pss_kib(int pid)
+{
+	long anon, file;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return -1;
+	anon = kib_in(f, "Pss_Anon:");
+	file = kib_in(f, "Pss_File:");
+	fclose(f);
+	return anon < 0 || file < 0 ? -1 : anon + file;
 }

@@ -65,5 +65,9 @@ void broker_restart(struct bench_broker *b, const char *hvsocketd);
 void broker_stop(struct bench_broker *b);
 /** process_kib() - a line of /proc/PID/status ("VmRSS:"), in KiB */
 long process_kib(int pid, const char *line);
+/** process_pss_kib() - its memory, of a page that others have too its part; not
+ * that which is shared with a guest. -1: this user may not know, or an old
+ * kernel */
+long process_pss_kib(int pid);
 
 #endif /* BENCH_LIB_H */

@@ -45,6 +45,11 @@ uint64_t drv_tx_slot(unsigned int slot)
 	return TX_AT + (uint64_t)slot * DRV_TX_SLOT;
 }
 
+uint64_t drv_rx_slot(unsigned int slot)
+{
+	return RX_AT + (uint64_t)slot * DRV_RX_BUF;
+}
+
 static uint16_t load16(struct drv *d, uint64_t off)
 {
 	return __atomic_load_n((uint16_t *)(void *)(d->ram + off),
@@ -205,13 +210,15 @@ void drv_handshake(struct drv *d, int sock)
 
 	d->sock = sock;
 	must(drv_get(d, VU_GET_FEATURES, &offered) == 0);
+	if (d->any_device)
+		d->features &= offered;
 	must((~offered & (d->features | F_PROTOCOL)) == 0);
 	must(drv_get(d, VU_GET_PROTOCOL_FEATURES, &protocol) == 0);
-	must(protocol == (PROTOCOL | PF_SLOTS));
+	must(d->any_device || protocol == (PROTOCOL | PF_SLOTS));
 	set_u64(d, VU_SET_PROTOCOL_FEATURES,
-		PROTOCOL | (d->mem_slots ? PF_SLOTS : 0));
+		(PROTOCOL | (d->mem_slots ? PF_SLOTS : 0)) & protocol);
 	must(drv_get(d, VU_GET_QUEUE_NUM, &queues) == 0);
-	must(queues == 3);
+	must(d->any_device ? queues >= d->queues : queues == 3);
 	must(drv_ack(d, VU_SET_OWNER, NULL, 0, NULL, 0) == 0);
 	le32_put(config + 4, 8);
 	must(drv_send(d, VU_GET_CONFIG, VU_FLAG_VERSION, config, sizeof(config),

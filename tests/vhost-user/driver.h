@@ -47,6 +47,7 @@ struct drv {
 	uint32_t rx_len;    /* of the receive buffers; DRV_RX_BUF */
 	bool hold_rx;	    /* take nothing from the receive ring */
 	unsigned int queues; /* that the VMM passes on: 2, or 3 */
+	bool any_device;     /* of somebody else's: take what it offers */
 	unsigned int events; /* TRANSPORT_RESET seen */
 	unsigned int tx_free;
 	bool tx_busy[DRV_NUM];
@@ -104,6 +105,8 @@ void drv_put_desc(struct drv *d, uint64_t table, unsigned int at, uint64_t addr,
 		  uint32_t len, uint16_t flags, uint16_t next);
 void drv_put_avail(struct drv *d, unsigned int ring, uint16_t head);
 uint64_t drv_gpa(uint64_t off);
-uint64_t drv_tx_slot(unsigned int slot); /* offset of its buffer */
+/* offsets of the buffers */
+uint64_t drv_tx_slot(unsigned int slot);
+uint64_t drv_rx_slot(unsigned int slot);
 
 #endif /* TEST_VHOST_USER_DRIVER_H */
