@@ -334,8 +334,9 @@ START_TEST(test_without_broker)
 	many_connect(r);
 	many_flow(r, 10000);
 	fb_kill(&r->b);
-	rig_connect(r, MANY, 1025, 5000); /* waits for one */
 	many_flow(r, 10000);
+	rig_connect(r, MANY, 1025, 5000); /* waits for one, SESSION_DIAL_MS */
+	rig_settle(r);
 	upgrade(r, _i);
 	fb_start(&r->b, r->dir);
 	while (r->b.nlive < MANY || !r->b.ndials)
