@@ -62,6 +62,13 @@ static void wait_for(struct rig *r, unsigned int op)
 	ck_assert_uint_eq(seen.last[op].dst_cid, DRV_CID);
 }
 
+static bool both_open(struct rig *r, void *arg)
+{
+	(void)r;
+	(void)arg;
+	return seen.n[VSOCK_OP_RESPONSE] == 2;
+}
+
 static bool dialled(struct rig *r, void *n)
 {
 	return r->b.ndials == *(int *)n;
@@ -126,6 +133,7 @@ START_TEST(test_dial)
 	ck_assert_uint_eq(h.src_port, SERVICE);
 	ck_assert_uint_eq(h.dst_port, PORT);
 	b = dial(r, SIBLING + 1);
+	rig_wait(r, both_open, NULL, "the second one's RESPONSE");
 	say(r, SIBLING, SERVICE, VSOCK_OP_RW, "to seven");
 	say(r, SIBLING + 1, SERVICE, VSOCK_OP_RW, "to eight");
 	program_reads(a, "to seven", r);
