@@ -141,7 +141,8 @@ void request_attach(struct client *c, struct frame *f)
 	verdict_init(&v);
 	if (msg_attach_decode(f->p, f->len, &m) < 0 ||
 	    (m.flags & ~(ATTACH_STALLS | ATTACH_SERVICES |
-			 ATTACH_PARTITIONS | ATTACH_NATIVE | ATTACH_CIDS)) ||
+			 ATTACH_PARTITIONS | ATTACH_NATIVE | ATTACH_CIDS |
+			 ATTACH_CONTROL)) ||
 	    ((m.flags & ATTACH_CIDS) && !(m.flags & ATTACH_PARTITIONS)) ||
 	    ((m.flags & ATTACH_NATIVE) && m.kind != TRANSPORT_VSOCK) ||
 	    m.kind < TRANSPORT_VHOST_USER || m.kind > TRANSPORT_UPLINK ||
@@ -190,6 +191,7 @@ void request_attach(struct client *c, struct frame *f)
 	t->kind = m.kind;
 	t->types = m.types;
 	t->stalls = m.flags & ATTACH_STALLS;
+	t->controls = m.flags & ATTACH_CONTROL;
 	t->partitions = m.flags & ATTACH_PARTITIONS;
 	t->made_partition = made;
 	t->native = m.flags & ATTACH_NATIVE;

@@ -115,6 +115,7 @@ struct client {
 	struct transport *transport; /* if it attached */
 	bool relay; /* it is hvsocket-dgram */
 	struct overseer *overseer; /* it is told of CIDs (cids.c) */
+	uint64_t control_session; /* what transports know it as; 0: none */
 	struct client_out *out, **out_end; /* frames that wait for room */
 	unsigned int out_n, out_files; /* of them with a descriptor */
 	struct account *out_payer; /* of descriptors sent now, or NULL */
@@ -160,6 +161,8 @@ struct broker {
 	struct attempt *waiting; /* for a listener */
 	struct transport *transports; /* hash by partition */
 	unsigned int overseers; /* clients that said CIDS */
+	struct control *controls; /* asked of transports (control.c) */
+	uint64_t control_sessions; /* numbers given */
 	struct dgrams *dgrams;
 	struct uplinks *uplinks;
 	struct account *accounts;

@@ -431,6 +431,7 @@ void client_drop(struct client *c)
 	}
 	DL_DELETE(b->clients, c);
 	attempts_cancel(c);
+	controls_client_gone(c);
 	dgram_waits_cancel(c);
 	dgram_asks_cancel(c);
 	if (c->relay)

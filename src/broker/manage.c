@@ -48,6 +48,7 @@ static const struct {
 	{ "connections", manage_connections, HOST },
 	{ "reload", manage_reload, CHANGER },
 	{ "simulate", manage_simulate, HOST },
+	{ "integration", manage_integration, HOST },
 };
 
 /* ---- Helpers -------------------------------------------------------------*/
@@ -220,7 +221,7 @@ static bool may_have_file(struct client *client)
 	return user->files < FILES_MAX;
 }
 
-static void reply_json(struct client *client, uint32_t serial, json_t *result)
+void call_reply(struct client *client, uint32_t serial, json_t *result)
 {
 	cleanup_free_ char *text =
 		json_dumps(result, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -318,7 +319,7 @@ void request_call(struct client *client, struct frame *f)
 			refuse(&v, HVS_REASON_BROKER_FAILED, "no memory");
 	}
 	if (result)
-		reply_json(client, f->h.serial, result);
+		call_reply(client, f->h.serial, result);
 	else if (!c.later)
 		client_refuse_verdict(client, MSG_CALL, f->h.serial, &v);
 	json_decref(result);

@@ -41,6 +41,10 @@ json_t *manage_wait(struct call *c);
 json_t *manage_names(struct call *c);
 json_t *manage_reload(struct call *c);
 json_t *manage_simulate(struct call *c);
+json_t *manage_integration(struct call *c); /* control.c */
+
+/** call_reply() - the answer of a call that came later; @result is borrowed */
+void call_reply(struct client *client, uint32_t serial, json_t *result);
 
 /** unpack() - json_unpack_ex() with every member named; refuses what is left
  * over or of the wrong type. Return: false: refused */

@@ -83,6 +83,7 @@ void transport_gone(struct client *c)
 	uplink_transport_gone(t);
 	c->transport = NULL;
 	HASH_DELETE(hh, b->transports, t);
+	controls_transport_gone(t);
 	DL_FOREACH_SAFE2(t->opens, a, next_a, open_next) {
 		attempt_opened(a, EHOSTDOWN, HVS_REASON_PARTITION_OFF,
 			       "the guest's transport ended");
@@ -507,6 +508,8 @@ void transport_frame(struct client *c, struct frame *f)
 			on_open_reply(t, f);
 		else if (f->h.type == MSG_COUNTERS)
 			on_counters(t, f);
+		else if (f->h.type == MSG_CONTROL && t->controls)
+			control_answered(t, f);
 		else if (f->h.type == MSG_SERVICES)
 			transport_services_taken(c->b, t, f->h.serial);
 		return;

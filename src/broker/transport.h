@@ -43,6 +43,7 @@ struct transport {
 	bool running;
 	bool made_partition; /* the partition ends with it */
 	bool stalls; /* it understands STALL */
+	bool controls; /* it answers CONTROL */
 	bool partitions; /* OPEN and LIVE have the partition */
 	bool cids; /* OPEN and DIAL have CIDs of siblings */
 	enum simulated simulated;
@@ -106,6 +107,15 @@ void transport_forget(struct transport *t, uint64_t token);
 
 /** transport_ask_counters() - the answer updates what is known of bytes */
 void transport_ask_counters(struct broker *b, const struct transport *t);
+
+/* control.c */
+
+/** controls_client_gone(), controls_transport_gone() - one side of what is
+ * asked is being dropped */
+void controls_client_gone(struct client *c);
+void controls_transport_gone(struct transport *t);
+/** control_answered() - a reply to CONTROL */
+void control_answered(struct transport *t, struct frame *f);
 
 /* simulate.c */
 

@@ -409,6 +409,16 @@ int msg_live_decode(const uint8_t *p, size_t len, struct msg_live *ret)
 	FINISH(&c, ret, m);
 }
 
+int msg_control_decode(const uint8_t *p, size_t len, struct msg_control *ret)
+{
+	struct cursor c = cursor_at(p, len, MSG_HEADER);
+	struct msg_control m;
+
+	m.session = take64(&c);
+	m.len = take_rest(&c, &m.text);
+	FINISH(&c, ret, m);
+}
+
 int msg_services_decode(const uint8_t *p, size_t len, struct msg_services *ret)
 {
 	struct cursor c = cursor_at(p, len, MSG_HEADER);

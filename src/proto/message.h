@@ -46,6 +46,8 @@ enum msg_type {
 	MSG_STALL = 25,
 	MSG_SERVICES = 28,
 	MSG_CIDS = 29,
+	MSG_CONTROL = 30,
+	MSG_LEAVE = 31,
 	MSG_RELAY = 32,
 	MSG_SOCKET = 33,
 	MSG_KNOWN = 34,
@@ -138,6 +140,7 @@ enum result_state {
 #define ATTACH_PARTITIONS 4u /* flag: OPEN and LIVE have the partition */
 #define ATTACH_NATIVE 8u /* flag: it hands over what the guest dialled */
 #define ATTACH_CIDS 16u /* flag: its guest has siblings, by their CIDs */
+#define ATTACH_CONTROL 32u /* flag: it answers CONTROL */
 
 struct msg_attach {
 	GUID vmid;
@@ -232,6 +235,12 @@ struct msg_cids { /* the broker's */
 
 #define CIDS_ENTRY 20 /* u32 CID, VmId */
 
+struct msg_control {
+	uint64_t session;
+	const char *text; /* JSON, in the frame */
+	size_t len;
+};
+
 struct msg_reply { /* the common head of a reply */
 	uint32_t error, reason;
 	const uint8_t *payload; /* or the sentence if error is not 0 */
@@ -274,6 +283,7 @@ int msg_close_decode(const uint8_t *p, size_t len, struct msg_close *ret);
 int msg_closed_decode(const uint8_t *p, size_t len, struct msg_closed *ret);
 int msg_services_decode(const uint8_t *p, size_t len, struct msg_services *ret);
 int msg_cids_decode(const uint8_t *p, size_t len, struct msg_cids *ret);
+int msg_control_decode(const uint8_t *p, size_t len, struct msg_control *ret);
 /* The @i-th entry of a list that was decoded. */
 void msg_cids_entry(const struct msg_cids *m, size_t i, uint32_t *ret_cid,
 		    GUID *ret_vmid);

@@ -91,8 +91,10 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 {
 	struct msg_token_u64 token;
 	struct msg_services services;
+	struct msg_control control;
 	struct msg_close close_;
 	struct msg_open open_;
+	uint64_t session;
 	uint32_t stalled;
 
 	if (l->state != LINK_UP)
@@ -135,6 +137,18 @@ static int on_request(struct link *l, const struct msg_header *h, size_t len)
 		l->ops->services(l->ctx, &services);
 		msg_begin_reply(&l->out, MSG_SERVICES, h->serial, 0, 0, 0);
 		link_send(l);
+		return 0;
+	case MSG_CONTROL:
+		if (!l->config.control ||
+		    msg_control_decode(l->in, len, &control) < 0)
+			return -EPROTO;
+		l->ops->control(l->ctx, h->serial, &control);
+		return 0;
+	case MSG_LEAVE:
+		if (!l->config.control ||
+		    msg_u64_decode(l->in, len, &session) < 0)
+			return -EPROTO;
+		l->ops->leave(l->ctx, session);
 		return 0;
 	default:
 		return -EPROTO;

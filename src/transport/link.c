@@ -151,6 +151,14 @@ void link_reply(struct link *l, uint32_t serial, uint32_t reason,
 	link_send(l);
 }
 
+void link_reply_control(struct link *l, uint32_t serial, uint32_t error,
+			uint32_t reason, const char *text)
+{
+	msg_begin_reply(&l->out, MSG_CONTROL, serial, 0, error, reason);
+	msg_put_bytes(&l->out, text, strlen(text));
+	link_send(l);
+}
+
 int link_reply_native(struct link *l, uint32_t serial, int fd)
 {
 	if (l->state != LINK_UP || l->queued)
@@ -297,13 +305,15 @@ void link_start(struct link *l)
 	l->flags = ATTACH_PARTITIONS | (l->ops->stall ? ATTACH_STALLS : 0) |
 		   (l->config.services ? ATTACH_SERVICES : 0) |
 		   (l->config.native ? ATTACH_NATIVE : 0) |
-		   (l->config.cids ? ATTACH_CIDS : 0);
+		   (l->config.cids ? ATTACH_CIDS : 0) |
+		   (l->config.control ? ATTACH_CONTROL : 0);
 	send_attach(l);
 }
 
 bool link_ask_for_less(struct link *l, const struct msg_reply *r)
 {
-	static const uint32_t newest_first[] = { ATTACH_CIDS, ATTACH_NATIVE,
+	static const uint32_t newest_first[] = { ATTACH_CONTROL, ATTACH_CIDS,
+						 ATTACH_NATIVE,
 						 ATTACH_PARTITIONS,
 						 ATTACH_STALLS };
 

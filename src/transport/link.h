@@ -34,6 +34,11 @@ struct link_ops {
 	/* if config.services: part of the list of what is registered (@m points
 	 * into the frame) */
 	void (*services)(void *ctx, const struct msg_services *m);
+	/* CONTROL and LEAVE, if config.control: link_reply_control() answers
+	 * the first */
+	void (*control)(void *ctx, uint32_t serial,
+			const struct msg_control *m);
+	void (*leave)(void *ctx, uint64_t session);
 	/* the answer to link_dial(); @fd is the callee's, -1 if @error */
 	void (*dialled)(void *ctx, uint32_t serial, uint32_t error,
 			uint32_t reason, const struct msg_dial_reply *m,
@@ -50,6 +55,7 @@ struct link_config {
 	bool services;	       /* tell what is registered */
 	bool native;	       /* what the guest dials can be handed over */
 	bool cids;	       /* siblings have CIDs there */
+	bool control;	       /* CONTROL is understood */
 };
 
 enum link_state {
@@ -90,6 +96,10 @@ void link_reply(struct link *l, uint32_t serial, uint32_t reason,
 /** link_reply_native() - yes, with the guest's connection itself, borrowed.
  * Return: 0; -EAGAIN: the broker does not read just now, nothing was said */
 int link_reply_native(struct link *l, uint32_t serial, int fd);
+/** link_reply_control() - to CONTROL: JSON, or, if @error is not 0, a sentence
+ */
+void link_reply_control(struct link *l, uint32_t serial, uint32_t error,
+			uint32_t reason, const char *text);
 void link_notice_state(struct link *l, bool running);
 void link_notice_closed(struct link *l, uint64_t token, uint64_t to_guest,
 			uint64_t from_guest);

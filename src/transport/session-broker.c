@@ -305,6 +305,8 @@ static void on_lost(void *ctx)
 		}
 	}
 	sessions_stall(ss, false);
+	if (ss->ops->leave)
+		ss->ops->leave(ss->ctx, 0);
 }
 
 /* What has been put off: asked, or looked at again. */
@@ -356,6 +358,20 @@ static void on_services(void *ctx, const struct msg_services *m)
 	ss->ops->services(ss->ctx, m);
 }
 
+static void on_control(void *ctx, uint32_t serial, const struct msg_control *m)
+{
+	struct sessions *ss = ctx;
+
+	ss->ops->control(ss->ctx, serial, m);
+}
+
+static void on_leave(void *ctx, uint64_t session)
+{
+	struct sessions *ss = ctx;
+
+	ss->ops->leave(ss->ctx, session);
+}
+
 static const struct link_ops link_ops = {
 	.attached = on_attached,
 	.lost = on_lost,
@@ -365,6 +381,8 @@ static const struct link_ops link_ops = {
 	.counters = on_counters,
 	.stall = on_stall,
 	.services = on_services,
+	.control = on_control,
+	.leave = on_leave,
 	.dialled = on_dialled,
 	.arrived = on_arrived,
 };

@@ -72,6 +72,11 @@ struct session_guest_ops {
 	/* A part of the list of what is registered, if the link asks for it
 	 * (struct link_config). */
 	void (*services)(void *ctx, const struct msg_services *m);
+	/* What is asked of the transport itself, if the link says that it
+	 * answers that; leave() with 0: of all, as the broker has gone. */
+	void (*control)(void *ctx, uint32_t serial,
+			const struct msg_control *m);
+	void (*leave)(void *ctx, uint64_t session);
 };
 
 /** sessions_new() - starts no link: sessions_link_ops() are for link_new() with

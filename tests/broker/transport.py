@@ -36,6 +36,8 @@ class Conn:
 
 
 class Transport(threading.Thread):
+    kind = 1  # vhost-user
+
     def __init__(self, broker, name, answer=lambda conn: None, types=1,
                  vmid=ZERO, running=1, flags=0):
         super().__init__(daemon=True)
@@ -58,7 +60,7 @@ class Transport(threading.Thread):
     def attach(self):
         c = self.broker.client()
         r = c.ask(ATTACH, self.vmid.bytes_le +
-                  struct.pack("<HHI", 1, self.types, self.flags) +
+                  struct.pack("<HHI", self.kind, self.types, self.flags) +
                   self.name_.encode(),
                   self.rendezvous).check()
         self.vmid = guid(r.payload[:16])
