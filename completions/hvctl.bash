@@ -31,10 +31,13 @@ _hvctl() {
 		cur=${words[cword]} prev=${words[cword - 1]}
 	fi
 	local verb=${words[1]} sub=${words[2]} opts=
-	local top="service partition vm container listeners connections status nc
-		forward attach wait as explain simulate reload help version"
+	local top="service partition vm container integration kvp heartbeat shutdown
+		reboot time freeze thaw listeners connections status nc forward
+		attach wait as explain simulate reload help version"
 	local service="add list show enable disable revert remove import export"
 	local partition="add list id show set remove import"
+	local integration="list enable disable"
+	local kvp="get set delete list ip set-ip"
 
 	COMPREPLY=()
 	if ((cword == 1)); then
@@ -48,11 +51,13 @@ _hvctl() {
 		case $verb in
 		service) COMPREPLY=($(compgen -W "$service" -- "$cur")); return ;;
 		partition) COMPREPLY=($(compgen -W "$partition" -- "$cur")); return ;;
+		integration) COMPREPLY=($(compgen -W "$integration" -- "$cur")); return ;;
+		kvp) COMPREPLY=($(compgen -W "$kvp" -- "$cur")); return ;;
 		help) COMPREPLY=($(compgen -W "$top" -- "$cur")); return ;;
 		esac
 	fi
 	case $verb in
-	service | partition) verb="$verb $sub" ;;
+	service | partition | integration | kvp) verb="$verb $sub" ;;
 	esac
 	case $verb in
 	"service add") opts="--id --port --policy --bind --connect --siblings --no-wildcard --target --ephemeral --lease --json" ;;
@@ -75,6 +80,21 @@ _hvctl() {
 	"as") opts="--private --partition --profile --via --verbose" ;;
 	"explain") opts="--from --uid --bind --raw --dgram --passthru --profile --json" ;;
 	"simulate") opts="--json" ;;
+	"integration list") opts="--all --timeout --json" ;;
+	"integration enable") opts="--timeout --json" ;;
+	"integration disable") opts="--timeout --json" ;;
+	"heartbeat") opts="--all --timeout --json" ;;
+	"shutdown") opts="--all --force --hibernate --message --timeout --json" ;;
+	"reboot") opts="--all --force --message --timeout --json" ;;
+	"time") opts="--all --timeout --json" ;;
+	"freeze") opts="--all --hold --timeout --json" ;;
+	"thaw") opts="--all --timeout --json" ;;
+	"kvp get") opts="--pool --timeout --json" ;;
+	"kvp set") opts="--pool --timeout --json" ;;
+	"kvp delete") opts="--pool --timeout --json" ;;
+	"kvp list") opts="--pool --timeout --json" ;;
+	"kvp ip") opts="--timeout --json" ;;
+	"kvp set-ip") opts="--dhcp --address --mask --gateway --dns --timeout --json" ;;
 	"reload") opts="--json" ;;
 	esac
 	case $prev in
@@ -82,6 +102,7 @@ _hvctl() {
 	--kind) COMPREPLY=($(compgen -W "vm container" -- "$cur")); return ;;
 	--profile) COMPREPLY=($(compgen -W "default windows" -- "$cur")); return ;;
 	--via) COMPREPLY=($(compgen -W "preload seccomp" -- "$cur")); return ;;
+	--pool | -p) COMPREPLY=($(compgen -W "external guest auto auto-external auto-internal" -- "$cur")); return ;;
 	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
 	--parent | --from) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")); return ;;
@@ -99,6 +120,15 @@ _hvctl() {
 		COMPREPLY=($(compgen -f -- "$cur")) ;;
 	"partition id" | "partition show" | "partition set" | "partition remove" | "as")
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	"integration enable" | "integration disable")
+		case $cword in
+		3) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+		4) COMPREPLY=($(compgen -W "heartbeat shutdown timesync kvp vss fcopy" -- "$cur")) ;;
+		esac ;;
+	"integration list" | heartbeat | shutdown | reboot | time | freeze | thaw)
+		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	kvp\ *)
+		((cword == 3)) && COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
 	"partition import") COMPREPLY=($(compgen -W "libvirt" -- "$cur")) ;;
 	simulate)
 		case $cword in

@@ -108,7 +108,8 @@ int args_parse(const struct opt *opts, enum args_rest rest, char **words,
 		char *word = words[i];
 
 		if (!strcmp(word, "--")) {
-			if (rest == ARGS_REST_COMMAND) {
+			if (rest == ARGS_REST_COMMAND ||
+			    rest == ARGS_REST_MAYBE) {
 				a.rest = words + i + 1;
 				break;
 			}

@@ -27,6 +27,7 @@ struct opt {
 enum args_rest {
 	ARGS_REST_NONE, /* "--" only ends the options */
 	ARGS_REST_COMMAND, /* what follows "--" is a command: required */
+	ARGS_REST_MAYBE, /* the same, and there may be none */
 	ARGS_REST_VERBATIM, /* all that follows the first operand is not ours */
 };
 

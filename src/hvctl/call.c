@@ -109,9 +109,9 @@ static int answer_within(int fd, json_int_t ms)
 		       0;
 }
 
-/* One reply to @serial in @buf (MSG_MAX bytes); @ret_fd: attached, or -1. */
-static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
-		      uint16_t *ret_flags, int *ret_fd)
+/* One reply in @buf (MSG_MAX bytes); @ret_fd: attached, or -1. */
+static int reply_any(int fd, uint32_t *ret_serial, uint8_t *buf,
+		     size_t *ret_len, uint16_t *ret_flags, int *ret_fd)
 {
 	struct msg_header h;
 	struct fdmsg m;
@@ -128,11 +128,22 @@ static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
 	if (m.len == 0)
 		return -ECONNRESET;
 	r = msg_header_decode(buf, m.len, &h);
-	if (r || m.truncated || !h.reply || h.serial != serial)
+	if (r || m.truncated || !h.reply)
 		return -EPROTO;
+	*ret_serial = h.serial;
 	*ret_len = m.len;
 	*ret_flags = h.flags;
 	return 0;
+}
+
+/* The one to @serial. */
+static int reply_recv(int fd, uint32_t serial, uint8_t *buf, size_t *ret_len,
+		      uint16_t *ret_flags, int *ret_fd)
+{
+	uint32_t got;
+	int r = reply_any(fd, &got, buf, ret_len, ret_flags, ret_fd);
+
+	return r ? r : got == serial ? 0 : -EPROTO;
 }
 
 static int hello(struct caller *s, uint8_t *buf)
@@ -341,6 +352,75 @@ int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	*ret = reply;
 	reply = NULL;
 	return 0;
+}
+
+/* ---- Many at a time ------------------------------------------------------*/
+
+#define AT_A_TIME 32u /* neither side's queue is filled by as many */
+
+/* The next answer of those from serial @first on. 0 or -errno: all is lost */
+static int take_one(struct caller *s, uint32_t first, size_t n, bool *answered,
+		    uint8_t *buf, call_got_fn got, void *arg)
+{
+	struct call_error err = { 0 };
+	cleanup_json_ json_t *reply = NULL;
+	cleanup_close_ int fd = -1;
+	uint32_t serial;
+	uint16_t flags;
+	size_t len;
+	int r;
+
+	r = reply_any(s->fd, &serial, buf, &len, &flags, &fd);
+	if (r)
+		return r;
+	if (serial - first >= n || answered[serial - first])
+		return -EPROTO;
+	answered[serial - first] = true;
+	r = reply_json(buf, len, flags, fd, &reply, &err);
+	err.error = -r;
+	if (r == -EPROTO && !err.text[0])
+		snprintf(err.text, sizeof(err.text),
+			 "the broker's answer cannot be understood");
+	got(arg, serial - first, r ? NULL : reply, &err);
+	return 0;
+}
+
+int call_many(struct ctl *c, json_t *const *requests, size_t n,
+	      call_got_fn got, void *arg)
+{
+	cleanup_free_ uint8_t *buf = malloc(MSG_MAX);
+	cleanup_free_ bool *answered = calloc(n + 1, sizeof(bool));
+	struct caller *s = &c->side[CALL_HOST];
+	struct call_error err = { .reason = HVS_REASON_NO_BROKER };
+	size_t sent = 0, taken = 0;
+	uint32_t first = 0;
+	int r = buf && answered ? 0 : -ENOMEM;
+
+	if (!r)
+		r = caller_open(s, CALL_HOST, buf);
+	first = s->serial + 1;
+	while (!r && taken < n) {
+		while (!r && sent < n && sent - taken < AT_A_TIME)
+			r = request_send(s, requests[sent++]);
+		if (!r)
+			r = answer_within(s->fd, patience(requests[taken]));
+		if (!r)
+			r = take_one(s, first, n, answered, buf, got, arg);
+		if (!r)
+			taken++;
+	}
+	if (!r)
+		return 0;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	err.error = -r;
+	snprintf(err.text, sizeof(err.text), "the broker does not answer: %s",
+		 strerror(-r));
+	for (size_t i = 0; i < n; i++)
+		if (!answered || !answered[i])
+			got(arg, i, NULL, &err);
+	return r;
 }
 
 /* ---- Failures as one line ------------------------------------------------*/

@@ -59,6 +59,14 @@ int control_connect(const char *dir);
 int call(struct ctl *c, enum call_side side, json_t *request, json_t **ret,
 	 struct call_error *err);
 
+/* @reply is borrowed; NULL: @err says why */
+typedef void (*call_got_fn)(void *arg, size_t i, json_t *reply,
+			    const struct call_error *err);
+/** call_many() - requests to the host's side that wait together; @got is called
+ * once for each, in the order of the answers. Return: 0 or -errno */
+int call_many(struct ctl *c, json_t *const *requests, size_t n,
+	      call_got_fn got, void *arg);
+
 /** call_or_say() - the same, on the host's side; a failure is printed with
  * @about (may be NULL) in front. Return: 0, or 1: hvctl's exit code */
 int call_or_say(struct ctl *c, json_t *request, const char *about,

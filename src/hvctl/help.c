@@ -36,7 +36,7 @@ void help_all(void)
 
 		snprintf(left, sizeof(left), "%s%s%s", v->group ? v->group : "",
 			 v->group ? " " : "", v->name);
-		printf("  %-18s %s\n", left, v->summary);
+		printf("  %-21s %s\n", left, v->summary);
 	}
 	printf("\n\"vm\" and \"container\" are \"partition\", for that kind "
 	       "only.\n"

@@ -125,6 +125,73 @@ static const struct opt opts_nc[] = {
 	OPT_END,
 };
 
+#define OPT_ALL { .name = "all", .help = "every VM that is on VMBus" }
+#define OPT_GUEST_TIMEOUT \
+	{ .name = "timeout", .letter = 't', .arg = "SECONDS", \
+	  .help = "for the guest's answer, at most 300 (default: 10)" }
+
+static const struct opt opts_guests[] = {
+	OPT_ALL,
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_guest[] = {
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_kvp[] = {
+	{ .name = "pool", .letter = 'p', .arg = "POOL",
+	  .help = "external, guest, auto, auto-external, auto-internal" },
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_kvp_set_ip[] = {
+	{ .name = "dhcp", .help = "the guest is to ask for one" },
+	{ .name = "address", .arg = "LIST", .help = "IP addresses, with ;" },
+	{ .name = "mask", .arg = "LIST", .help = "the mask of each" },
+	{ .name = "gateway", .arg = "LIST", .help = "gateways" },
+	{ .name = "dns", .arg = "LIST", .help = "name servers" },
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_freeze[] = {
+	OPT_ALL,
+	{ .name = "hold", .arg = "SECONDS",
+	  .help = "thaw by itself after that, at most 900 (default: 60)" },
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_reboot[] = {
+	OPT_ALL,
+	{ .name = "force", .help = "programs that do not end are ended" },
+	{ .name = "message", .letter = 'm', .arg = "TEXT",
+	  .help = "the reason, for the guest's log" },
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_shutdown[] = {
+	OPT_ALL,
+	{ .name = "force", .help = "programs that do not end are ended" },
+	{ .name = "hibernate", .help = "to its disk, if the guest can" },
+	{ .name = "message", .letter = 'm', .arg = "TEXT",
+	  .help = "the reason, for the guest's log" },
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
 static const struct opt opts_forward[] = {
 	{ .name = "verbose", .letter = 'v',
 	  .help = "say on stderr each connection, and whom a wildcard covers" },
@@ -198,6 +265,56 @@ const struct verb verbs[] = {
 	  "Asks virsh. Prints name, VmId and CID of each; the partitions are "
 	  "volatile, and\none whose VmId is known already only gets its CID. "
 	  "hvsocket-vsock attaches them." },
+	{ "integration", "list", cmd_integration_list,
+	  "[--all | VM...] [OPTION]...",
+	  "integration services, and why one cannot be used", opts_guests, 0,
+	  ARGS_MAX, ARGS_REST_NONE, NULL },
+	{ "integration", "enable", cmd_integration_enable, "VM SERVICE",
+	  "offer it to the guest", opts_guest, 2, 2, ARGS_REST_NONE,
+	  "SERVICE is heartbeat, shutdown, timesync, kvp, vss or fcopy." },
+	{ "integration", "disable", cmd_integration_disable, "VM SERVICE",
+	  "take it from the guest", opts_guest, 2, 2, ARGS_REST_NONE, NULL },
+	{ NULL, "heartbeat", cmd_heartbeat, "[--all | VM...] [OPTION]...",
+	  "does the guest live?", opts_guests, 0, ARGS_MAX, ARGS_REST_NONE,
+	  "VM is a name, a VmId, or a pattern (web*). The exit code is 0 if "
+	  "all do." },
+	{ NULL, "shutdown", cmd_shutdown, "[--all | VM...] [OPTION]...",
+	  "ask the guest to shut down, or to hibernate", opts_shutdown, 0,
+	  ARGS_MAX, ARGS_REST_NONE, NULL },
+	{ NULL, "reboot", cmd_reboot, "[--all | VM...] [OPTION]...",
+	  "ask the guest to reboot", opts_reboot, 0, ARGS_MAX, ARGS_REST_NONE,
+	  NULL },
+	{ NULL, "time", cmd_time, "[--all | VM...] [OPTION]...",
+	  "set the guest's clock to the host's", opts_guests, 0, ARGS_MAX,
+	  ARGS_REST_NONE, NULL },
+	{ NULL, "freeze", cmd_freeze,
+	  "[--all | VM...] [OPTION]... [-- COMMAND]",
+	  "have the guest's file systems stand still, for a backup",
+	  opts_freeze, 0, ARGS_MAX, ARGS_REST_MAYBE,
+	  "With COMMAND: while it runs, and not longer, whatever becomes of "
+	  "hvctl; the exit\nstatus is COMMAND's." },
+	{ NULL, "thaw", cmd_thaw, "[--all | VM...] [OPTION]...",
+	  "end a freeze", opts_guests, 0, ARGS_MAX, ARGS_REST_NONE, NULL },
+	{ "kvp", "get", cmd_kvp_get, "VM KEY [OPTION]...",
+	  "a value of the guest's (default: pool guest)", opts_kvp, 2, 2,
+	  ARGS_REST_NONE, NULL },
+	{ "kvp", "set", cmd_kvp_set, "VM KEY VALUE [OPTION]...",
+	  "tell the guest a value (default: pool external)", opts_kvp, 3, 3,
+	  ARGS_REST_NONE, NULL },
+	{ "kvp", "delete", cmd_kvp_delete, "VM KEY [OPTION]...",
+	  "take a value away (default: pool external)", opts_kvp, 2, 2,
+	  ARGS_REST_NONE, NULL },
+	{ "kvp", "list", cmd_kvp_list, "VM [OPTION]...",
+	  "what is in the guest's pools", opts_kvp, 1, 1, ARGS_REST_NONE,
+	  "Pool auto has facts: name, addresses, system. Without --pool all "
+	  "pools are listed." },
+	{ "kvp", "ip", cmd_kvp_ip, "VM ADAPTER [OPTION]...",
+	  "the addresses of one of the guest's adapters", opts_guest, 2, 2,
+	  ARGS_REST_NONE, "ADAPTER is a MAC address, as Linux takes it." },
+	{ "kvp", "set-ip", cmd_kvp_set_ip, "VM ADAPTER [OPTION]...",
+	  "give one of the guest's adapters addresses", opts_kvp_set_ip, 2, 2,
+	  ARGS_REST_NONE,
+	  "ADAPTER is the GUID of a Hyper-V adapter in the guest." },
 	{ NULL, "listeners", cmd_listeners, "[-v] [--json]",
 	  "who listens, to whom", opts_listeners, 0, 0, ARGS_REST_NONE, NULL },
 	{ NULL, "connections", cmd_connections, "[--json]",

@@ -50,6 +50,24 @@ int cmd_partition_remove(struct ctl *c, const struct args *a);
 /* cmd-import.c */
 int cmd_partition_import(struct ctl *c, const struct args *a);
 
+/* cmd-heartbeat.c, cmd-shutdown.c, cmd-time.c, cmd-kvp.c,
+ * cmd-freeze.c, cmd-integration.c: guests.h */
+int cmd_heartbeat(struct ctl *c, const struct args *a);
+int cmd_shutdown(struct ctl *c, const struct args *a);
+int cmd_reboot(struct ctl *c, const struct args *a);
+int cmd_time(struct ctl *c, const struct args *a);
+int cmd_freeze(struct ctl *c, const struct args *a);
+int cmd_thaw(struct ctl *c, const struct args *a);
+int cmd_kvp_get(struct ctl *c, const struct args *a);
+int cmd_kvp_set(struct ctl *c, const struct args *a);
+int cmd_kvp_delete(struct ctl *c, const struct args *a);
+int cmd_kvp_list(struct ctl *c, const struct args *a);
+int cmd_kvp_ip(struct ctl *c, const struct args *a);
+int cmd_kvp_set_ip(struct ctl *c, const struct args *a);
+int cmd_integration_list(struct ctl *c, const struct args *a);
+int cmd_integration_enable(struct ctl *c, const struct args *a);
+int cmd_integration_disable(struct ctl *c, const struct args *a);
+
 /* cmd-show.c */
 int cmd_listeners(struct ctl *c, const struct args *a);
 int cmd_connections(struct ctl *c, const struct args *a);

@@ -34,6 +34,9 @@ def program():
             - {"help"} for name in names}
 
 
+GROUPS = ("service", "partition", "integration", "kvp")
+
+
 class Drift(unittest.TestCase):
     maxDiff = None
 
@@ -53,7 +56,7 @@ class Drift(unittest.TestCase):
         for block in text.split("\n.It Cm ")[1:]:
             words = block.split("\n")[0].split()
             name = words[0]
-            if name in ("service", "partition"):
+            if name in GROUPS:
                 name += " " + words[1]
             found.setdefault(name, set()).update(
                 re.findall(r"Fl Fl ([a-z][\w-]*)", block))
@@ -67,7 +70,7 @@ class Drift(unittest.TestCase):
         top = set(re.search(r'local top="([^"]*)"', text).group(1).split())
         self.assertEqual(top - {"vm", "container"},
                          {v.split()[0] for v in self.verbs})
-        for group in "service", "partition":
+        for group in GROUPS:
             words = re.search(r'local %s="([^"]*)"' % group, text).group(1)
             self.assertEqual(set(words.split()),
                              {v.split()[1] for v in self.verbs
