@@ -71,6 +71,11 @@ _hvvm() {
 		COMPREPLY=($(compgen -W "$(_hvvm_partitions)" -- "$cur"))
 		return
 		;;
+	--integration)
+		COMPREPLY=($(compgen -W "all none default heartbeat shutdown
+			timesync kvp vss fcopy" -- "$cur"))
+		return
+		;;
 	--sandbox)
 		COMPREPLY=($(compgen -W "seccomp none" -- "$cur"))
 		return

@@ -36,7 +36,7 @@ static const char usage_text[] =
 	"  --uds-path PATH      without a broker: Unix sockets at PATH\n"
 	"  --vmbus-socket PATH  a VMBus back end that listens at PATH\n"
 	"  --no-vmbus           none\n"
-	"  --trace FILE, --inject RULE, --sandbox MODE\n"
+	"  --trace FILE, --inject RULE, --integration LIST, --sandbox MODE\n"
 	"                       for hvsocket-vmbus\n"
 	"  --verbose            say more\n"
 	"  --help\n"
@@ -159,6 +159,7 @@ enum {
 	VMBUS_SOCKET,
 	NO_VMBUS,
 	TRACE,
+	INTEGRATION,
 	INJECT,
 	SANDBOX,
 	VERBOSE,
@@ -189,6 +190,7 @@ static const struct option known[] = {
 	{ "no-vmbus", no_argument, NULL, NO_VMBUS },
 	{ "trace", required_argument, NULL, TRACE },
 	{ "inject", required_argument, NULL, INJECT },
+	{ "integration", required_argument, NULL, INTEGRATION },
 	{ "sandbox", required_argument, NULL, SANDBOX },
 	{ "verbose", no_argument, NULL, VERBOSE },
 	{ "exec", required_argument, NULL, EXEC },
@@ -259,6 +261,9 @@ static int one(struct options *o, int c)
 		return -1;
 	case NO_VMBUS:
 		o->no_vmbus = true;
+		return -1;
+	case INTEGRATION:
+		o->integration = optarg;
 		return -1;
 	case TRACE:
 		o->trace = optarg;
@@ -342,7 +347,8 @@ int options_parse(struct options *o, int argc, char **argv)
 	if (!o->kernel)
 		return fail("--kernel is missing");
 	if (o->no_vmbus &&
-	    (o->uds_path || o->vmbus_socket || o->trace || o->inject[0]))
+	    (o->uds_path || o->vmbus_socket || o->trace || o->inject[0] ||
+	     o->integration))
 		return fail("--no-vmbus, and an option for it");
 	if (!o->no_vmbus && !o->name && !o->uds_path && !o->vmbus_socket &&
 	    !o->exec)

@@ -36,7 +36,7 @@ struct options {
 	struct options_port console, serial2;
 	const char *vmcore;
 	bool no_huge_pages, no_reboot, no_vmbus, verbose;
-	const char *uds_path, *vmbus_socket, *trace, *sandbox;
+	const char *uds_path, *vmbus_socket, *trace, *sandbox, *integration;
 	const char *inject[OPTIONS_MANY + 1];
 	const char *vhost_user[OPTIONS_MANY + 1];
 	unsigned int timeout; /* s; 0: none */

@@ -26,7 +26,7 @@
 #define RETRY_MAX_MS 1000u
 #define BEGIN_LIMIT_S 10u
 #define RESET_LIMIT_S 30u
-#define ARGUMENTS (16 + 2 * OPTIONS_MANY)
+#define ARGUMENTS (18 + 2 * OPTIONS_MANY)
 
 /* ---- starting it */
 
@@ -79,6 +79,7 @@ static int spawn(struct vmbus *b)
 		OPTION("--vm-id", guid_format(&b->vmid, vmid));
 	OPTION("--uds-path", o->uds_path);
 	OPTION("--trace", o->trace);
+	OPTION("--integration", o->integration);
 	OPTION("--sandbox", o->sandbox);
 	for (unsigned int i = 0; o->inject[i]; i++)
 		OPTION("--inject", o->inject[i]);

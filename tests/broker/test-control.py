@@ -15,7 +15,7 @@ from transport import Transport
 from users import refused_as, several
 
 CONTROL, LEAVE = 30, 31
-UNDERSTOOD = 16  # flag of ATTACH
+UNDERSTOOD = 32  # flag of ATTACH
 
 
 class Place:

@@ -88,7 +88,9 @@ static void attach(struct fb *b, const struct msg_header *h, const uint8_t *p,
 		return;
 	}
 	must(a.flags == ((ATTACH_STALLS | ATTACH_PARTITIONS |
-			  (raw ? ATTACH_CIDS : 0)) & ~b->unknown));
+			  (raw ? ATTACH_CIDS : 0) |
+			  (b->kind == TRANSPORT_VMBUS ? ATTACH_CONTROL : 0)) &
+			 ~b->unknown));
 	b->vmid = a.vmid;
 	if (b->refuse[0]) {
 		msg_begin_reply(&out, MSG_ATTACH, h->serial, 0, EBUSY,

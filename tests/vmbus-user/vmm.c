@@ -424,6 +424,8 @@ void vmm_spawn(struct vmm *v, const char *const *args)
 	}
 	argv[n++] = "--fd";
 	argv[n++] = fd;
+	argv[n++] = "--integration";
+	argv[n++] = "none"; /* unless @args say otherwise */
 	argv[n++] = "--sandbox";
 	argv[n++] = sandbox ? sandbox : "seccomp";
 	for (; args && *args; args++)

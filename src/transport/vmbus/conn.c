@@ -19,6 +19,7 @@
 #include "base/guid.h"
 #include "transport/vmbus/conn.h"
 #include "transport/vmbus/handover.h"
+#include "transport/vmbus/integration.h"
 
 #define QUANTUM (256u * 1024)
 #define TRIES 32u /* a guest may fill as fast as we empty */
@@ -432,5 +433,7 @@ const struct session_guest_ops conn_host_ops = {
 	.writable = h_writable,
 	.unread = h_unread,
 	.unread_late = true,
+	.control = integration_control,
+	.leave = integration_leave,
 	.given_up_max = 16, /* as many as may be asked for at a time */
 };

@@ -4,7 +4,11 @@
  *
  * The bytes:	"vmbu", u32 version, u32 connections, u32 doorbells,
  *		u64 length of the bus's state, that state,
- *		a record for each connection, u32 connection id of each doorbell
+ *		a record for each connection, u32 connection id of each
+ *		doorbell;
+ *		since version 2: u32 integration services offered, u32 flags (1:
+ *		the guest's file systems are frozen, 2: they may be), u64 ns
+ *		until they are to be thawed
  * The descriptors: one for each record, then one for each doorbell.
  *
  * A connection's number, from 1, is the tag of its vmbh_sock.
@@ -20,8 +24,11 @@
 #include "base/cleanup.h"
 #include "transport/state-file.h"
 #include "transport/vmbus/conn.h"
+#include "transport/vmbus/integration.h"
 
-#define VERSION 1u
+#define VERSION 2u
+#define OLDEST 1u
+#define SERVICES 16u
 #define HEAD 24u
 #define RECORD 80u
 #define STATE_MAX (256u << 20)
@@ -147,7 +154,7 @@ static void put_record(uint8_t *p, const struct record *r)
 static size_t state_size(const struct handover *h, size_t bus)
 {
 	return HEAD + bus + (size_t)h->count * RECORD +
-	       (size_t)h->ndoorbells * 4;
+	       (size_t)h->ndoorbells * 4 + SERVICES;
 }
 
 static void put_state(const struct vm *vm, uint8_t *p, size_t bus)
@@ -166,6 +173,7 @@ static void put_state(const struct vm *vm, uint8_t *p, size_t bus)
 		put_record(p, &h->records[i]);
 	for (uint32_t i = 0; i < h->ndoorbells; i++, p += 4)
 		le32_put(p, h->doorbells[i]);
+	integration_save(vm->integration, p);
 }
 
 int handover_save(struct vm *vm, bool descriptors, struct vmbu_reply *ret,
@@ -272,21 +280,23 @@ static void on_restored(void *ctx, struct vmbh_sock *s, uint64_t tag)
 static int load(struct vm *vm, const uint8_t *p, size_t len,
 		const struct vmbu_request *q)
 {
-	uint32_t count, ndoorbells;
-	uint64_t bus, rest;
+	uint32_t count, ndoorbells, version;
+	uint64_t bus, rest, services;
 	int r;
 
 	if (len < HEAD || memcmp(p, "vmbu", 4) != 0)
 		return -EINVAL;
-	if (le32_get(p + 4) != VERSION)
+	version = le32_get(p + 4);
+	if (version < OLDEST || version > VERSION)
 		return -EPROTONOSUPPORT;
+	services = version < 2 ? 0 : SERVICES;
 	count = le32_get(p + 8);
 	ndoorbells = le32_get(p + 12);
 	bus = le64_get(p + 16);
 	if (count > VMBH_RELIDS || ndoorbells > VMBH_RELIDS || bus > len - HEAD)
 		return -EINVAL;
 	rest = (uint64_t)count * RECORD + (uint64_t)ndoorbells * 4;
-	if (rest != len - HEAD - bus ||
+	if (rest + services != len - HEAD - bus ||
 	    q->u.load.fds != (q->u.load.handover ? count + ndoorbells : 0))
 		return -EINVAL;
 	r = handover_new(vm, count, ndoorbells);
@@ -301,6 +311,8 @@ static int load(struct vm *vm, const uint8_t *p, size_t len,
 		vm->handover->doorbells[i] =
 			le32_get(p + HEAD + bus + (size_t)count * RECORD +
 				 (size_t)i * 4);
+	if (services)
+		integration_load(vm->integration, p + HEAD + bus + rest);
 	return vmbh_load(vm->bus, p + HEAD, bus, on_restored);
 }
 
@@ -379,6 +391,7 @@ int handover_run(struct vm *vm)
 		return -EALREADY;
 	handover_end(vm);
 	vm->posted = true;
+	integration_resumed(vm->integration);
 	vm_begin(vm);
 	vps_run(vm);
 	for (c = TAILQ_FIRST(&vm->conns); c; c = next) {

@@ -88,6 +88,12 @@ static void b_pause(struct host *h, bool pause)
 		link_start(of(h)->link);
 }
 
+static void b_control_reply(struct host *h, uint32_t serial, uint32_t error,
+			    uint32_t reason, const char *text)
+{
+	link_reply_control(of(h)->link, serial, error, reason, text);
+}
+
 static GUID b_vmid(struct host *h)
 {
 	return link_vmid(of(h)->link);
@@ -114,6 +120,7 @@ static const struct host_ops broker_ops = {
 	.save = b_save,
 	.restore = b_restore,
 	.pause = b_pause,
+	.control_reply = b_control_reply,
 	.vmid = b_vmid,
 	.free = b_free,
 };
@@ -124,7 +131,8 @@ int host_broker(struct ev *ev, const char *partition, const GUID *vmid,
 {
 	const struct link_config config = { .partition = partition,
 					    .kind = TRANSPORT_VMBUS,
-					    .vmid = *vmid };
+					    .vmid = *vmid,
+					    .control = true };
 	struct broker *b = calloc(1, sizeof(*b));
 	int r;
 

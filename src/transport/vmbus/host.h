@@ -45,6 +45,10 @@ struct host_ops {
 	/* Before save(): what is not established is given up, and nothing new
 	 * comes; or on again. Established ends go on. */
 	void (*pause)(struct host *h, bool pause);
+	/* the answer to control() of struct session_guest_ops; NULL: there is
+	 * nobody who asks */
+	void (*control_reply)(struct host *h, uint32_t serial, uint32_t error,
+			      uint32_t reason, const char *text);
 	/* the partition's VmId, zero: it has none */
 	GUID (*vmid)(struct host *h);
 	struct host *(*free)(struct host *h);

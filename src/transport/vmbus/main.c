@@ -21,11 +21,15 @@
 #include "transport/options.h"
 #include "transport/process.h"
 #include "transport/sandbox.h"
+#include <jansson.h>
+
+#include "transport/vmbus/integration.h"
 #include "transport/vmbus/vm.h"
 
 static const char *arg_socket_path, *arg_trace;
 static int arg_fd = -1;
-static bool arg_one_off;
+static bool arg_one_off, arg_services_given;
+static unsigned int arg_services;
 static struct filter *filter;
 
 static const char usage_text[] =
@@ -39,6 +43,9 @@ static const char usage_text[] =
 	"  --socket-path PATH   listen there for the VMM\n"
 	"  --fd N               an inherited socket, listening or connected\n"
 	"  --one-off            end when the first VMM goes\n"
+	"  --integration LIST   services that the guest is offered: heartbeat,\n"
+	"                       shutdown, timesync, kvp, vss, fcopy; or all, none,\n"
+	"                       default (all but fcopy; without a broker none)\n"
 	"  --trace FILE         write every control message, as text, and as\n"
 	"                       packets to FILE.pcap\n"
 	"  --inject RULE        disturb messages: 'on=OPEN_CHANNEL "
@@ -57,7 +64,7 @@ static int need_filter(void)
 						  : process_fail("no memory");
 }
 
-enum { SOCKET = OPTION_OWN, FD, ONE, TRACE, INJECT };
+enum { SOCKET = OPTION_OWN, FD, ONE, TRACE, INJECT, INTEGRATION };
 
 static const struct option table[] = {
 	OPTIONS_OF_ALL,
@@ -66,6 +73,7 @@ static const struct option table[] = {
 	{ "one-off", no_argument, NULL, ONE },
 	{ "trace", required_argument, NULL, TRACE },
 	{ "inject", required_argument, NULL, INJECT },
+	{ "integration", required_argument, NULL, INTEGRATION },
 	{ 0 },
 };
 
@@ -86,6 +94,14 @@ static int own_option(int c)
 		return -1;
 	case ONE:
 		arg_one_off = true;
+		return -1;
+	case INTEGRATION:
+		if (integration_parse(optarg, &arg_services) < 0)
+			return process_fail("--integration '%s': heartbeat, "
+					    "shutdown, timesync, kvp, vss, "
+					    "fcopy, all, default or none",
+					    optarg);
+		arg_services_given = true;
 		return -1;
 	case TRACE:
 		arg_trace = optarg;
@@ -112,6 +128,8 @@ static int parse_options(int argc, char **argv)
 				    "needed");
 	if (!arg_socket_path == (arg_fd < 0))
 		return process_fail("one of --socket-path and --fd is needed");
+	if (!arg_services_given && arg.partition)
+		arg_services = INTEGRATION_DEFAULT;
 	return -1;
 }
 
@@ -252,8 +270,11 @@ int main(int argc, char **argv)
 		r = process_signals(ev, &signal_io);
 	if (r == 0)
 		r = closer_start();
-	config =
-		(struct vm_config) { .one_off = arg_one_off, .filter = filter };
+	config = (struct vm_config) { .one_off = arg_one_off,
+				      .filter = filter,
+				      .services = arg_services };
+	/* or jansson would look for a file in the sandbox */
+	json_object_seed((size_t)ev_now_ns() | 1);
 	if (r == 0)
 		r = vm_new(ev, &config, &vm);
 	if (r < 0)

@@ -16,6 +16,7 @@
 
 #include "transport/closer.h"
 #include "transport/vmbus/handover.h"
+#include "transport/vmbus/integration.h"
 #include "transport/vmbus/vm.h"
 
 #define AHEAD 16u /* messages that the VMM need not wait for */
@@ -219,6 +220,7 @@ static int on_journal(struct vm *vm, const struct vmbu_request *q,
 			munmap(map, VMBU_JOURNAL_SIZE);
 			return refuse(a, r, "not a journal");
 		}
+		integration_recovered(vm->integration);
 	}
 	if (vm->journal)
 		munmap(vm->journal, VMBU_JOURNAL_SIZE);

@@ -12,6 +12,7 @@
 
 #include "transport/vmbus/conn.h"
 #include "transport/vmbus/handover.h"
+#include "transport/vmbus/integration.h"
 
 /* ---- time */
 
@@ -25,14 +26,22 @@ static void on_deadline(struct ev_timer *t)
 
 void vm_begin(struct vm *vm)
 {
-	if (!vm->stopped)
-		vmbh_time(vm->bus, ev_now_ns());
+	uint64_t now;
+
+	if (vm->stopped)
+		return;
+	now = ev_now_ns();
+	vmbh_time(vm->bus, now);
+	integration_time(vm->integration, now);
 }
 
 void vm_end(struct vm *vm)
 {
 	uint64_t at = vm->stopped ? 0 : vmbh_deadline(vm->bus);
+	uint64_t more = vm->stopped ? 0 : integration_deadline(vm->integration);
 
+	if (!at || (more && more < at))
+		at = more;
 	if (gmem_lost()) {
 		log_err("the guest's memory was cut short: dropping the VMM");
 		gmem_lost_reset();
@@ -219,6 +228,8 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret)
 	vps_init(vm);
 	r = vmbh_new(&bus, &bus_ops, vm, &vm->bus);
 	if (r == 0)
+		r = integration_new(vm, config->services, &vm->integration);
+	if (r == 0)
 		r = gmem_guard_install(&vm->gmem);
 	if (r < 0) {
 		vm_free(vm);
@@ -277,6 +288,7 @@ struct vm *vm_free(struct vm *vm)
 		close(vm->front);
 	if (vm->listener >= 0)
 		close(vm->listener);
+	integration_free(vm->integration);
 	filter_free(vm->filter);
 	vmbh_free(vm->bus);
 	if (vm->host)

@@ -7,6 +7,8 @@
  *	vps.c		message slots, event flags and doorbells
  *	conn.c		bytes between rings and the host's ends
  *	poll.c		rings that are looked at without doorbells
+ *	integration.c	heartbeat, shutdown and so on: channels and time
+ *	control.c	what is asked of them (docs/protocol.md, 11)
  *	filter.c	--trace and --inject, between the bus and both
  *
  * The bus (libvmbus-host) knows what it all means.
@@ -31,6 +33,7 @@
 struct conn;
 struct filter;
 struct handover;
+struct integration;
 TAILQ_HEAD(conn_list, conn);
 
 struct vp {
@@ -58,6 +61,7 @@ struct vm {
 	struct vmbh *bus;
 	struct host *host;
 	struct filter *filter; /* NULL: none */
+	struct integration *integration;
 	struct gmem gmem;
 	struct vp vps[VPS_MAX];
 	struct doorbell *doorbells[VMBH_RELIDS];
@@ -91,6 +95,7 @@ struct vm {
 struct vm_config {
 	bool one_off;
 	struct filter *filter; /* owned from now on */
+	unsigned int services; /* that are offered: bits of enum ic_kind */
 };
 
 /** vm_new() - 0 or -errno */
