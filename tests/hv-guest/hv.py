@@ -49,6 +49,8 @@ class HvGuest(vm.Agent):
         if where:
             command += ["--trace", self.trace]
         append = " ".join((append, os.environ.get("GUEST_APPEND", "")))
+        if "--integration" not in options:
+            command += ["--integration", "none"]
         if append.strip():
             command += ["--append", append.strip()]
         if os.environ.get("DAEMON_BUILD"):

@@ -5,6 +5,7 @@
     initramfs           for most: the agent, vsock-peer, hv_vmbus and hv_sock
     initramfs-kexec     the same, with a second kernel to start
     initramfs-programs  the same, with Python and socat
+    initramfs-integration  the same, with hv_utils and its daemons
     initramfs-module    the same, with a kernel module of ours
     initramfs-uplink    the same, with a broker and what belongs to it
     initramfs-vsock-test  the same, with the kernel's own tests
@@ -23,6 +24,7 @@ import vsock_partner  # noqa: E402
 from programs import python_and_socat  # noqa: E402
 
 MODULES = "hv_vmbus,hv_sock"
+DAEMONS = ("hv_kvp_daemon", "hv_vss_daemon", "hv_fcopy_daemon")
 MODULE = os.path.join(HERE, "module")
 
 
@@ -44,6 +46,35 @@ def kernel_module(directory):
     shutil.move(os.path.join(build, "hvs_kernel_test.ko"), directory)
     shutil.rmtree(build)
     return os.path.join(directory, "hvs_kernel_test.ko")
+
+
+def hyperv_daemons(directory):
+    """Debian's package of them, unpacked and not installed."""
+    where = os.path.join(directory, "daemons")
+    os.makedirs(where)
+    r = subprocess.run(["apt-get", "download", "-o", "APT::Sandbox::User=root",
+                        "-o", "Debug::NoLocking=1", "hyperv-daemons"],
+                       cwd=where, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True)
+    debs = [n for n in os.listdir(where) if n.endswith(".deb")]
+    if r.returncode or not debs:
+        raise vm.GuestError("no package hyperv-daemons:\n" + r.stdout)
+    subprocess.run(["dpkg-deb", "-x", os.path.join(where, debs[0]), where],
+                   check=True)
+    return [os.path.join(where, "usr/sbin", n) + ":sbin/" + n for n in DAEMONS
+            if os.path.exists(os.path.join(where, "usr/sbin", n))]
+
+
+def forced(directory):
+    """What the kernel starts to end in good order; no service is there."""
+    programs = []
+    for name in ("poweroff", "reboot"):
+        path = os.path.join(directory, name)
+        with open(path, "w") as f:
+            f.write("#!/bin/sh\nexec busybox %s -f\n" % name)
+        os.chmod(path, 0o755)
+        programs.append("%s:sbin/%s" % (path, name))
+    return programs
 
 
 def make(directory, modules):
@@ -72,6 +103,9 @@ def make(directory, modules):
         build = os.environ["BUILD"]
         image("initramfs-uplink", uplinked.programs(
             os.environ.get("DAEMON_BUILD") or build, build))
+    if "guest_integration" in modules:
+        image("initramfs-integration", hyperv_daemons(directory) +
+              forced(directory), kernel_modules=MODULES + ",hv_utils,brd")
     if "guest_module" in modules:
         image("initramfs-module", [kernel_module(directory) +
                                    ":module.ko"])

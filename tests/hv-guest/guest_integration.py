@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Hyper-V's integration services: a stock guest's hv_utils and daemons, asked
+with hvctl."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import hv
+import stack
+import tap
+from guest_volume import replace
+
+
+class Integrated(hv.HvStack):
+    options = ("--integration", "all")
+
+    def start_guest(self, name="guest", **more):
+        more.setdefault("initramfs", hv.inner("initramfs-integration"))
+        return super().start_guest(name, **more)
+
+    def service_list(self):
+        o = json.loads(self.control("integration", "list", self.name,
+                                    "--json"))
+        return {s["name"]: s for s in o["services"]}
+
+    def until_ok(self, *names):
+        stack.until("services of the guest", lambda: all(
+            self.service_list()[n]["state"] == "ok" for n in names))
+
+    def refused(self, *words):
+        """hvctl's one line, of a verb that has to fail."""
+        r = subprocess.run([self.hvctl] + list(words), text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           timeout=stack.WAIT_S)
+        tap.check(r.returncode, "%s: not refused: %s" % (words, r.stdout))
+        return r.stdout
+
+    def attempt(self, *words):
+        return self.control(*words, check=False)
+
+    def start_control(self, *words):
+        return subprocess.Popen([self.hvctl] + list(words),
+                                stdin=subprocess.DEVNULL)
+
+
+STACK = Integrated
+
+
+def daemon(f, name):
+    """Runs in the guest, also if this test is the first one there is."""
+    f.guest.run("pgrep %s || %s" % (name[:15], name)).ok()
+
+
+def disk(f):
+    """An empty one, at /disk."""
+    f.guest.run("grep -q ' /disk ' /proc/mounts || (mkdir -p /disk && "
+                "mke2fs /dev/ram0 >/dev/null 2>&1 && "
+                "mount -t ext4 /dev/ram0 /disk)").ok()
+
+
+def test_services_and_heartbeat(f):
+    f.until_ok("heartbeat", "shutdown", "timesync")
+    said = f.guest.run("dmesg | grep -i ' IC version'").ok()
+    for name, version in (("heartbeat", "3.0"), ("shutdown", "3.2"),
+                          ("timesync", "3.0")):
+        tap.same(f.service_list()[name]["version"], version, name)
+    tap.check("Shutdown IC version 3.2" in said, said)
+
+    def beats():
+        o = json.loads(f.control("heartbeat", f.name, "--json"))
+        return o["heartbeat"] == "ok" and o["answers"] >= 2
+    stack.until("heartbeats", beats)
+    tap.check(": ok, applications unknown" in
+              f.control("heartbeat", "--all"), "for people")
+
+
+def test_time(f):
+    f.until_ok("timesync")
+    f.guest.run("date -s '2020-01-01 00:00:00'").ok()
+    f.control("time", f.name)
+    stack.until("the guest's clock", lambda: abs(
+        int(f.guest.run("date +%s").ok()) - time.time()) < 5)
+
+
+def test_disabled_and_enabled_again(f):
+    f.until_ok("heartbeat")
+    f.control("integration", "disable", f.name, "heartbeat")
+    tap.same(f.service_list()["heartbeat"]["state"], "disabled", "state")
+    tap.check("disabled for this VM" in f.refused("heartbeat", f.name), "why")
+    f.control("integration", "enable", f.name, "heartbeat")
+    f.until_ok("heartbeat")
+    stack.until("heartbeats", lambda: ": ok" in f.control("heartbeat", f.name))
+
+
+def test_driver_gone(f):
+    f.until_ok("shutdown")
+    f.guest.run("rmmod hv_utils").ok()
+    stack.until("no driver", lambda: f.service_list()["shutdown"]["state"] ==
+                "no driver")
+    tap.check("hv_utils) is missing" in f.refused("shutdown", f.name), "why")
+    f.guest.run("insmod /lib/modules/hv_utils.ko").ok()
+    f.until_ok("heartbeat", "shutdown", "timesync")
+
+
+def test_keys_and_values(f):
+    f.until_ok("heartbeat")
+    tap.same(f.service_list()["kvp"]["state"], "no answer", "no daemon")
+    tap.check("hv_kvp_daemon does not run" in
+              f.refused("kvp", "get", f.name, "a"), "why")
+    f.guest.run("mkdir -p /var/lib/hyperv").ok()
+    daemon(f, "hv_kvp_daemon")
+    f.until_ok("kvp")
+    entries = json.loads(f.control("kvp", "list", f.name, "--json"))["entries"]
+    facts = {e["key"]: e["value"] for e in entries if e["pool"] == "auto"}
+    tap.same(facts["OSBuildNumber"], f.guest.run("uname -r").ok().strip(),
+             "the guest's kernel")
+    tap.check("FullyQualifiedDomainName" in facts, str(facts))
+    value = "z\u00e4hl \U0001f600 " + "x" * 900
+    f.control("kvp", "set", f.name, "name of it", value)
+    tap.same(f.control("kvp", "get", f.name, "name of it", "-p",
+                       "external").rstrip("\n"), value, "what was set")
+    tap.check("x" * 900 in f.guest.run(
+        "tr -d '\\0' </var/lib/hyperv/.kvp_pool_0").ok(), "in the guest")
+    f.control("kvp", "delete", f.name, "name of it")
+    tap.check("no such key" in f.refused("kvp", "get", f.name, "name of it",
+                                         "-p", "external"), "deleted")
+    tap.check("longer than" in f.refused("kvp", "set", f.name, "k" * 300, "v"),
+              "a long key")
+    tap.check("no such adapter" in f.refused(
+        "kvp", "set-ip", f.name, "{00000000-0000-0000-0000-000000000001}",
+        "--address", "192.0.2.1"), "an adapter that is not there")
+
+
+def writes(f):
+    """Can a program in the guest write to its disk?"""
+    return f.guest.start("touch /disk/file && sync")
+
+
+def test_freeze_and_thaw(f):
+    f.until_ok("vss")
+    tap.check("hv_vss_daemon does not run" in f.refused("freeze", f.name),
+              "no daemon")
+    disk(f)
+    daemon(f, "hv_vss_daemon")
+    stack.until("frozen", lambda: "frozen" in f.attempt("freeze", f.name))
+    tap.same(f.service_list()["vss"]["file_systems"], "frozen", "state")
+    job = writes(f)
+    tap.check("frozen already" in f.refused("freeze", f.name), "twice")
+    stack.until("the writer waits", lambda: f.guest.run(
+        "grep -l '^State:.D' /proc/[0-9]*/status").status == 0)
+    f.control("thaw", f.name)
+    job.ok()
+    tap.check("not frozen" in f.refused("thaw", f.name), "thawed twice")
+    # with a command, and by itself
+    f.control("freeze", f.name, "--", "true")
+    writes(f).ok()
+    f.control("freeze", f.name, "--hold", "1")
+    writes(f).ok()
+    # the caller is killed
+    with f.start_control("freeze", f.name, "--", "sleep", "1000") as p:
+        stack.until("frozen", lambda: f.service_list()["vss"][
+            "file_systems"] == "frozen")
+        p.kill()
+    writes(f).ok()
+
+
+def test_another_process_goes_on(f):
+    f.guest.run("mkdir -p /var/lib/hyperv").ok()
+    disk(f)
+    daemon(f, "hv_kvp_daemon")
+    daemon(f, "hv_vss_daemon")
+    f.until_ok("heartbeat", "kvp", "vss")
+    stack.until("frozen", lambda: "frozen" in f.attempt(
+        "freeze", f.name, "--hold", "600"))
+    replace(f)
+    stack.until("attached again", lambda: "vss" in f.attempt(
+        "integration", "list", f.name, "--json"))
+    f.until_ok("heartbeat", "kvp", "vss")
+    tap.same(f.service_list()["vss"]["file_systems"], "frozen", "state")
+    # killed, it leaves nobody who knows: the next one thaws
+    os.kill(f.guest.transport(), signal.SIGKILL)
+    writes(f).ok()
+    f.until_ok("heartbeat", "shutdown")
+
+
+def test_reboot_and_shutdown(f):
+    f.until_ok("shutdown")
+    f.guest.begin_again()
+    tap.check("reboots" in f.control("reboot", f.name), "reboot")
+    f.guest.ready.expect("^ready$", 60)
+    f.guest.jobs.clear()
+    f.until_ok("shutdown")
+    said = f.refused("shutdown", "--hibernate", f.name)
+    tap.check("refuses shutdown" in said, said)
+    tap.check("shuts down" in f.control("shutdown", f.name), "shutdown")
+    tap.same(f.guest.wait(), 0, "status")
