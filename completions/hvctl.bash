@@ -32,7 +32,7 @@ _hvctl() {
 	fi
 	local verb=${words[1]} sub=${words[2]} opts=
 	local top="service partition vm container integration kvp heartbeat shutdown
-		reboot time freeze thaw listeners connections status nc forward
+		reboot time freeze thaw fcopy listeners connections status nc forward
 		attach wait as explain simulate reload help version"
 	local service="add list show enable disable revert remove import export"
 	local partition="add list id show set remove import"
@@ -89,6 +89,7 @@ _hvctl() {
 	"time") opts="--all --timeout --json" ;;
 	"freeze") opts="--all --hold --timeout --json" ;;
 	"thaw") opts="--all --timeout --json" ;;
+	"fcopy") opts="--overwrite --mkdir --timeout" ;;
 	"kvp get") opts="--pool --timeout --json" ;;
 	"kvp set") opts="--pool --timeout --json" ;;
 	"kvp delete") opts="--pool --timeout --json" ;;
@@ -127,6 +128,11 @@ _hvctl() {
 		esac ;;
 	"integration list" | heartbeat | shutdown | reboot | time | freeze | thaw)
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	fcopy)
+		case $cword in
+		2) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+		3) COMPREPLY=($(compgen -f -- "$cur")) ;;
+		esac ;;
 	kvp\ *)
 		((cword == 3)) && COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
 	"partition import") COMPREPLY=($(compgen -W "libvirt" -- "$cur")) ;;

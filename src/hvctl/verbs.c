@@ -162,6 +162,13 @@ static const struct opt opts_kvp_set_ip[] = {
 	OPT_END,
 };
 
+static const struct opt opts_fcopy[] = {
+	{ .name = "overwrite", .help = "a file that is there" },
+	{ .name = "mkdir", .help = "make the directory" },
+	OPT_GUEST_TIMEOUT,
+	OPT_END,
+};
+
 static const struct opt opts_freeze[] = {
 	OPT_ALL,
 	{ .name = "hold", .arg = "SECONDS",
@@ -287,6 +294,12 @@ const struct verb verbs[] = {
 	{ NULL, "time", cmd_time, "[--all | VM...] [OPTION]...",
 	  "set the guest's clock to the host's", opts_guests, 0, ARGS_MAX,
 	  ARGS_REST_NONE, NULL },
+	{ NULL, "fcopy", cmd_fcopy, "VM FILE PATH [OPTION]...",
+	  "copy a file into a guest of Linux 6.1 or before", opts_fcopy, 3, 3,
+	  ARGS_REST_NONE,
+	  "PATH begins with /; if it ends with one, FILE's name comes after "
+	  "it. The service\nis called fcopy and is disabled at first: hvctl "
+	  "integration enable VM fcopy." },
 	{ NULL, "freeze", cmd_freeze,
 	  "[--all | VM...] [OPTION]... [-- COMMAND]",
 	  "have the guest's file systems stand still, for a backup",

@@ -51,11 +51,12 @@ int cmd_partition_remove(struct ctl *c, const struct args *a);
 int cmd_partition_import(struct ctl *c, const struct args *a);
 
 /* cmd-heartbeat.c, cmd-shutdown.c, cmd-time.c, cmd-kvp.c,
- * cmd-freeze.c, cmd-integration.c: guests.h */
+ * cmd-freeze.c, cmd-fcopy.c, cmd-integration.c: guests.h */
 int cmd_heartbeat(struct ctl *c, const struct args *a);
 int cmd_shutdown(struct ctl *c, const struct args *a);
 int cmd_reboot(struct ctl *c, const struct args *a);
 int cmd_time(struct ctl *c, const struct args *a);
+int cmd_fcopy(struct ctl *c, const struct args *a);
 int cmd_freeze(struct ctl *c, const struct args *a);
 int cmd_thaw(struct ctl *c, const struct args *a);
 int cmd_kvp_get(struct ctl *c, const struct args *a);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Hyper-V's integration services: a stock guest's hv_utils and daemons, asked
 with hvctl."""
+import hashlib
 import json
 import os
 import signal
@@ -164,6 +165,25 @@ def test_freeze_and_thaw(f):
             "file_systems"] == "frozen")
         p.kill()
     writes(f).ok()
+
+
+def test_file_copied(f):
+    f.until_ok("fcopy")
+    source = os.path.join(f.work, "source")
+    with open(source, "wb") as out:
+        out.write(os.urandom(50001))
+    said = f.refused("fcopy", f.name, source, "/tmp/x/copy")
+    tap.check("hv_fcopy_daemon does not run" in said, said)
+    daemon(f, "hv_fcopy_daemon")
+    stack.until("copied", lambda: f.attempt(
+        "fcopy", f.name, source, "/tmp/x/", "--mkdir", "--overwrite") == "")
+    with open(source, "rb") as data:
+        want = hashlib.md5(data.read()).hexdigest()
+    tap.same(f.guest.run("md5sum /tmp/x/source").ok().split()[0], want, "sum")
+    tap.check("exists there already" in f.refused(
+        "fcopy", f.name, source, "/tmp/x/source"), "not over another")
+    tap.check("without .." in f.refused(
+        "fcopy", f.name, source, "/tmp/../x"), "..")
 
 
 def test_another_process_goes_on(f):

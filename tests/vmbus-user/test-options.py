@@ -84,6 +84,8 @@ class Options(unittest.TestCase):
                 (['--uds-path', 'x', '--fd', '3', '--vm-id', 'me'],
                  'not a GUID'),
                 (['--uds-path', 'x', '--fd', '3', 'more'], 'unexpected'),
+                (['--uds-path', 'x', '--fd', '3', '--integration', 'kvp,x'],
+                 'heartbeat, shutdown'),
                 (['--uds-path', 'x' * 200, '--socket-path', self.path],
                  'too long'),
                 (['--uds-path', self.uds, '--socket-path', 'x' * 200],
@@ -106,7 +108,7 @@ class Options(unittest.TestCase):
         r = run('--help')
         self.assertEqual(r.returncode, 0)
         for option in ('partition', 'uds-path', 'socket-path', 'fd', 'trace',
-                       'inject', 'sandbox', 'one-off', 'verbose', 'vm-id'):
+                       'inject', 'integration', 'sandbox', 'one-off', 'verbose', 'vm-id'):
             self.assertIn('--' + option, r.stdout)
         self.assertEqual(run('--version').returncode, 0)
 

@@ -350,6 +350,10 @@ static const struct {
 	{ "time", IC_TIMESYNC, verb_time },
 	{ "freeze", IC_VSS, vss_verb_freeze },
 	{ "thaw", IC_VSS, vss_verb_thaw },
+	{ "copy.start", IC_FCOPY, fcopy_verb_start },
+	{ "copy.write", IC_FCOPY, fcopy_verb_write },
+	{ "copy.end", IC_FCOPY, fcopy_verb_end },
+	{ "copy.cancel", IC_FCOPY, fcopy_verb_cancel },
 	{ "kvp.get", IC_KVP, kvp_verb_get },
 	{ "kvp.set", IC_KVP, kvp_verb_set },
 	{ "kvp.delete", IC_KVP, kvp_verb_delete },
@@ -428,5 +432,6 @@ void integration_leave(void *ctx, uint64_t session)
 
 	vm_begin(vm);
 	vss_leave(&vm->integration->set.vss, session);
+	fcopy_leave(&vm->integration->set.fcopy, session);
 	vm_end(vm);
 }

@@ -57,6 +57,12 @@ uint32_t ask_left(const struct ask *a);
 /** ask_empty() - an answer of which only the status counts. ic_done_fn */
 void ask_empty(void *arg, const struct ic_answer *answer);
 
+/* ---- control-fcopy.c */
+void fcopy_verb_start(struct ask *a);
+void fcopy_verb_write(struct ask *a);
+void fcopy_verb_end(struct ask *a);
+void fcopy_verb_cancel(struct ask *a);
+
 /* ---- control-vss.c */
 void vss_verb_freeze(struct ask *a);
 void vss_verb_thaw(struct ask *a);

@@ -185,4 +185,47 @@ void vss_closed(struct vss *v);
 void vss_time(struct vss *v, uint64_t now);
 uint64_t vss_deadline(const struct vss *v);
 
+/* ---- fcopy.c */
+
+#define FCOPY_FRAGMENT 6144u
+#define FCOPY_IDLE_MS 30000u /* without a part: it is given up */
+
+struct fcopy_file {
+	const char *name, *directory;
+	uint64_t size;
+	bool overwrite, create; /* the file; the directory */
+};
+
+struct fcopy {
+	struct ic *ic;
+	bool open;
+	bool ended; /* its caller has gone */
+	uint64_t session;
+	uint64_t size, offset;
+	size_t len;	 /* of the part that is out */
+	unsigned int op; /* that is out, if done is set */
+	uint64_t idle_at;
+	ic_done_fn done;
+	void *arg;
+};
+
+/** fcopy_start() and so on: @done follows. Return: 0; -EBUSY (another copy is
+ * under way), -EINVAL (a name), -ENOENT (no copy of this session), -EALREADY
+ * (the last part is out), -EMSGSIZE (more, or less, than was told); as
+ * ic_ask() */
+int fcopy_start(struct fcopy *f, const struct fcopy_file *file,
+		uint64_t session, uint32_t timeout_ms, ic_done_fn done,
+		void *arg);
+int fcopy_write(struct fcopy *f, uint64_t session, const void *data, size_t len,
+		uint32_t timeout_ms, ic_done_fn done, void *arg);
+int fcopy_end(struct fcopy *f, uint64_t session, uint32_t timeout_ms,
+	      ic_done_fn done, void *arg);
+/** fcopy_cancel() - the guest removes the file */
+int fcopy_cancel(struct fcopy *f, uint64_t session);
+/** fcopy_leave() - the same, when that session (0: any) has gone */
+void fcopy_leave(struct fcopy *f, uint64_t session);
+void fcopy_closed(struct fcopy *f);
+void fcopy_time(struct fcopy *f, uint64_t now);
+uint64_t fcopy_deadline(const struct fcopy *f);
+
 #endif /* VMBUS_IC_SERVICES_H */

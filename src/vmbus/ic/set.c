@@ -35,6 +35,7 @@ void ic_set_init(struct ic_set *s, const struct ic_set_ops *set_ops, void *ctx,
 	s->timesync.wall = set_ops->wall;
 	s->timesync.ctx = ctx;
 	s->vss.ic = &s->ic[IC_VSS];
+	s->fcopy.ic = &s->ic[IC_FCOPY];
 }
 
 void ic_set_fini(struct ic_set *s)
@@ -52,6 +53,8 @@ static void begin_again(struct ic_set *s, enum ic_kind kind)
 		timesync_closed(&s->timesync);
 	else if (kind == IC_VSS)
 		vss_closed(&s->vss);
+	else if (kind == IC_FCOPY)
+		fcopy_closed(&s->fcopy);
 }
 
 void ic_set_opened(struct ic_set *s, enum ic_kind kind)
@@ -93,10 +96,12 @@ void ic_set_time(struct ic_set *s, uint64_t now)
 	heartbeat_time(&s->heartbeat, now);
 	timesync_time(&s->timesync, now);
 	vss_time(&s->vss, now);
+	fcopy_time(&s->fcopy, now);
 	/* what these have just asked */
 	ic_time(&s->ic[IC_HEARTBEAT], now);
 	ic_time(&s->ic[IC_TIMESYNC], now);
 	ic_time(&s->ic[IC_VSS], now);
+	ic_time(&s->ic[IC_FCOPY], now);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -109,6 +114,7 @@ uint64_t ic_set_deadline(const struct ic_set *s)
 	uint64_t at = sooner(s->heartbeat.next, s->timesync.next);
 
 	at = sooner(at, vss_deadline(&s->vss));
+	at = sooner(at, fcopy_deadline(&s->fcopy));
 	for (enum ic_kind k = 0; k < IC_KINDS; k++)
 		at = sooner(at, ic_deadline(&s->ic[k]));
 	return at;

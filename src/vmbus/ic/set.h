@@ -26,6 +26,7 @@ struct ic_set {
 	struct heartbeat heartbeat;
 	struct timesync timesync;
 	struct vss vss;
+	struct fcopy fcopy;
 };
 
 void ic_set_init(struct ic_set *s, const struct ic_set_ops *ops, void *ctx,
