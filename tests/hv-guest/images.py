@@ -48,21 +48,16 @@ def kernel_module(directory):
     return os.path.join(directory, "hvs_kernel_test.ko")
 
 
-def hyperv_daemons(directory):
+def hyperv_daemons():
     """Debian's package of them, unpacked and not installed."""
-    where = os.path.join(directory, "daemons")
-    os.makedirs(where)
-    r = subprocess.run(["apt-get", "download", "-o", "APT::Sandbox::User=root",
-                        "-o", "Debug::NoLocking=1", "hyperv-daemons"],
-                       cwd=where, stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, text=True)
-    debs = [n for n in os.listdir(where) if n.endswith(".deb")]
-    if r.returncode or not debs:
-        raise vm.GuestError("no package hyperv-daemons:\n" + r.stdout)
-    subprocess.run(["dpkg-deb", "-x", os.path.join(where, debs[0]), where],
-                   check=True)
-    return [os.path.join(where, "usr/sbin", n) + ":sbin/" + n for n in DAEMONS
-            if os.path.exists(os.path.join(where, "usr/sbin", n))]
+    r = subprocess.run([os.path.join(vm.SCRIPTS, "guest-kernel"), "--daemons"],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       text=True)
+    if r.returncode:
+        raise vm.GuestError(r.stderr)
+    where = os.path.join(r.stdout.splitlines()[-1], "usr/sbin")
+    return [os.path.join(where, n) + ":sbin/" + n for n in DAEMONS
+            if os.path.exists(os.path.join(where, n))]
 
 
 def forced(directory):
@@ -104,7 +99,7 @@ def make(directory, modules):
         image("initramfs-uplink", uplinked.programs(
             os.environ.get("DAEMON_BUILD") or build, build))
     if "guest_integration" in modules:
-        image("initramfs-integration", hyperv_daemons(directory) +
+        image("initramfs-integration", hyperv_daemons() +
               forced(directory), kernel_modules=MODULES + ",hv_utils,brd")
     if "guest_module" in modules:
         image("initramfs-module", [kernel_module(directory) +
