@@ -130,7 +130,16 @@ START_TEST(test_copy_cut_short)
 	ig_answer(g, fcopy_take(g, 1), IC_DISK_FULL);
 	ck_assert_int_eq(told_error, (int)IC_DISK_FULL);
 	cancelled(g);
-	/* what was never begun leaves nothing */
+	/* what was never begun leaves nothing: a cancel might remove what
+	 * was there */
+	g = copying();
+	p = fcopy_take(g, 0);
+	fcopy_leave(&g->set.fcopy, 7);
+	ig_answer(g, p, IC_EXISTS);
+	ck_assert(!g->set.fcopy.open);
+	ig_pass(g, 60 * IG_S);
+	ck_assert(ig_none(g));
+	ig_free(g);
 	g = copying();
 	ig_answer(g, fcopy_take(g, 0), IC_EXISTS);
 	ck_assert(!g->set.fcopy.open);

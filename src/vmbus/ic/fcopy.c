@@ -81,7 +81,7 @@ static void on_answer(void *arg, const struct ic_answer *a)
 		f->open = false;
 	/* (one that was not begun has left nothing; but for one whose answer
 	 * is late nobody knows) */
-	if (f->open && ((f->op != START && !good) || a->error || f->ended))
+	if (f->open && (a->error || (good ? f->ended : f->op != START)))
 		cancel(f);
 	else if (!good)
 		f->open = false;
