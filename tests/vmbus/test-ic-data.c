@@ -406,6 +406,53 @@ START_TEST(test_driver_goes)
 }
 END_TEST
 
+START_TEST(test_thaw_without_driver)
+{
+	struct ig *g = frozen(0);
+
+	/* nobody waits for what may never come, and the thaw does */
+	ic_set_closed(&g->set, IC_VSS);
+	told = 0;
+	for (unsigned int i = 0; i < 2; i++)
+		ck_assert_int_eq(vss_thaw(&g->set.vss, on_told, g), -ENOTCONN);
+	ig_ready(g, IC_VSS);
+	thaws(g);
+	ck_assert_uint_eq(told, 0);
+	/* it goes before the thaw is sent */
+	g = frozen(0);
+	told = 0;
+	ck_assert_int_eq(vss_thaw(&g->set.vss, on_told, g), 0);
+	ic_set_closed(&g->set, IC_VSS);
+	ck_assert_uint_eq(told, 1);
+	ck_assert_int_eq(told_error, -ECONNRESET);
+	ig_ready(g, IC_VSS);
+	thaws(g);
+}
+END_TEST
+
+START_TEST(test_after_silence)
+{
+	struct ig *g = ig_new();
+	struct ig_packet *p;
+
+	/* no time is asked for while nothing is due; then something is asked */
+	ig_ready(g, IC_VSS);
+	ck_assert_uint_eq(ic_set_deadline(&g->set), 0);
+	g->now += 3600 * IG_S;
+	ic_set_now(&g->set, g->now);
+	p = freezing(g, 0);
+	ck_assert_uint_eq(told, 0);
+	/* the guest takes its time, which is not taken from the freeze */
+	g->now += 9 * IG_S;
+	ic_set_now(&g->set, g->now);
+	ig_answer(g, p, 0);
+	ig_pass(g, 29 * IG_S);
+	ck_assert(ig_none(g));
+	ig_pass(g, IG_S);
+	thaws(g);
+}
+END_TEST
+
 static void fill(void *c)
 {
 	tcase_add_test(c, test_texts);
@@ -420,6 +467,8 @@ static void fill(void *c)
 	tcase_add_test(c, test_thaw_again_and_again);
 	tcase_add_test(c, test_refused);
 	tcase_add_test(c, test_driver_goes);
+	tcase_add_test(c, test_thaw_without_driver);
+	tcase_add_test(c, test_after_silence);
 }
 
 int main(void)

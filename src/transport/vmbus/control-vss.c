@@ -78,4 +78,6 @@ void vss_verb_thaw(struct ask *a)
 	else if (r == -EBUSY)
 		ask_failed(a, EBUSY, HVS_REASON_EXISTS,
 			   "a freeze or a thaw is under way");
+	else
+		(void)ask_begun(a, r);
 }

@@ -222,7 +222,7 @@ void integration_load(struct integration *i, const uint8_t *p)
 	struct vss *v = &i->set.vss;
 
 	integration_offer(i, le32_get(p));
-	i->set.now = ev_now_ns();
+	ic_set_now(&i->set, ev_now_ns());
 	if (flags & SAVED_FROZEN && left <= VSS_HOLD_MAX_MS * 1000000ull) {
 		v->state = VSS_FROZEN;
 		v->thaw_at = i->set.now + left;
@@ -247,10 +247,10 @@ void integration_time(struct integration *i, uint64_t now)
 
 	if (!i)
 		return;
+	ic_set_now(&i->set, now);
 	for (enum ic_kind k = 0; k < IC_KINDS; k++)
 		if (i->slots[k].more)
 			take_packets(&i->slots[k]);
-	i->set.now = now;
 	at = ic_set_deadline(&i->set);
 	if (at && at <= now)
 		ic_set_time(&i->set, now);

@@ -173,8 +173,8 @@ struct vss {
  * (it is not thawed); as ic_ask() */
 int vss_freeze(struct vss *v, uint32_t timeout_ms, uint32_t hold_ms,
 	       uint64_t session, vss_done_fn done, void *arg);
-/** vss_thaw() - @done may be NULL. Return: 0; -EALREADY (it is thawed); -EBUSY
- */
+/** vss_thaw() - @done may be NULL. Return: 0; -EALREADY (it is thawed); -EBUSY;
+ * -ENOTCONN (it is thawed when it can be asked, @done does not follow) */
 int vss_thaw(struct vss *v, vss_done_fn done, void *arg);
 /** vss_leave() - the freeze of that session ends (0: of any session) */
 void vss_leave(struct vss *v, uint64_t session);

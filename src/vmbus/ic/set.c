@@ -88,9 +88,16 @@ void ic_set_resumed(struct ic_set *s)
 	timesync_resumed(&s->timesync);
 }
 
-void ic_set_time(struct ic_set *s, uint64_t now)
+void ic_set_now(struct ic_set *s, uint64_t now)
 {
 	s->now = now;
+	for (enum ic_kind k = 0; k < IC_KINDS; k++)
+		s->ic[k].now = now;
+}
+
+void ic_set_time(struct ic_set *s, uint64_t now)
+{
+	ic_set_now(s, now);
 	for (enum ic_kind k = 0; k < IC_KINDS; k++)
 		ic_time(&s->ic[k], now);
 	heartbeat_time(&s->heartbeat, now);

@@ -41,6 +41,9 @@ void ic_set_writable(struct ic_set *s, enum ic_kind kind);
 /** ic_set_resumed() - the guest has not run for a while */
 void ic_set_resumed(struct ic_set *s);
 
+/** ic_set_now() - what time it is, before anything is told or asked: what is
+ * asked is late, and what is frozen thaws, as counted from here */
+void ic_set_now(struct ic_set *s, uint64_t now);
 /** ic_set_time() - @now: nanoseconds of a monotonic clock */
 void ic_set_time(struct ic_set *s, uint64_t now);
 uint64_t ic_set_deadline(const struct ic_set *s); /* 0: none */

@@ -150,7 +150,10 @@ int vss_thaw(struct vss *v, vss_done_fn done, void *arg)
 		thaw(v, VSS_TRIES);
 	else if (v->again)
 		v->again = 1;
-	return 0;
+	if (v->ic->state == IC_READY)
+		return 0;
+	v->done = NULL; /* nobody knows when it can be asked */
+	return -ENOTCONN;
 }
 
 void vss_leave(struct vss *v, uint64_t session)
@@ -180,9 +183,12 @@ void vss_ready(struct vss *v)
  * be frozen. A guest that is anew is not, and thawing it does no harm. */
 void vss_closed(struct vss *v)
 {
+	const struct ic_answer lost = { .error = -ECONNRESET };
+
 	if (v->state != VSS_THAWED)
 		thaw(v, VSS_TRIES_ANEW);
 	v->again = 0;
+	tell(v, &lost, false); /* whose thaw has not been sent */
 }
 
 void vss_time(struct vss *v, uint64_t now)
