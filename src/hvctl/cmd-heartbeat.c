@@ -4,13 +4,13 @@
 
 #include "hvctl/guests.h"
 
-static bool all_well;
+static bool is_well(const json_t *reply)
+{
+	return !strcmp(json_text(reply, "heartbeat"), "ok");
+}
 
 static void tell(const char *name, const json_t *reply)
 {
-	bool well = !strcmp(json_text(reply, "heartbeat"), "ok");
-
-	all_well &= well;
 	printf("%s: %s, applications %s", show(name),
 	       show(json_text(reply, "heartbeat")),
 	       show(json_text(reply, "application")));
@@ -22,9 +22,19 @@ static void tell(const char *name, const json_t *reply)
 
 int cmd_heartbeat(struct ctl *c, const struct args *a)
 {
+	json_t *q = guests_request(a, "heartbeat");
+	struct guests g;
 	int r;
 
-	all_well = true;
-	r = guests_verb(c, a, guests_request(a, "heartbeat"), tell);
-	return r ? r : !all_well;
+	if (!q)
+		return 2;
+	r = guests_find(c, a, &g);
+	if (r) {
+		json_decref(q);
+		return r;
+	}
+	g.good = is_well;
+	r = guests_ask(c, a, &g, q, tell);
+	guests_fini(&g);
+	return r;
 }

@@ -197,15 +197,23 @@ int guests_ask(struct ctl *c, const struct args *a, const struct guests *g,
 	for (size_t i = 0; requests && i < g->n; i++) {
 		requests[i] = json_copy(request);
 		if (json_object_set_new(requests[i], "partition",
-					json_string(g->names[i])) < 0)
-			goto out;
+					json_string(g->names[i])) < 0) {
+			r = usage("%s: %s is not UTF-8", c->verb,
+				  show(g->names[i]));
+			goto end;
+		}
 	}
 	if (!request || !requests || !k.answers)
 		goto out;
 	(void)call_many(c, requests, g->n, on_got, &k);
 	r = tell_all(c, a, g, &k, tell);
-	for (size_t i = 0; i < g->n; i++)
-		json_decref(k.answers[i].reply);
+	for (size_t i = 0; i < g->n; i++) {
+		json_t *reply = k.answers[i].reply;
+
+		if (!r && g->good && !g->good(reply))
+			r = 1;
+		json_decref(reply);
+	}
 	goto end;
 out:
 	(void)no_memory(c);

@@ -16,6 +16,8 @@ struct guests {
 	char **names;
 	size_t n;
 	bool many; /* not exactly one that was named */
+	/* is that what was hoped for? Or hvctl fails; NULL: any answer is */
+	bool (*good)(const json_t *reply);
 };
 
 /** guests_find() - the operands, or --all. Return: 0, or hvctl's exit code */

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #include "base/cleanup.h"
@@ -161,7 +162,23 @@ bool json_is(const json_t *o, const char *key)
 
 void print_json(const json_t *o)
 {
-	json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	size_t flags = JSON_INDENT(2) | JSON_ENCODE_ANY;
+	char *text, *p;
+
+	if (!isatty(STDOUT_FILENO)) {
+		json_dumpf(o, stdout, flags);
+		fputc('\n', stdout);
+		return;
+	}
+	/* a terminal obeys more than what JSON has to escape */
+	text = json_dumps(o, flags | JSON_ENSURE_ASCII);
+	for (p = text; p && *p; p++) {
+		if (*p == 0x7f)
+			fputs("\\u007f", stdout);
+		else
+			fputc(*p, stdout);
+	}
+	free(text);
 	fputc('\n', stdout);
 }
 

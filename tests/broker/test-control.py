@@ -187,10 +187,9 @@ def test_leases(place):
             same(len(t.left), n + leaves, str(more))
 
 
-def hvctl(place, *words, env=None):
+def hvctl(place, *words, stdout=subprocess.PIPE):
     return subprocess.run([os.environ["HVCTL"], *words], text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=60,
+                          stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, timeout=60,
                           env=dict(os.environ, HVSOCKET_RUNTIME_DIR=place.b.run))
 
 
@@ -218,6 +217,8 @@ def test_hvctl(place):
         r = hvctl(place, "heartbeat", "vm1", "none", "vm2")
         check("there is no partition" in r.stderr and "vm1: ok" in r.stdout,
               r.stderr)
+        r = hvctl(place, "heartbeat", b"\xff")
+        check(r.returncode == 2 and "UTF-8" in r.stderr, r.stderr)
         r = hvctl(place, "kvp", "list", "vm1", "--pool", "guest")
         same(r.stdout.count("\\x1b[2J"), 3, r.stdout + r.stderr)
         same(r.stdout.count("\x1b"), 0, "escapes")
@@ -228,6 +229,47 @@ def test_hvctl(place):
             same(hvctl(place, *words).returncode, 2, str(words))
         same(hvctl(place, "freeze", "vm1", "--", "sh", "-c",
                    "exit 7").returncode, 7, "the command's status")
+
+
+def test_heart_lost(place):
+    """The exit status is that of all, whichever form the answer has."""
+    states = {"vm1": "ok", "vm2": "lost"}
+
+    def say(name):
+        return lambda q: {"heartbeat": states[name], "application": "unknown"}
+    with Guest(place.b, "vm1", say("vm1")), Guest(place.b, "vm2", say("vm2")):
+        for words in (["--all"], ["vm1", "vm2"], ["vm2"]):
+            for form in ([], ["--json"]):
+                r = hvctl(place, "heartbeat", *words, *form)
+                same(r.returncode, 1, str(words + form))
+        for form in ([], ["--json"]):
+            same(hvctl(place, "heartbeat", "vm1", *form).returncode, 0,
+                 str(form))
+
+
+def test_on_a_terminal(place):
+    """JSON, too, has nothing in it that a terminal obeys."""
+    def say(q):
+        return {"entries": [{"key": "k\u009b2J", "value": "\x7f\x1b["}]}
+    with Guest(place.b, "vm1", say):
+        for form in ([], ["--json"]):
+            ours, theirs = os.openpty()
+            with open(ours, "rb", buffering=0) as terminal:
+                r = hvctl(place, "kvp", "list", "vm1", "--pool", "guest", *form,
+                          stdout=theirs)
+                os.close(theirs)
+                said = b""
+                while True:
+                    try:
+                        more = terminal.read(4096)
+                    except OSError:
+                        break
+                    if not more:
+                        break
+                    said += more
+            same(r.returncode, 0, r.stderr)
+            check(b"k" in said and not any(
+                c in said.decode() for c in "\x1b\x7f\x9b"), repr(said))
 
 
 if __name__ == "__main__":
