@@ -148,6 +148,8 @@ def test_freeze_and_thaw(f):
     stack.until("frozen", lambda: "frozen" in f.attempt("freeze", f.name))
     tap.same(f.service_list()["vss"]["file_systems"], "frozen", "state")
     job = writes(f)
+    tap.check("thaw it first" in f.refused("integration", "disable", f.name,
+                                           "vss"), "it could not be thawed")
     tap.check("frozen already" in f.refused("freeze", f.name), "twice")
     stack.until("the writer waits", lambda: f.guest.run(
         "grep -l '^State:.D' /proc/[0-9]*/status").status == 0)

@@ -188,9 +188,9 @@ static void on_entry(void *arg, const struct ic_answer *answer)
 void kvp_verb_list(struct ask *a)
 {
 	const char *pool = "auto";
-	int index = 0;
+	json_int_t index = 0;
 
-	if (!ask_unpack(a, "{s?s, s?i}", "pool", &pool, "index", &index) ||
+	if (!ask_unpack(a, "{s?s, s?I}", "pool", &pool, "index", &index) ||
 	    !find_pool(a, pool))
 		return;
 	if (index < 0 || index >= (int)KVP_ENTRIES_MAX) {

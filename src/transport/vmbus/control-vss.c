@@ -37,9 +37,10 @@ static void on_frozen(void *arg, const struct ic_answer *answer, bool no_daemon)
 
 void vss_verb_freeze(struct ask *a)
 {
-	int hold = HOLD_MS, r;
+	json_int_t hold = HOLD_MS;
+	int r;
 
-	if (!ask_unpack(a, "{s?i}", "hold_ms", &hold))
+	if (!ask_unpack(a, "{s?I}", "hold_ms", &hold))
 		return;
 	if (hold < 1 || hold > (int)VSS_HOLD_MAX_MS) {
 		ask_failed(a, EINVAL, HVS_REASON_BAD_REQUEST,

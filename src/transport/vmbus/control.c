@@ -234,6 +234,20 @@ static void verb_list(struct ask *a)
 	ask_done(a, json_pack("{s:o}", "services", all));
 }
 
+/* What was begun with a service could not be ended without it. */
+static const char *in_use(const struct integration *i, enum ic_kind k)
+{
+	const struct vss *v = &i->set.vss;
+
+	if (k == IC_VSS && i->channels[k] &&
+	    (v->state == VSS_FROZEN || (v->state != VSS_THAWED &&
+					i->set.ic[k].state == IC_READY)))
+		return "the guest is frozen: thaw it first";
+	if (k == IC_FCOPY && i->set.fcopy.open)
+		return "a file is being copied to the guest";
+	return NULL;
+}
+
 static void set_enabled(struct ask *a, bool enabled)
 {
 	struct integration *i = a->i;
@@ -247,6 +261,11 @@ static void set_enabled(struct ask *a, bool enabled)
 	if (k == IC_KINDS) {
 		ask_failed(a, EINVAL, HVS_REASON_BAD_REQUEST,
 			   "service: heartbeat, shutdown, timesync, kvp, vss or fcopy");
+		return;
+	}
+	if (!enabled && in_use(i, k)) {
+		ask_failed(a, EBUSY, HVS_REASON_EXISTS, "%s: %s",
+			   ic_classes[k].name, in_use(i, k));
 		return;
 	}
 	integration_offer(i, enabled ? services | 1u << k
@@ -297,18 +316,20 @@ void ask_empty(void *arg, const struct ic_answer *answer)
 static void verb_shutdown(struct ask *a)
 {
 	const char *mode = "off", *text = "";
-	int force = 0, seconds = 0;
+	json_int_t seconds = 0;
+	int force = 0;
 	uint8_t body[SHUTDOWN_BODY];
 	uint32_t flags;
 	int r;
 
-	if (!ask_unpack(a, "{s?s, s?b, s?s, s?i}", "mode", &mode, "force",
+	if (!ask_unpack(a, "{s?s, s?b, s?s, s?I}", "mode", &mode, "force",
 			&force, "text", &text, "seconds", &seconds))
 		return;
 	flags = !strcmp(mode, "reboot")	     ? SHUTDOWN_REBOOT
 		: !strcmp(mode, "hibernate") ? SHUTDOWN_HIBERNATE
 					     : 0;
-	if ((!flags && strcmp(mode, "off") != 0) || seconds < 0) {
+	if ((!flags && strcmp(mode, "off") != 0) || seconds < 0 ||
+	    seconds > UINT32_MAX) {
 		ask_failed(a, EINVAL, HVS_REASON_BAD_REQUEST,
 			   "mode: off, reboot or hibernate; seconds: 0 or more");
 		return;
