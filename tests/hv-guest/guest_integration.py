@@ -43,7 +43,8 @@ class Integrated(hv.HvStack):
 
     def start_control(self, *words):
         return subprocess.Popen([self.hvctl] + list(words),
-                                stdin=subprocess.DEVNULL)
+                                stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL)
 
 
 STACK = Integrated
@@ -161,8 +162,9 @@ def test_freeze_and_thaw(f):
     writes(f).ok()
     f.control("freeze", f.name, "--hold", "1")
     writes(f).ok()
-    # the caller is killed
-    with f.start_control("freeze", f.name, "--", "sleep", "1000") as p:
+    # the caller is killed; its command is not, and ends by itself
+    with f.start_control("freeze", f.name, "--", "sh", "-c",
+                         "while kill -0 $PPID; do sleep 1; done") as p:
         stack.until("frozen", lambda: f.service_list()["vss"][
             "file_systems"] == "frozen")
         p.kill()
