@@ -164,7 +164,7 @@ def test_freeze_and_thaw(f):
     writes(f).ok()
     # the caller is killed; its command is not, and ends by itself
     with f.start_control("freeze", f.name, "--", "sh", "-c",
-                         "while kill -0 $PPID; do sleep 1; done") as p:
+                         "while kill -0 $PPID 2>&-; do sleep 1; done") as p:
         stack.until("frozen", lambda: f.service_list()["vss"][
             "file_systems"] == "frozen")
         p.kill()

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "vmm.h"
 
 static bool broker_free(struct vmm *v, void *arg)
@@ -24,9 +25,29 @@ static void journal(struct vmm *v, bool recover)
 	vmm_must(v, &r, &v->journal, 1);
 }
 
-/* The whole way: SAVE, TAKE, the old one ends, the next one goes on. */
-static void replace(struct vmm *v)
+#define SERVICES 16u /* what version 2 of the state has at its end */
+
+/* As a build of before integration services would have saved it. */
+static void make_older(struct vmm *v)
 {
+	int fd = memfd_create("older", MFD_CLOEXEC);
+	uint8_t *p = malloc(v->state_len);
+
+	must(pread(v->state, p, v->state_len, 0) == (ssize_t)v->state_len);
+	ck_assert_uint_eq(le32_get(p + 4), 2);
+	le32_put(p + 4, 1);
+	v->state_len -= SERVICES;
+	must(write(fd, p, v->state_len) == (ssize_t)v->state_len);
+	close(v->state);
+	v->state = fd;
+	free(p);
+}
+
+/* The whole way: SAVE, TAKE, the old one ends, the next one goes on. */
+static void replace_from(struct vmm *v, bool older)
+{
+	/* the guest is offered them while it runs */
+	const char *const all[] = { "--integration", "all", NULL };
 	int status;
 
 	v->lost = true;
@@ -35,14 +56,21 @@ static void replace(struct vmm *v)
 	v->front = -1;
 	status = vmm_reap(v);
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	if (older)
+		make_older(v);
 	vmm_wait(v, broker_free, NULL, "the old one to leave the broker");
 	v->b.nlive = 0;
-	vmm_launch(v, NULL);
+	vmm_launch(v, older ? all : NULL);
 	vmm_introduce(v);
 	v->lost = true;
 	ck_assert_int_eq(vmm_load(v, true), 0);
 	journal(v, false);
 	vmm_run(v);
+}
+
+static void replace(struct vmm *v)
+{
+	replace_from(v, false);
 }
 
 static bool running(struct vmm *v, void *arg)
@@ -190,6 +218,21 @@ START_TEST(test_saved_and_run)
 	(void)flow_host(v, 0, false);
 	(void)flow_guest(v, 0);
 	vmm_check_clean(v);
+	vmm_end(v);
+}
+END_TEST
+
+/* From a build without integration services, and to the next one. */
+START_TEST(test_older_state)
+{
+	struct vmm *v = vmm_start();
+	struct flow *f = flow_guest(v, 0);
+
+	replace_from(v, true);
+	flow_send(f, 10000, 10000, false);
+	replace(v);
+	flow_send(f, 10000, 10000, true);
+	vmm_wait(v, flow_finished, f, "bytes after both");
 	vmm_end(v);
 }
 END_TEST
@@ -397,6 +440,7 @@ int main(void)
 	tcase_add_test(t, test_replaced_while_dialling);
 	tcase_add_loop_test(t, test_replaced_while_opening, 0, 2);
 	tcase_add_loop_test(t, test_saved_and_run, 0, 2);
+	tcase_add_test(t, test_older_state);
 	tcase_add_test(t, test_snapshot);
 	tcase_add_test(t, test_killed);
 	tcase_add_test(t, test_not_a_journal);
