@@ -50,12 +50,6 @@ static void fail(struct control *k, uint32_t error, uint32_t reason,
 	control_free(k);
 }
 
-static void on_late(struct ev_timer *t)
-{
-	fail(container_of(t, struct control, timer), ETIMEDOUT,
-	     HVS_REASON_NO_ANSWER, "the guest's transport does not answer");
-}
-
 static void send_leave(struct transport *t, uint64_t session)
 {
 	MSG_BUF(m, 16);
@@ -63,6 +57,17 @@ static void send_leave(struct transport *t, uint64_t session)
 	msg_begin(&m, MSG_LEAVE, ++t->serial);
 	msg_put_u64(&m, session);
 	client_send_kept(t->client, &m);
+}
+
+static void on_late(struct ev_timer *t)
+{
+	struct control *k = container_of(t, struct control, timer);
+
+	/* it may do yet what nobody would know of to undo it */
+	if (k->lease)
+		send_leave(k->transport, k->client->control_session);
+	fail(k, ETIMEDOUT, HVS_REASON_NO_ANSWER,
+	     "the guest's transport does not answer");
 }
 
 void controls_client_gone(struct client *c)

@@ -185,6 +185,13 @@ def test_leases(place):
                     same(t.left[n:], [session], "whose")
                 ask(c)  # what was sent before has come
             same(len(t.left), n + leaves, str(more))
+    # the transport is late, and may do it yet
+    with Guest(place.b, say=lambda q: None if q.get("lease") else {}) as t, \
+            place.b.client() as c:
+        refused(c, errno.ETIMEDOUT, 11, "does not answer", verb="freeze",
+                timeout_ms=1, lease=True)
+        check(t.wait(lambda: t.left), "LEAVE")
+        same(t.left, [t.asked[0][0]], "whose")
 
 
 def hvctl(place, *words, stdout=subprocess.PIPE):
