@@ -214,7 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ic_set_time(&f->set, f->now);
 	}
 	ic_set_fini(&f->set);
-	if (f->told != f->asked) /* each is answered, at the end at the latest */
+	if (f->told != f->asked) /* at the end at the latest */
 		abort();
 	free(f);
 	return 0;
