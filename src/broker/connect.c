@@ -145,6 +145,23 @@ void attempt_connected(struct attempt *a, bool heap, struct verdict *v,
 	}
 }
 
+/* Does anybody listen at @sa? Asked with a socket that is connected already:
+ * the kernel looks at the other's state first, and nobody is connected.
+ * 0: yes; ECONNREFUSED, or why it is not known. */
+static int listens(const struct sockaddr_un *sa, socklen_t len, int type)
+{
+	int pair[2], err;
+
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) <
+	    0)
+		return errno;
+	err = connect(pair[0], (const struct sockaddr *)sa, len) < 0 ? errno :
+								       0;
+	close(pair[0]);
+	close(pair[1]);
+	return err == EISCONN || err == EAGAIN ? 0 : err;
+}
+
 static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 {
 	struct broker *b = a->b;
@@ -153,8 +170,11 @@ static void connect_local(struct attempt *a, bool heap, struct verdict *v)
 	const char *why;
 	int err;
 
-	if (a->fd < 0) { /* the wait call: would connect */
-		attempt_succeed(a, heap, v);
+	if (a->fd < 0) { /* the wait call: would it connect? */
+		err = connect_target_address(v, &sa, &len);
+		if (!err)
+			err = listens(&sa, len, a->type);
+		attempt_connected(a, heap, v, err, true);
 		return;
 	}
 	guard_arm(&b->guard);

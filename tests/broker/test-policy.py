@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """Policy that changes while things run, quotas, leases, partitions"""
 import errno
-import json
 import os
 import signal
 import socket
@@ -491,40 +490,6 @@ def test_names_of_others_are_not_told(b):
         inside.ask(RESOLVE, b"one\0" b"1\0").check()
         inside.ask(RESOLVE, b"host\0" b"1\0").check()
         same(inside.ask(RESOLVE, b"two\0" b"1\0").reason, UNKNOWN, "two")
-
-
-@in_a_broker()
-def test_waiting_for_a_listener(b):
-    """Both orders; hvs_listen(), plain listen(2), and a rule that changes."""
-    with b.client() as c, b.client() as d:
-        for notice in (True, False):
-            s = socket.socket(socket.AF_UNIX)
-            s.setblocking(False)
-            n = c.start_connect(s, LOOPBACK, port(4000), 20000, WAIT)
-            c.call("status")  # it is waiting
-            listener = d.serve(WILDCARD, port(4000))
-            if notice:
-                d.notice(STREAM, WILDCARD, port(4000))
-            same(c.end_connect(n)[0], 0, "connected")
-            a, _ = listener.accept()
-            for x in (a, s):
-                x.close()
-            s = c.dial(LOOPBACK, port(4000), 20000, WAIT)  # it is there
-            for x in (s, listener):
-                x.close()
-        n = c.send(CALL, json.dumps({"method": "wait", "to": "loopback:4001",
-                                     "timeout_ms": 20000}).encode())
-        c.call("status")
-        listener = d.serve(WILDCARD, port(4001))
-        d.notice(STREAM, WILDCARD, port(4001))
-        c.reply(n).check()
-        listener.close()
-        e = refusal(c.dial, LOOPBACK, port(4002), 30, WAIT)
-        same((e.errno, e.reason), (errno.ECONNREFUSED, NO_LISTENER), "in vain")
-        # denied is denied: no waiting for that
-        b.service("x", 4003, "Policy=disabled")
-        same(refusal(c.dial, LOOPBACK, port(4003), 60000, WAIT).reason,
-             DISABLED, "disabled")
 
 
 @in_a_broker()
