@@ -189,7 +189,6 @@ int guests_ask(struct ctl *c, const struct args *a, const struct guests *g,
 	       json_t *request,
 	       void (*tell)(const char *name, const json_t *reply))
 {
-	cleanup_json_ json_t *all = request;
 	json_t **requests = calloc(g->n + 1, sizeof(json_t *));
 	struct asking k = { calloc(g->n + 1, sizeof(*k.answers)) };
 	int r = 1;
@@ -222,6 +221,7 @@ end:
 		json_decref(requests[i]);
 	free(requests);
 	free(k.answers);
+	json_decref(request);
 	return r;
 }
 
