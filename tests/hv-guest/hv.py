@@ -49,7 +49,7 @@ class HvGuest(vm.Agent):
         if where:
             command += ["--trace", self.trace]
         append = " ".join((append, os.environ.get("GUEST_APPEND", "")))
-        if "--integration" not in options:
+        if "--integration" not in options and "--no-vmbus" not in options:
             command += ["--integration", "none"]
         if append.strip():
             command += ["--append", append.strip()]
