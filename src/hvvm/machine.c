@@ -415,7 +415,10 @@ int machine_new(const struct options *o, struct machine *m)
 	m->vcpus = calloc(o->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return complain("processors", -ENOMEM);
-	r = memory_new(&m->memory, o->memory, !o->no_huge_pages);
+	/* what has no seals is not for processes that we did not start */
+	r = memory_new(&m->memory, o->memory,
+		       !o->no_huge_pages && !o->vhost_user[0] &&
+			       !o->vmbus_socket);
 	if (r < 0)
 		return complain("the guest's memory", r);
 	r = pm_init(&m->pm, &m->pio, on_power, m);

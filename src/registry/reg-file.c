@@ -35,30 +35,6 @@ struct reg {
 
 /* ---- Text --------------------------------------------------------------- */
 
-static size_t put_utf8(uint32_t c, char *out)
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 /* UTF-16LE to UTF-8. @out has room for 3/2 of @len. Return: its length, or
  * -EINVAL where a surrogate stands alone (@bad: at which byte) */
 static ssize_t from_utf16(const unsigned char *p, size_t len, char *out,
@@ -81,7 +57,7 @@ static ssize_t from_utf16(const unsigned char *p, size_t len, char *out,
 			c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 			i += 2;
 		}
-		n += put_utf8(c, out + n);
+		n += utf8_put(c, out + n);
 	}
 	return (ssize_t)n;
 }

@@ -13,17 +13,6 @@ from tap import check, same
 STREAM, RAW = socket.SOCK_STREAM, socket.SOCK_SEQPACKET
 
 
-class Nothing:
-    def __init__(self, work):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-
 def in_a_broker(function):
     def run(_):
         with Broker() as b:
@@ -93,4 +82,4 @@ def test_bound_is_not_enough(b):
 
 
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], Nothing)
+    tap.main(sys.modules[__name__], tap.Nothing)

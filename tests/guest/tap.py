@@ -39,6 +39,19 @@ def tests_of(module):
     return [(n, getattr(module, n)) for n in names if not chosen or n in chosen]
 
 
+class Nothing:
+    """For main(): tests that have no fixture"""
+
+    def __init__(self, work):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+
 def main(module, make):
     """@make(directory) gives a context manager for what all tests share."""
     tests = tests_of(module)

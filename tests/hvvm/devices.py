@@ -92,6 +92,9 @@ def mount(f):
 
 
 def test_devices_are_there(f):
+    # back ends that we did not start must not be able to cut it short
+    with open("/proc/%d/maps" % f.guest.pid) as maps:
+        tap.check("/memfd:guest" in maps.read(), "not a sealed memfd")
     f.guest.run("test -b /dev/vda && test -b /dev/vdb").ok()
     tap.same(f.guest.run("cat /sys/block/vdb/size").ok(),
              str(24 * MIB // 512), "sectors")

@@ -19,6 +19,7 @@
 #include <hvsocket.h>
 
 #include "driver.h"
+#include "hvsocketd.h"
 
 #define PORT_OF_GUEST 22u
 #define STREAM_PORT 5000u
@@ -95,39 +96,6 @@ static void await(unsigned int before, unsigned int op)
 	ck_assert_uint_eq(got.op, op);
 }
 
-static void put_file(const char *name, const char *text)
-{
-	char path[160];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	must(f);
-	must(fputs(text, f) >= 0);
-	must(fclose(f) == 0);
-}
-
-static void start_broker(void)
-{
-	char fd[16], conf[80], byte;
-	int ready[2];
-
-	must(pipe(ready) == 0);
-	broker = fork();
-	must(broker >= 0);
-	if (!broker) {
-		snprintf(fd, sizeof(fd), "%d", ready[1]);
-		snprintf(conf, sizeof(conf), "%s/conf", dir);
-		execl(getenv("HVSOCKETD"), "hvsocketd", "--runtime-dir", dir,
-		      "--config-dir", conf, "--dgram", "none", "--ready-fd",
-		      fd, (char *)NULL);
-		_exit(127);
-	}
-	close(ready[1]);
-	must(read(ready[0], &byte, 1) == 1);
-	close(ready[0]);
-}
-
 static void start(uint64_t features)
 {
 	static const char *const dirs[] = { "", "/conf", "/conf/services.d",
@@ -146,11 +114,11 @@ static void start(uint64_t features)
 		snprintf(path, sizeof(path), "%s%s", dir, dirs[i]);
 		must(mkdir(path, 0700) == 0);
 	}
-	put_file("conf/services.d/stream.conf", "[Service]\nPort=5000\n");
-	put_file("conf/services.d/raw.conf", "[Service]\nPort=5001\n");
-	put_file("conf/partitions.d/vm.conf", "[Partition]\nVmId=" VMID "\n");
+	hvsocketd_put(dir, "conf/services.d/stream.conf", "[Service]\nPort=5000\n");
+	hvsocketd_put(dir, "conf/services.d/raw.conf", "[Service]\nPort=5001\n");
+	hvsocketd_put(dir, "conf/partitions.d/vm.conf", "[Partition]\nVmId=" VMID "\n");
 	must(setenv("HVSOCKET_RUNTIME_DIR", dir, 1) == 0);
-	start_broker();
+	broker = hvsocketd_start(dir);
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/vm.sock", dir);
 	must(bind(listener, (struct sockaddr *)&sa, sizeof(sa)) == 0);

@@ -22,6 +22,7 @@
 #include <hvsocket.h>
 
 #include "driver.h"
+#include "hvsocketd.h"
 
 #define VMS 200
 #define FILES (VMS * 16 + 100)
@@ -135,18 +136,6 @@ static void wait_for(int fd, short events)
 
 /* ---- broker and transports */
 
-static void put_file(const char *name, const char *text)
-{
-	char path[160];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	must(f);
-	must(fputs(text, f) >= 0);
-	must(fclose(f) == 0);
-}
-
 static void configure(void)
 {
 	static const char *const dirs[] = { "conf", "conf/services.d",
@@ -161,7 +150,7 @@ static void configure(void)
 		snprintf(path, sizeof(path), "%s/%s", dir, dirs[i]);
 		must(mkdir(path, 0700) == 0);
 	}
-	put_file("conf/services.d/echo.conf", "[Service]\nPort=5000\n");
+	hvsocketd_put(dir, "conf/services.d/echo.conf", "[Service]\nPort=5000\n");
 	for (int i = 0; i < VMS; i++) {
 		snprintf(id, sizeof(id), "6a3b2f10-1c2d-4e5f-8a9b-0c1d2e3f%04x",
 			 i);
@@ -169,30 +158,9 @@ static void configure(void)
 		snprintf(path, sizeof(path), "conf/partitions.d/vm%d.conf", i);
 		snprintf(text, sizeof(text), "[Partition]\nVmId=%s\nKind=vm\n",
 			 id);
-		put_file(path, text);
+		hvsocketd_put(dir, path, text);
 	}
 	must(setenv("HVSOCKET_RUNTIME_DIR", dir, 1) == 0);
-}
-
-static void start_broker(void)
-{
-	char fd[16], conf[80], byte;
-	int wait[2];
-
-	must(pipe(wait) == 0);
-	broker = fork();
-	must(broker >= 0);
-	if (!broker) {
-		snprintf(fd, sizeof(fd), "%d", wait[1]);
-		snprintf(conf, sizeof(conf), "%s/conf", dir);
-		execl(getenv("HVSOCKETD"), "hvsocketd", "--runtime-dir", dir,
-		      "--config-dir", conf, "--dgram", "none", "--ready-fd",
-		      fd, (char *)NULL);
-		_exit(127);
-	}
-	close(wait[1]);
-	must(read(wait[0], &byte, 1) == 1);
-	close(wait[0]);
 }
 
 /* The socket is there before the process: no need to wait for it. */
@@ -432,7 +400,7 @@ START_TEST(test_vms)
 		      (unsigned long)l.rlim_max, FILES);
 	deadline = now_s() + LIMIT_S;
 	configure();
-	start_broker();
+	broker = hvsocketd_start(dir);
 	fd = listener();
 	for (int i = 0; i < VMS; i++)
 		start_transport(i);

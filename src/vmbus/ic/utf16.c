@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/utf8.h"
 #include "vmbus/ic/services.h"
 
 /* One character. Return: its bytes; 0: it is none. */
@@ -52,30 +53,6 @@ int utf16_put(uint8_t *p, size_t units, const char *text)
 	return 0;
 }
 
-static size_t encode(uint32_t c, char out[4])
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 int utf16_get(const uint8_t *p, size_t bytes, char *out, size_t size)
 {
 	size_t n = bytes / 2, len = 0;
@@ -97,7 +74,7 @@ int utf16_get(const uint8_t *p, size_t bytes, char *out, size_t size)
 				return -EILSEQ;
 			c = 0x10000 + ((c & 0x3ff) << 10 | (low & 0x3ff));
 		}
-		k = encode(c, one);
+		k = utf8_put(c, one);
 		if (len + k >= size)
 			return -EMSGSIZE;
 		memcpy(out + len, one, k);
