@@ -8,10 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/yielder.h"
-
 #define BATCH 64
 #define UNASKED_MAX 8u
+#define LOOK_MIN_NS 10000u
 
 struct later {
 	ev_free_fn fn;
@@ -21,8 +20,7 @@ struct later {
 struct ev {
 	int epfd;
 	bool quit;
-	bool eager;
-	struct yielder yielder;
+	uint64_t look_max_ns, look_ns; /* how long to look, and did so last */
 	bool had_events;
 	uint64_t waits;
 	bool (*poll_look)(void *ctx), (*poll_sleep)(void *ctx);
@@ -265,7 +263,7 @@ static void let_others_run(struct ev *ev)
 
 /* Looks for events for a while without sleeping, letting others run. Return:
  * events; or there was something else, or nothing (*@ret_any). */
-static int look(struct ev *ev, bool *ret_any)
+static int look(struct ev *ev, uint64_t began, bool *ret_any)
 {
 	int n = 0;
 
@@ -280,25 +278,47 @@ static int look(struct ev *ev, bool *ret_any)
 		ev->waits++;
 		ev->unasked = 0;
 		*ret_any = n || polled(ev);
-		if (*ret_any || !yielder_in_time(&ev->yielder))
+		if (*ret_any || ev_now_ns() - began >= ev->look_ns)
 			break;
 		let_others_run(ev);
 		*ret_any = polled(ev);
 	}
-	yielder_judge(&ev->yielder, *ret_any);
 	return n;
+}
+
+/*
+ * It took @ns until something came. Had it come while looking, a sleep and a
+ * wake-up would have been saved, so the next look is as long as that takes;
+ * what took longer than a look may take makes them shorter, until there are
+ * none. (Others that run meanwhile may keep the processor for a whole time
+ * slice, so a look can take too long and bring something nevertheless.)
+ */
+static void judge(struct ev *ev, uint64_t ns)
+{
+	if (ns <= ev->look_max_ns) {
+		if (ev->look_ns < 2 * ns)
+			ev->look_ns = 2 * ns < ev->look_max_ns ?
+					      2 * ns :
+					      ev->look_max_ns;
+		return;
+	}
+	ev->look_ns /= 2;
+	if (ev->look_ns < LOOK_MIN_NS)
+		ev->look_ns = 0;
 }
 
 static int wait_events(struct ev *ev, int timeout_ms)
 {
 	int n, ms = timeout_until(ev, timeout_ms);
-	bool any = false;
+	bool any = false, eager = ev->look_max_ns && ev->had_events && ms != 0;
+	uint64_t began = eager ? ev_now_ns() : 0;
 
-	if (ev->eager && ev->had_events && ms != 0 &&
-	    yielder_try(&ev->yielder)) {
-		n = look(ev, &any);
-		if (any)
+	if (eager && ev->look_ns) {
+		n = look(ev, began, &any);
+		if (any) {
+			judge(ev, ev_now_ns() - began);
 			return n;
+		}
 	}
 	if (ms != 0 && ev->poll_sleep)
 		any = ev->poll_sleep(ev->poll_ctx);
@@ -307,6 +327,8 @@ static int wait_events(struct ev *ev, int timeout_ms)
 	ev->waits++;
 	n = epoll_wait(ev->epfd, ev->batch, BATCH, ms);
 	ev->had_events = any || n > 0;
+	if (eager)
+		judge(ev, ev_now_ns() - began);
 	return n;
 }
 
@@ -365,6 +387,8 @@ bool ev_quitting(const struct ev *ev)
 
 void ev_eager(struct ev *ev, uint64_t ns)
 {
-	ev->eager = ns != 0;
-	ev->yielder.limit_ns = ns;
+	if (ns == ev->look_max_ns)
+		return;
+	ev->look_max_ns = ns;
+	ev->look_ns = ns;
 }

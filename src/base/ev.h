@@ -74,8 +74,11 @@ void ev_later(struct ev *ev, ev_free_fn fn, void *p);
 /** ev_now_ns() - CLOCK_MONOTONIC */
 uint64_t ev_now_ns(void);
 
-/** ev_eager() - after a batch of events look for more for so long (0: not at
- * all) before sleeping, as long as that pays (yielder.h). Off at first. */
+/** ev_eager() - after a batch of events look for more before sleeping, for at
+ * most @ns (0: not at all, as at first)
+ *
+ * How long it really looks follows from how long the last events let wait:
+ * twice that, and less and less while they take longer than @ns. */
 void ev_eager(struct ev *ev, uint64_t ns);
 
 /**

@@ -24,7 +24,6 @@ struct yielder {
 	uint32_t skip; /* tries to leave out */
 	uint32_t next; /* how many after the next failure */
 	uint64_t since_ns; /* when this try began */
-	uint64_t limit_ns; /* how long a try may take; 0: YIELDER_NS */
 };
 
 static inline uint64_t yielder_clock(void)
@@ -49,8 +48,7 @@ static inline bool yielder_try(struct yielder *y)
 /** yielder_in_time() - still worth it? */
 static inline bool yielder_in_time(const struct yielder *y)
 {
-	return yielder_clock() - y->since_ns <
-	       (y->limit_ns ? y->limit_ns : YIELDER_NS);
+	return yielder_clock() - y->since_ns < YIELDER_NS;
 }
 
 /** yielder_judge() - the end of a try: did it bring something? */

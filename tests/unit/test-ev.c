@@ -3,11 +3,14 @@
 #include "suite.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/ev.h"
 #include "base/fdmsg.h"
+#include "base/wakeup.h"
 
 struct watch {
 	struct ev_io io;
@@ -209,6 +212,79 @@ START_TEST(polled_timer)
 }
 END_TEST
 
+static bool counts_looks(void *ctx)
+{
+	++*(unsigned int *)ctx;
+	return false;
+}
+
+static void on_bell(struct ev_io *bell, uint32_t events)
+{
+	eventfd_t n;
+
+	(void)events;
+	ck_assert_int_eq(eventfd_read(bell->fd, &n), 0);
+}
+
+static void on_nothing(struct ev_timer *t)
+{
+	(void)t;
+}
+
+/* Looking pays while events come soon, stops when they do not, and begins
+ * again. */
+START_TEST(looking)
+{
+	enum { MAX_MS = 4 };
+	struct ev_io bell = { 0 };
+	struct ev_timer t = { 0 };
+	struct ev *ev;
+	unsigned int count = 0, before, tries;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	ck_assert_int_eq(ev_new(&ev), 0);
+	ck_assert_int_eq(ev_io_start(ev, &bell, fd, EPOLLIN, on_bell), 0);
+	ev_eager(ev, MAX_MS * 1000000u);
+	ev_poll(ev, counts_looks, NULL, &count);
+	ck_assert_int_eq(eventfd_write(fd, 1), 0);
+	ck_assert_int_eq(ev_step(ev, 1000), 0);
+	ck_assert_uint_eq(count, 0); /* nothing had come before */
+	ck_assert_int_eq(eventfd_write(fd, 1), 0);
+	ck_assert_int_eq(ev_step(ev, 1000), 0);
+	ck_assert_uint_ne(count, 0);
+	/* from 4 ms to less than 10 us */
+	for (tries = 0; tries < 10; tries++) {
+		ck_assert_int_eq(ev_timer_start(ev, &t, 2 * MAX_MS, on_nothing),
+				 0);
+		ck_assert_int_eq(ev_step(ev, 1000), 0);
+		ck_assert_int_eq(eventfd_write(fd, 1), 0);
+		ck_assert_int_eq(ev_step(ev, 0), 0); /* had events, no look */
+	}
+	before = count;
+	ck_assert_int_eq(ev_timer_start(ev, &t, 2 * MAX_MS, on_nothing), 0);
+	ck_assert_int_eq(ev_step(ev, 1000), 0);
+	ck_assert_uint_eq(count, before);
+	/* it is at once, but for whoever takes the processor away */
+	for (tries = 0; count == before && tries < 1000; tries++) {
+		ck_assert_int_eq(eventfd_write(fd, 1), 0);
+		ck_assert_int_eq(ev_step(ev, 1000), 0);
+	}
+	ck_assert_uint_ne(count, before);
+	ev_io_stop(&bell);
+	close(fd);
+	ck_assert_ptr_null(ev_free(ev));
+}
+END_TEST
+
+START_TEST(wakes)
+{
+	uint64_t ns = wakeup_ns();
+
+	ck_assert_uint_gt(ns, 0);
+	ck_assert_uint_lt(ns, 10000000000u);
+}
+END_TEST
+
 START_TEST(descriptors)
 {
 	int sv[2], fds[FDMSG_MAX + 1], n;
@@ -257,6 +333,8 @@ static void fill(TCase *t)
 	tcase_add_test(t, later);
 	tcase_add_test(t, quit_before);
 	tcase_add_test(t, polled_timer);
+	tcase_add_test(t, looking);
+	tcase_add_test(t, wakes);
 	tcase_add_test(t, descriptors);
 }
 

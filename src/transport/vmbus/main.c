@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/unix.h"
+#include "base/wakeup.h"
 #include "transport/closer.h"
 #include "transport/options.h"
 #include "transport/process.h"
@@ -134,8 +135,19 @@ static int parse_options(int argc, char **argv)
 }
 
 /* What the other sides may take to fill, or to empty, the largest of rings,
- * before we sleep; KVM looks as long for work of a halted processor. */
+ * before we sleep; KVM looks as long for work of a halted processor. Where a
+ * wake-up takes long, an exit of the guest's processor does so too, and so
+ * does all that comes of one. */
 #define LOOK_NS 200000u
+#define LOOK_MAX_NS 1000000u
+#define LOOK_WAKEUPS 25u
+
+static uint64_t look_ns(void)
+{
+	uint64_t ns = LOOK_WAKEUPS * wakeup_ns();
+
+	return ns < LOOK_NS ? LOOK_NS : ns < LOOK_MAX_NS ? ns : LOOK_MAX_NS;
+}
 
 /* ---- before the sandbox */
 
@@ -279,7 +291,7 @@ int main(int argc, char **argv)
 		r = vm_new(ev, &config, &vm);
 	if (r < 0)
 		return process_fail("cannot start: %s", strerror(-r));
-	ev_eager(ev, LOOK_NS);
+	ev_eager(ev, look_ns());
 	r = join_host(ev, vm);
 	if (r == 0 && !ev_quitting(ev))
 		r = serve(ev, vm);

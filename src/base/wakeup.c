@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* wakeup.c - see wakeup.h */
+#include "base/wakeup.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/ev.h"
+
+#define TIMES 9u
+
+struct pair {
+	int there, back;
+};
+
+/* Of an eventfd that nobody else has, both can only be interrupted. */
+static void give(int fd)
+{
+	while (eventfd_write(fd, 1) < 0 && errno == EINTR)
+		;
+}
+
+static void take(int fd)
+{
+	eventfd_t n;
+
+	while (eventfd_read(fd, &n) < 0 && errno == EINTR)
+		;
+}
+
+static void *other(void *arg)
+{
+	const struct pair *p = arg;
+
+	for (unsigned int i = 0; i < TIMES; i++) {
+		take(p->there);
+		give(p->back);
+	}
+	return NULL;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+uint64_t wakeup_ns(void)
+{
+	cleanup_close_ int there = eventfd(0, EFD_CLOEXEC);
+	cleanup_close_ int back = eventfd(0, EFD_CLOEXEC);
+	struct pair p = { there, back };
+	uint64_t ns[TIMES] = { 0 };
+	sigset_t all, before;
+	pthread_t thread;
+	int r;
+
+	if (there < 0 || back < 0)
+		return 0;
+	/* signals are for the thread that we are */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&thread, NULL, other, &p);
+	for (unsigned int i = 0; r == 0 && i < TIMES; i++) {
+		uint64_t began = ev_now_ns();
+
+		give(there);
+		take(back);
+		ns[i] = ev_now_ns() - began;
+	}
+	if (r == 0)
+		pthread_join(thread, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	qsort(ns, TIMES, sizeof(ns[0]), by_size);
+	return ns[TIMES / 2];
+}
