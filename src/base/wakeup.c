@@ -13,6 +13,9 @@
 #include "base/ev.h"
 
 #define TIMES 9u
+#define LOOK_MIN_NS 200000u
+#define LOOK_MAX_NS 1000000u
+#define LOOK_WAKEUPS 25u
 
 struct pair {
 	int there, back;
@@ -79,4 +82,13 @@ uint64_t wakeup_ns(void)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	qsort(ns, TIMES, sizeof(ns[0]), by_size);
 	return ns[TIMES / 2];
+}
+
+uint64_t wakeup_look_ns(void)
+{
+	uint64_t ns = LOOK_WAKEUPS * wakeup_ns();
+
+	return ns < LOOK_MIN_NS ? LOOK_MIN_NS :
+	       ns < LOOK_MAX_NS ? ns :
+				  LOOK_MAX_NS;
 }

@@ -22,4 +22,15 @@
  */
 uint64_t wakeup_ns(void);
 
+/**
+ * wakeup_look_ns() - for how long to look for more before sleeping, at most
+ *
+ * For whoever moves bytes for a virtual machine: 200 us, in which the other
+ * side fills or empties the largest of rings, and as long as KVM looks for work
+ * of a halted processor; more, up to 1 ms, where a wake-up takes long, as an
+ * exit of the guest's processor does so too, and with it all that comes of one.
+ * As wakeup_ns(), which it calls.
+ */
+uint64_t wakeup_look_ns(void);
+
 #endif /* BASE_WAKEUP_H */

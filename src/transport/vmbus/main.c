@@ -134,21 +134,6 @@ static int parse_options(int argc, char **argv)
 	return -1;
 }
 
-/* What the other sides may take to fill, or to empty, the largest of rings,
- * before we sleep; KVM looks as long for work of a halted processor. Where a
- * wake-up takes long, an exit of the guest's processor does so too, and so
- * does all that comes of one. */
-#define LOOK_NS 200000u
-#define LOOK_MAX_NS 1000000u
-#define LOOK_WAKEUPS 25u
-
-static uint64_t look_ns(void)
-{
-	uint64_t ns = LOOK_WAKEUPS * wakeup_ns();
-
-	return ns < LOOK_NS ? LOOK_NS : ns < LOOK_MAX_NS ? ns : LOOK_MAX_NS;
-}
-
 /* ---- before the sandbox */
 
 static int open_trace(void)
@@ -291,7 +276,7 @@ int main(int argc, char **argv)
 		r = vm_new(ev, &config, &vm);
 	if (r < 0)
 		return process_fail("cannot start: %s", strerror(-r));
-	ev_eager(ev, look_ns());
+	ev_eager(ev, wakeup_look_ns());
 	r = join_host(ev, vm);
 	if (r == 0 && !ev_quitting(ev))
 		r = serve(ev, vm);

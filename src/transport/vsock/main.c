@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/wakeup.h"
 #include "transport/closer.h"
 #include "transport/options.h"
 #include "transport/process.h"
@@ -18,9 +19,6 @@
 #include "transport/sandbox.h"
 #include "transport/vsock/host.h"
 #include "transport/vsock/vsocket.h"
-
-/* Being woken costs as much as what there is to do. */
-#define EAGER_NS 200000
 
 static const char usage_text[] =
 	"Usage: hvsocket-vsock [OPTION]...\n"
@@ -52,6 +50,8 @@ static int serve(struct ev *ev, struct host *h)
 				    *host_error(h) ? host_error(h)
 						   : strerror(-r));
 	log_info("serving the kernel's vsock at %s", host_place(h));
+	/* being woken costs as much as what there is to do */
+	ev_eager(ev, wakeup_look_ns());
 	if (!arg.no_sandbox) {
 		sandbox_allow_vsock();
 		r = sandbox_enter(NULL, calls, &may_remove);
@@ -59,7 +59,6 @@ static int serve(struct ev *ev, struct host *h)
 			return process_fail("cannot enter the sandbox: %s",
 					    strerror(-r));
 	}
-	ev_eager(ev, EAGER_NS);
 	r = ev_run(ev);
 	return r < 0 ? process_fail("the event loop is broken: %s",
 				    strerror(-r))
