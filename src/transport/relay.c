@@ -83,13 +83,15 @@ ssize_t relay_pull(struct relay *r, const struct iovec *iov, unsigned int n)
 {
 	struct fdmsg m;
 	size_t len = 0;
-	int err;
+	int err, resets = 0;
 
 	if (r->fd < 0 || r->drained || r->stalled)
 		return -EAGAIN;
+	/* a reset: see relay_next(), after which it may have come */
 	do
 		err = fdmsg_recv_iov(r->fd, iov, n, MSG_DONTWAIT, &m);
-	while (err == -EINTR);
+	while (err == -EINTR ||
+	       (r->messages && err == -ECONNRESET && !resets++));
 	if (err < 0)
 		return err;
 	closer_close(m.fds, m.nfds);
