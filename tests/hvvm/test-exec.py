@@ -184,6 +184,7 @@ def test_death_by_signal_from_a_bare_image(h):
               "echo before; sleep 1000 & exec >/dev/null 2>&1; "
               "kill -SEGV $$").ends(139)
     same(r.out, b"before\n", "output: no modules, as none were given")
+    r.says("there is no folder of modules beside")
 
 
 def test_module_that_must_load(h):
