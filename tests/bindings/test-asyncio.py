@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""hvsocket.py under asyncio: streams, loop.sock_*, datagrams, a slow guest"""
+"""hvsocket for Python under asyncio: streams, loop.sock_*, datagrams, a slow guest"""
 import asyncio
 import errno
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""hvsocket.py: every call, against a broker of the test's own"""
+"""hvsocket for Python: every call, against a broker of the test's own"""
 import ctypes
 import errno
 import os

@@ -13,6 +13,7 @@ import sys
 import tempfile
 
 BUILD, PREFIX, SANITIZE, *CC = sys.argv[1:]
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 PROGRAM = r"""
 #include <hvsocket.h>
 #include <stdio.h>
@@ -101,8 +102,12 @@ def test_services_are_in_order(t):
 
 
 def test_python_module(t):
-    """It finds the library that it was installed with."""
-    module = t.one(r"/lib/.*/hvsocket\.py")
+    """It is all there, and finds the library that it was installed with."""
+    module = t.one(r"/lib/.*/hvsocket/_library\.py")
+    source = os.path.join(TOP, "bindings/python/hvsocket")
+    wanted = {f for f in os.listdir(source) if f.endswith(".py")}
+    there = set(os.listdir(os.path.dirname(module)))
+    assert there == wanted, "%s, not %s" % (there, wanted)
     with open(module) as f:
         library = re.search(r'^_INSTALLED = "(.*)"', f.read(), re.M).group(1)
     assert library in t.files, "%s is not installed" % library
