@@ -60,17 +60,6 @@ def gone(c):
     return any(e & select.POLLHUP for _, e in p.poll(0))
 
 
-class Place:
-    def __init__(self, work):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-
 def in_a_broker(function):
     """Each test has a broker of its own."""
     def run(_):

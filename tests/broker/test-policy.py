@@ -536,16 +536,5 @@ def test_target(_):
             same(refusal(c.dial, PARENT, port(4200)).reason, NO_LISTENER, "")
 
 
-class Place:
-    def __init__(self, work):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], Place)
+    tap.main(sys.modules[__name__], tap.Nothing)

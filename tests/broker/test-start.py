@@ -163,16 +163,5 @@ def test_broker_conf_in_two_directories(b):
     same(profile(), "windows", "the higher one's alone")
 
 
-class Place:
-    def __init__(self, work):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], Place)
+    tap.main(sys.modules[__name__], tap.Nothing)

@@ -534,4 +534,4 @@ def test_without_a_broker(_):
                              ctypes.byref(a), 36), s.fileno()))
 
 
-tap.main(sys.modules[__name__], lambda work: contextlib.nullcontext())
+tap.main(sys.modules[__name__], tap.Nothing)

@@ -461,4 +461,4 @@ def test_a_sender_that_goes_at_once(_):
             same(h.recv(r)[0], b"%d" % i, "")
 
 
-tap.main(sys.modules[__name__], lambda work: contextlib.nullcontext())
+tap.main(sys.modules[__name__], tap.Nothing)

@@ -134,4 +134,4 @@ def test_private_broker(_):
     same((r.returncode, r.stdout), (0, b"b'private'\n"), r.stderr.decode())
 
 
-tap.main(sys.modules[__name__], lambda work: contextlib.nullcontext())
+tap.main(sys.modules[__name__], tap.Nothing)

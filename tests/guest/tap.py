@@ -52,11 +52,17 @@ class Nothing:
         pass
 
 
-def main(module, make):
-    """@make(directory) gives a context manager for what all tests share."""
+def main(module, make, at_once=1):
+    """@make(directory) gives a context manager for what all tests share.
+    @at_once: share nothing, and run so many at a time: for tests that wait for
+    somebody's time limit rather than work."""
     tests = tests_of(module)
     failed = 0
     plan(n for n, _ in tests)
+    if at_once > 1:
+        failed = run_at_once(tests, make, at_once)
+        sys.stdout.flush()
+        os._exit(1 if failed else 0)
     with tempfile.TemporaryDirectory(prefix="hvs-test-") as work:
         try:
             shared = make(work)
@@ -71,6 +77,51 @@ def main(module, make):
             failed += 1
     sys.stdout.flush()
     os._exit(1 if failed else 0)
+
+
+def run_at_once(tests, make, at_once):
+    """Each in a process of its own. Return: how many have failed"""
+    def one(number, name, function):
+        with tempfile.TemporaryDirectory(prefix="hvs-test-") as work, \
+                make(work) as fixture:
+            return run(number, name, function, fixture)
+
+    todo = list(enumerate(tests, 1))[::-1]
+    running, ended = {}, {}  # by pid; by number, told in its order
+    failed = told = 0
+    while todo or running:
+        while todo and len(running) < at_once:
+            number, (name, function) = todo.pop()
+            said = [tempfile.TemporaryFile() for _ in "12"]
+            pid = os.fork()
+            if not pid:
+                os.dup2(said[0].fileno(), 1)
+                os.dup2(said[1].fileno(), 2)
+                try:
+                    os._exit(one(number, name, function))
+                except BaseException:
+                    complain()
+                    os._exit(2)
+            running[pid] = number, name, said
+        pid, status = os.wait()
+        if pid not in running:
+            continue
+        number, name, said = running.pop(pid)
+        failed += status != 0
+        if status not in (0, 1 << 8):  # it has not said so itself
+            said[0].write(b"not ok %d - %s (wait status %#x)\n" % (
+                number, name[5:].replace("_", " ").encode(), status))
+        ended[number] = said
+        while told + 1 in ended:
+            told += 1
+            for file, out in zip(ended[told], (sys.stdout, sys.stderr)):
+                file.seek(0)
+                out.write(file.read().decode(errors="replace"))
+                out.flush()
+                file.close()
+        if failed and ONE_FAILURE:
+            todo.clear()
+    return failed
 
 
 def plan(names):

@@ -470,16 +470,5 @@ def test_options(_):
         check(words in r.stderr and r.stderr.count("\n") == 1, r.stderr)
 
 
-class Place:
-    def __init__(self, work):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
-
-
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], Place)
+    tap.main(sys.modules[__name__], tap.Nothing)
