@@ -383,4 +383,4 @@ def test_many_and_gone(s):
 
 
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], tap.Nothing)
+    tap.main(sys.modules[__name__], tap.Nothing, at_once=6)

@@ -124,4 +124,4 @@ def test_a_host_that_ends_it_always(_):
 
 
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], Nothing)
+    tap.main(sys.modules[__name__], Nothing, at_once=6)

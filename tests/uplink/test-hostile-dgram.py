@@ -389,4 +389,4 @@ def test_a_host_that_misbehaves(_):
 
 
 if __name__ == "__main__":
-    tap.main(sys.modules[__name__], Nothing)
+    tap.main(sys.modules[__name__], Nothing, at_once=6)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "guest-internal.h"
 
@@ -67,6 +68,26 @@ uint32_t vg_free_pages(const struct vg *g)
 	return g->nfree;
 }
 
+/* Not of the heap: most pages are never touched, and what fills each block
+ * that is allocated or freed (MALLOC_PERTURB_) would touch them all. The last
+ * page is nobody's, and nobody may touch it. */
+static size_t ram_size(uint32_t npages)
+{
+	return ((size_t)npages + 1) * VG_PAGE;
+}
+
+static uint8_t *own_ram(uint32_t npages)
+{
+	size_t size = ram_size(npages);
+	uint8_t *ram = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (ram == MAP_FAILED ||
+	    mprotect(ram + size - VG_PAGE, VG_PAGE, PROT_NONE) < 0)
+		abort();
+	return ram;
+}
+
 struct vg *vg_new(uint8_t *ram, uint32_t npages, uint32_t seed,
 		  const struct vg_ops *ops, void *ctx)
 {
@@ -79,9 +100,9 @@ struct vg *vg_new(uint8_t *ram, uint32_t npages, uint32_t seed,
 	g->npages = npages;
 	g->seed = seed ? seed : 1;
 	g->owns_ram = !ram;
-	g->ram = ram ? ram : aligned_alloc(VG_PAGE, (size_t)npages * VG_PAGE);
+	g->ram = ram ? ram : own_ram(npages);
 	g->free = calloc(npages, sizeof(*g->free));
-	if (!g->ram || !g->free)
+	if (!g->free)
 		abort();
 	/* page 0 is nobody's: a frame number that was never set shows */
 	for (uint32_t i = 1; i < npages; i++)
@@ -112,7 +133,7 @@ void vg_free(struct vg *g)
 		free(l);
 	}
 	if (g->owns_ram)
-		free(g->ram);
+		(void)munmap(g->ram, ram_size(g->npages));
 	free(g->free);
 	free(g);
 }
