@@ -136,17 +136,6 @@ def test_name_of_anothers_connection(b):
             x.close()
 
 
-def test_more_connections_than_a_guest_can_have(b):
-    with guest(b, "vm") as (t, _, vmid), b.client() as c:
-        for i in range(65536 + 3):
-            t.send(LIVE, struct.pack("<QHHI", 1 + i, 1, 1, i) + PORT.bytes_le +
-                   port(1024).bytes_le)
-        for i in range(3):
-            kind, token, reason = struct.unpack("<H6xQI", t.receive()[0])
-            same((kind, token, reason), (CLOSE, 65537 + i, QUOTA), "one more")
-        same(c.call("status")["connections"], 65536, "of the guest")
-
-
 def test_mark_is_not_wiped_off(b):
     """Leaving and coming back does not make anybody trusted again."""
     with b.client() as c:

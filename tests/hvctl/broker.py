@@ -94,7 +94,8 @@ class Case(unittest.TestCase):
             input = input.encode()
         r = self.run_hvctl(*words, input=input, env=env, **more)
         self.assertEqual(r.returncode, code,
-                         "hvctl %s: %r" % (" ".join(words), r.stderr))
+                         "hvctl %s: %r %r" % (" ".join(words), r.stdout,
+                                              r.stderr))
         return r.stdout.decode()
 
     def json(self, *words, **more):
