@@ -23,11 +23,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../lib.h"
+#include "../measure.h"
 #include "place.h"
 #include "way.h"
 
@@ -434,14 +434,15 @@ START_TEST(all)
 }
 END_TEST
 
+static void fill(TCase *t)
+{
+	tcase_add_test(t, all);
+}
+
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("hvbench-vhost-user");
 	const char *only = getenv("HVBENCH_ROWS");
-	TCase *t = tcase_create("measure");
-	SRunner *runner = srunner_create(suite);
-	struct rlimit l;
-	int failed;
+	int status;
 
 	if (argc < 5 || argc > 6 ||
 	    regcomp(&wanted, only ? only : "", REG_EXTENDED | REG_NOSUB)) {
@@ -453,21 +454,7 @@ int main(int argc, char **argv)
 	hvsocketd = argv[1];
 	ours_path = argv[2];
 	peer_path = argv[4];
-	getrlimit(RLIMIT_NOFILE, &l);
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-	if (argc == 6)
-		bench_reopen(argv[3]);
-	else
-		bench_open(argv[3]);
-	suite_add_tcase(suite, t);
-	tcase_add_test(t, all);
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	if (failed)
-		srunner_print(runner, CK_NORMAL);
-	srunner_free(runner);
+	status = measure_main("hvbench-vhost-user", fill, argv[3], argc == 6);
 	regfree(&wanted);
-	return bench_close() && !failed ? 0 : 1;
+	return status;
 }

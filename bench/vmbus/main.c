@@ -27,10 +27,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "../lib.h"
+#include "../measure.h"
 #include "way.h"
 
 #define MIB (1u << 20)
@@ -178,33 +178,17 @@ START_TEST(measure)
 }
 END_TEST
 
+static void fill(TCase *t)
+{
+	tcase_add_test(t, measure);
+}
+
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("hvbench-vmbus");
-	TCase *t = tcase_create("measure");
-	SRunner *runner = srunner_create(suite);
-	struct rlimit l;
-	int failed;
-
 	if (argc < 2 || argc > 3 || !getenv("VMBUS_PROGRAM")) {
 		fprintf(stderr, "usage: VMBUS_PROGRAM=HVSOCKET-VMBUS "
 				"hvbench-vmbus BENCH.JSON [more]\n");
 		return 2;
 	}
-	getrlimit(RLIMIT_NOFILE, &l);
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
-	if (argc == 3)
-		bench_reopen(argv[1]);
-	else
-		bench_open(argv[1]);
-	suite_add_tcase(suite, t);
-	tcase_add_test(t, measure);
-	srunner_set_fork_status(runner, CK_NOFORK);
-	srunner_run_all(runner, CK_SILENT);
-	failed = srunner_ntests_failed(runner);
-	if (failed)
-		srunner_print(runner, CK_NORMAL);
-	srunner_free(runner);
-	return bench_close() && !failed ? 0 : 1;
+	return measure_main("hvbench-vmbus", fill, argv[1], argc == 3);
 }

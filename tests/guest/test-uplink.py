@@ -25,16 +25,6 @@ class Guest(Uplinked, stack.Stack):
                           os.path.join(os.environ["GUEST_PROGRAMS"],
                                        "guest-agent"))
 
-    def __enter__(self):
-        self.registered()
-        super().__enter__()
-        try:
-            self.guests_broker()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
 
 def test_host_to_guest(f):
     for service in (ODD, hvs.port(5100)):
@@ -44,14 +34,7 @@ def test_host_to_guest(f):
 
 def test_guest_to_host(f):
     for bound in (f.vmid, hvs.CHILDREN, hvs.WILDCARD):
-        listener = f.library.serve(bound, ODD)
-        listener.settimeout(SLOW_S)
-        job = f.hvctl_in_guest("nc parent:%s" % ODD)
-        s, _ = listener.accept()
-        tap.same(f.library.peer(s)[0], f.vmid, "who it is for the host")
-        s.settimeout(SLOW_S)
-        talk(f, s, job)
-        listener.close()
+        guest_to_host(f, bound)
 
 
 def test_messages(f):

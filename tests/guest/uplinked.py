@@ -33,7 +33,21 @@ def programs(daemons, build):
 
 
 class Uplinked:
-    """Beside a stack.Host, which has the guest."""
+    """Before a stack.Host, which has the guest."""
+
+    def __enter__(self):
+        self.registered()
+        super().__enter__()
+        try:
+            self.has_guest()
+            self.guests_broker()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def has_guest(self):
+        """What is to be done then, and before its broker starts."""
 
     def registered(self):
         """Before the guest is there."""
@@ -121,6 +135,17 @@ def talk(f, s, job):
     job.ok(SLOW_S)
 
 
+def guest_to_host(f, bound):
+    listener = f.library.serve(bound, ODD)
+    listener.settimeout(SLOW_S)
+    job = f.hvctl_in_guest("nc parent:%s" % ODD)
+    s, _ = listener.accept()
+    tap.same(f.library.peer(s)[0], f.vmid, "who it is for the host")
+    s.settimeout(SLOW_S)
+    talk(f, s, job)
+    listener.close()
+
+
 def datagram_socket(f, vmid, service):
     s = f.library.socket(hvs.socket.SOCK_DGRAM)
     f.library.bind(s, vmid, service)
@@ -169,14 +194,7 @@ def streams_and_messages(f):
         talk(f, f.dial(f.vmid, ODD, kind), job)
         job = f.listen("wildcard:%s" % ODD, *options, box=True)
         talk(f, f.dial(BOX, ODD, kind), job)
-    listener = f.library.serve(hvs.CHILDREN, ODD)
-    listener.settimeout(SLOW_S)
-    job = f.hvctl_in_guest("nc parent:%s" % ODD)
-    s, _ = listener.accept()
-    tap.same(f.library.peer(s)[0], f.vmid, "who it is for the host")
-    s.settimeout(SLOW_S)
-    talk(f, s, job)
-    listener.close()
+    guest_to_host(f, hvs.CHILDREN)
 
 
 def datagrams(f):

@@ -16,16 +16,6 @@ class Uplink(Uplinked, hv.HvStack):
         return super().start_guest(name, initramfs=hv.inner("initramfs-uplink"),
                                    **more)
 
-    def __enter__(self):
-        self.registered()
-        super().__enter__()
-        try:
-            self.guests_broker()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
 
 STACK = Uplink
 

@@ -15,17 +15,9 @@ from uplinked import *
 class Uplink(Uplinked, WithGuest):
     initramfs = "initramfs-uplink"
 
-    def __enter__(self):
-        self.registered()
-        super().__enter__()
-        try:
-            self.running()
-            self.port(UPLINK)
-            self.guests_broker()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def has_guest(self):
+        self.running()
+        self.port(UPLINK)
 
 
 STACK = Uplink
