@@ -331,7 +331,13 @@ bool vmbh_sock_from_host(const struct vmbh_sock *s);
 void vmbh_sock_ring_sizes(const struct vmbh_sock *s, size_t *ret_g2h,
 			  size_t *ret_h2g);
 
-/* ---- other channels: integration components, devices [6] */
+/*
+ * ---- other channels: integration components, devices [6]
+ *
+ * The bus carries their packets, and has no component of its own. What
+ * heartbeat, shutdown, time, KVP, VSS and file copy say stands in [9], with the
+ * reason; hvsocket-vmbus has them all.
+ */
 
 struct vmbh_offer {
 	GUID type, instance;

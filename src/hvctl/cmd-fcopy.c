@@ -5,7 +5,10 @@
  *
  * One part at a time, each answered by the guest's daemon. The copy is held by
  * the connection to the broker: when hvctl ends before it is complete, the
- * guest removes the file.
+ * guest removes the file. A guest that was reset meanwhile does not: its daemon
+ * writes under the final name from the start, has no rename, and the next one
+ * knows nothing. Nothing the host could send then would be safe, as others may
+ * have put a file there since.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,6 +110,8 @@ int cmd_fcopy(struct ctl *c, const struct args *a)
 		return complain("fcopy: %s is not a regular file",
 				show(a->pos[1]));
 	r = begin(c, a, (uint64_t)st.st_size);
+	if (r)
+		return r;
 	for (left = (uint64_t)st.st_size; !r && left;) {
 		size_t want = left < sizeof(data) ? (size_t)left : sizeof(data);
 		ssize_t n = fill(fd, data, want);
@@ -118,5 +123,11 @@ int cmd_fcopy(struct ctl *c, const struct args *a)
 		r = part(c, a, data, want);
 		left -= want;
 	}
-	return r ? r : ask(c, a, guests_request(a, "copy.end"), &reply);
+	if (!r)
+		r = ask(c, a, guests_request(a, "copy.end"), &reply);
+	if (r)
+		(void)complain("fcopy: %s: the guest removes what it has of "
+			       "it, unless it was reset: then a part is there",
+			       show(a->pos[2]));
+	return r;
 }

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import tap
 from hvb import *
@@ -236,6 +237,26 @@ def test_hvctl(place):
             same(hvctl(place, *words).returncode, 2, str(words))
         same(hvctl(place, "freeze", "vm1", "--", "sh", "-c",
                    "exit 7").returncode, 7, "the command's status")
+
+
+def test_copy_that_is_cut(place):
+    """hvctl says what may be left in the guest, if anything may."""
+    with tempfile.NamedTemporaryFile() as source, place.b.client() as c:
+        source.write(bytes(10000))
+        source.flush()
+        for bad, left in (("copy.start", False), ("copy.write", True),
+                          ("copy.end", True)):
+            def say(q):
+                if q["verb"] == bad:
+                    return errno.ECONNRESET, 0, b"its driver has gone"
+                return {"fragment": 6144} if q["verb"] == "copy.start" else {}
+            with Guest(place.b, "vm1", say):
+                r = hvctl(place, "fcopy", "vm1", source.name, "/tmp/file")
+            check(r.returncode == 1 and "its driver has gone" in r.stderr,
+                  r.stderr)
+            same("/tmp/file: the guest removes" in r.stderr, left, r.stderr)
+            until(lambda: c.call("partition.show", partition="vm1")[
+                "transport"] == "local")
 
 
 def test_heart_lost(place):

@@ -154,6 +154,47 @@ START_TEST(test_copy_cut_short)
 }
 END_TEST
 
+/* The cancel does not get through: it is repeated, for a while, and nobody
+ * begins another copy that it could meet. */
+START_TEST(test_cancel_is_late)
+{
+	struct ig *g = copying();
+	struct fcopy *f = &g->set.fcopy;
+
+	ig_answer(g, fcopy_take(g, 0), 0);
+	g->send_error = -EAGAIN;
+	fcopy_leave(f, 7);
+	ig_pass(g, 100 * IG_S);
+	ck_assert(ig_none(g));
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), -EBUSY);
+	g->send_error = 0;
+	ic_set_writable(&g->set, IC_FCOPY);
+	ig_answer(g, fcopy_take(g, 3), 0);
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), 0);
+	ig_answer(g, fcopy_take(g, 0), 0);
+	/* sent, and not answered */
+	ck_assert_int_eq(fcopy_cancel(f, 8), 0);
+	(void)fcopy_take(g, 3);
+	ig_pass(g, 31 * IG_S);
+	(void)fcopy_take(g, 3);
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), -EBUSY);
+	/* a guest that begins anew has no part of it open */
+	ic_set_closed(&g->set, IC_FCOPY);
+	ig_ready(g, IC_FCOPY);
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), 0);
+	ig_answer(g, fcopy_take(g, 0), 0);
+	/* but not for ever */
+	ck_assert_int_eq(fcopy_cancel(f, 8), 0);
+	for (unsigned int i = 0; i < FCOPY_CANCELS; i++) {
+		(void)fcopy_take(g, 3);
+		ig_pass(g, 31 * IG_S);
+	}
+	ck_assert(ig_none(g));
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), 0);
+	ig_free(g);
+}
+END_TEST
+
 START_TEST(test_names_of_copies)
 {
 	static const struct fcopy_file bad[] = {
@@ -182,6 +223,7 @@ static void fill(void *c)
 {
 	tcase_add_test(c, test_copy);
 	tcase_add_test(c, test_copy_cut_short);
+	tcase_add_test(c, test_cancel_is_late);
 	tcase_add_test(c, test_names_of_copies);
 }
 

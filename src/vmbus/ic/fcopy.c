@@ -55,18 +55,34 @@ static bool is_directory(const char *s)
 	return true;
 }
 
+static void try_cancel(struct fcopy *f);
+
 static void on_cancelled(void *arg, const struct ic_answer *a)
 {
-	(void)arg;
-	(void)a;
+	struct fcopy *f = arg;
+
+	/* A ring without room, or a daemon that has stopped: again. One too
+	 * many does no harm, as nothing is begun before it was answered. */
+	if (a->error != -ETIMEDOUT)
+		f->cancels = 0;
+	else if (f->cancels && --f->cancels)
+		try_cancel(f);
+}
+
+static void try_cancel(struct fcopy *f)
+{
+	uint8_t body[HEAD] = { CANCEL };
+
+	if (ic_ask(f->ic, body, sizeof(body), FCOPY_IDLE_MS, on_cancelled, f) <
+	    0)
+		f->cancels = 0;
 }
 
 static void cancel(struct fcopy *f)
 {
-	uint8_t body[HEAD] = { CANCEL };
-
 	f->open = false;
-	(void)ic_ask(f->ic, body, sizeof(body), FCOPY_IDLE_MS, on_cancelled, f);
+	f->cancels = FCOPY_CANCELS;
+	try_cancel(f);
 }
 
 static void on_answer(void *arg, const struct ic_answer *a)
@@ -113,7 +129,7 @@ int fcopy_start(struct fcopy *f, const struct fcopy_file *file,
 	size_t n = strlen(file->directory);
 	int r;
 
-	if (f->open)
+	if (f->open || f->cancels)
 		return -EBUSY;
 	if (!is_name(file->name) || !is_directory(file->directory))
 		return -EINVAL;
@@ -206,6 +222,7 @@ void fcopy_leave(struct fcopy *f, uint64_t session)
 void fcopy_closed(struct fcopy *f)
 {
 	f->open = false;
+	f->cancels = 0;
 	f->done = NULL;
 }
 

@@ -189,6 +189,7 @@ uint64_t vss_deadline(const struct vss *v);
 
 #define FCOPY_FRAGMENT 6144u
 #define FCOPY_IDLE_MS 30000u /* without a part: it is given up */
+#define FCOPY_CANCELS 10u    /* that are not answered for as long, each */
 
 struct fcopy_file {
 	const char *name, *directory;
@@ -200,6 +201,7 @@ struct fcopy {
 	struct ic *ic;
 	bool open;
 	bool ended; /* its caller has gone */
+	unsigned int cancels; /* left, with the one that is out; 0: none is */
 	uint64_t session;
 	uint64_t size, offset;
 	size_t len;	 /* of the part that is out */
@@ -210,9 +212,9 @@ struct fcopy {
 };
 
 /** fcopy_start() and so on: @done follows. Return: 0; -EBUSY (another copy is
- * under way), -EINVAL (a name), -ENOENT (no copy of this session), -EALREADY
- * (the last part is out), -EMSGSIZE (more, or less, than was told); as
- * ic_ask() */
+ * under way, or being cancelled), -EINVAL (a name), -ENOENT (no copy of this
+ * session), -EALREADY (the last part is out), -EMSGSIZE (more, or less, than
+ * was told); as ic_ask() */
 int fcopy_start(struct fcopy *f, const struct fcopy_file *file,
 		uint64_t session, uint32_t timeout_ms, ic_done_fn done,
 		void *arg);
