@@ -24,7 +24,7 @@ help:
 	@echo 'make demo               a guest without a network talks to this host'
 	@echo '     KERNEL=...         6.1, 6.12, a bzImage, a .deb (scripts/guest-kernel -h)'
 	@echo 'make check-quick        no guest, no root: builds (a minute or two the first'
-	@echo '                       time), then tests for under a minute'
+	@echo '                       time), then tests for about a minute'
 	@echo 'make check              everything, in short form, with one guest kernel'
 	@echo 'make check-full         the matrix: guest kernels, compilers, valgrind'
 	@echo 'make bench              measure; writes build/bench.json'
