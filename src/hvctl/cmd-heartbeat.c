@@ -1,8 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd-heartbeat.c - hvctl heartbeat: does the guest's kernel live? */
+/*
+ * cmd-heartbeat.c - hvctl heartbeat: does the guest live?
+ *
+ * On VMBus its kernel, which answers by itself; else its agent.
+ */
 #include <string.h>
 
 #include "hvctl/guests.h"
+
+static const struct agent_step steps[] = { { .command = "guest-ping" },
+					   { .command = NULL } };
+
+static json_t *from_agent(void *arg, const struct agent_job *j)
+{
+	(void)arg;
+	(void)j;
+	return json_pack("{s:s, s:s}", "heartbeat", "ok", "application",
+			 "unknown");
+}
 
 static bool is_well(const json_t *reply)
 {
@@ -22,19 +37,11 @@ static void tell(const char *name, const json_t *reply)
 
 int cmd_heartbeat(struct ctl *c, const struct args *a)
 {
-	json_t *q = guests_request(a, "heartbeat");
-	struct guests g;
-	int r;
+	struct guests_ask ask = { .request = guests_request(a, "heartbeat"),
+				  .steps = steps,
+				  .reply = from_agent,
+				  .tell = tell,
+				  .good = is_well };
 
-	if (!q)
-		return 2;
-	r = guests_find(c, a, &g);
-	if (r) {
-		json_decref(q);
-		return r;
-	}
-	g.good = is_well;
-	r = guests_ask(c, a, &g, q, tell);
-	guests_fini(&g);
-	return r;
+	return guests_verb(c, a, &ask);
 }

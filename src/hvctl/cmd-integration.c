@@ -27,7 +27,10 @@ static void tell_list(const char *name, const json_t *reply)
 
 int cmd_integration_list(struct ctl *c, const struct args *a)
 {
-	return guests_verb(c, a, guests_request(a, "list"), tell_list);
+	struct guests_ask ask = { .request = guests_request(a, "list"),
+				  .tell = tell_list };
+
+	return guests_verb(c, a, &ask);
 }
 
 static void tell_one(const char *name, const json_t *reply)

@@ -6,6 +6,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "proto/message.h"
@@ -20,12 +21,14 @@ void guests_fini(struct guests *g)
 	for (size_t i = 0; i < g->n; i++)
 		free(g->names[i]);
 	free(g->names);
+	free(g->agent);
 	*g = (struct guests){ 0 };
 }
 
-static int add(struct guests *g, const char *name)
+static int add(struct guests *g, const char *name, bool agent)
 {
 	char **more;
+	bool *ways;
 
 	for (size_t i = 0; i < g->n; i++)
 		if (!strcmp(g->names[i], name))
@@ -34,6 +37,11 @@ static int add(struct guests *g, const char *name)
 	if (!more)
 		return -ENOMEM;
 	g->names = more;
+	ways = realloc(g->agent, (g->n + 1) * sizeof(*ways));
+	if (!ways)
+		return -ENOMEM;
+	g->agent = ways;
+	g->agent[g->n] = agent;
 	g->names[g->n] = strdup(name);
 	return g->names[g->n] ? (g->n++, 0) : -ENOMEM;
 }
@@ -41,26 +49,64 @@ static int add(struct guests *g, const char *name)
 int guests_one(const char *name, struct guests *ret)
 {
 	*ret = (struct guests){ 0 };
-	return add(ret, name);
+	return add(ret, name, false);
 }
 
-/* Those of the broker's whose transport has what is asked for. */
-static int add_matching(struct guests *g, const json_t *list,
-			const char *pattern)
+enum via { VIA_VMBUS, VIA_AGENT, VIA_CHOSEN };
+
+struct finding {
+	struct guests *g;
+	const json_t *list; /* of partitions; NULL: not needed */
+	enum via via;
+};
+
+static bool on_vmbus(const json_t *p)
 {
-	size_t i, before = g->n;
+	return !strcmp(json_text(p, "transport"), "vmbus");
+}
+
+static bool is_off(const json_t *p)
+{
+	const char *transport = json_text(p, "transport");
+
+	return !*transport || !strcmp(transport, "none");
+}
+
+static bool by_agent(const struct finding *f, const json_t *p)
+{
+	return f->via == VIA_AGENT || (f->via == VIA_CHOSEN && !on_vmbus(p));
+}
+
+/* Those of the broker's VMs whose guest is there. */
+static int add_matching(const struct finding *f, const char *pattern)
+{
+	size_t i, before = f->g->n;
 	json_t *p;
 
-	json_array_foreach(list, i, p) {
+	json_array_foreach(f->list, i, p) {
 		const char *name = json_text(p, "name");
 
-		if (strcmp(json_text(p, "transport"), "vmbus") != 0 ||
+		if (is_off(p) || strcmp(json_text(p, "kind"), "vm") != 0 ||
+		    (f->via == VIA_VMBUS && !on_vmbus(p)) ||
 		    fnmatch(pattern, name, 0) != 0)
 			continue;
-		if (add(g, name) < 0)
+		if (add(f->g, name, by_agent(f, p)) < 0)
 			return -ENOMEM;
 	}
-	return g->n == before ? -ENOENT : 0;
+	return f->g->n == before ? -ENOENT : 0;
+}
+
+static int add_named(const struct finding *f, const char *name)
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach(f->list, i, p)
+		if (!strcmp(json_text(p, "name"), name) ||
+		    !strcasecmp(json_text(p, "id"), name))
+			return add(f->g, name, by_agent(f, p));
+	/* nobody's: the broker will say so */
+	return add(f->g, name, f->via == VIA_AGENT);
 }
 
 static bool is_pattern(const char *s)
@@ -68,10 +114,32 @@ static bool is_pattern(const char *s)
 	return strpbrk(s, "*?[") != NULL;
 }
 
-static int find(struct ctl *c, const struct args *a, struct guests *g)
+/* Return: 0 or hvctl's exit code */
+static int parse_via(const struct ctl *c, const struct args *a, bool agents,
+		     enum via *ret)
+{
+	const char *via = args_value(a, "via");
+
+	*ret = agents ? VIA_CHOSEN : VIA_VMBUS;
+	if (!via)
+		return 0;
+	if (strcmp(via, "vmbus") != 0 && strcmp(via, "agent") != 0)
+		return usage("%s: --via=%s: it is vmbus or agent", c->verb,
+			     show(via));
+	*ret = *via == 'v' ? VIA_VMBUS : VIA_AGENT;
+	return 0;
+}
+
+static const char *whereabouts(const struct finding *f)
+{
+	return f->via == VIA_VMBUS ? "on VMBus" : "attached";
+}
+
+static int find(struct ctl *c, const struct args *a, bool agents,
+		struct guests *g)
 {
 	cleanup_json_ json_t *reply = NULL;
-	const json_t *list = NULL;
+	struct finding f = { .g = g };
 	bool all = args_has(a, "all");
 	int r;
 
@@ -81,38 +149,44 @@ static int find(struct ctl *c, const struct args *a, struct guests *g)
 	if (!all && !a->npos)
 		return usage("%s: which VM? A name, a pattern, or --all",
 			     c->verb);
+	r = parse_via(c, a, agents, &f.via);
+	if (r)
+		return r;
+	g->chosen = f.via == VIA_CHOSEN;
 	for (size_t i = 0; i < a->npos; i++)
 		g->many |= is_pattern(a->pos[i]);
-	if (g->many) {
+	if (g->many || f.via == VIA_CHOSEN) {
 		if (call_or_say(c, json_pack("{s:s}", "method",
 					     "partition.list"), NULL, &reply))
 			return 1;
-		list = json_object_get(reply, "partitions");
+		f.list = json_object_get(reply, "partitions");
 	}
 	if (all) {
-		r = add_matching(g, list, "*");
+		r = add_matching(&f, "*");
 		if (r == -ENOENT)
-			return complain("%s: no VM is on VMBus now", c->verb);
+			return complain("%s: no VM is %s now", c->verb,
+					whereabouts(&f));
 		return r ? no_memory(c) : 0;
 	}
 	for (size_t i = 0; i < a->npos; i++) {
-		r = is_pattern(a->pos[i]) ? add_matching(g, list, a->pos[i]) :
-					    add(g, a->pos[i]);
+		r = is_pattern(a->pos[i]) ? add_matching(&f, a->pos[i]) :
+					    add_named(&f, a->pos[i]);
 		if (r == -ENOENT)
-			return complain("%s: no VM on VMBus matches %s",
-					c->verb, show(a->pos[i]));
+			return complain("%s: no VM %s matches %s", c->verb,
+					whereabouts(&f), show(a->pos[i]));
 		if (r)
 			return no_memory(c);
 	}
 	return 0;
 }
 
-int guests_find(struct ctl *c, const struct args *a, struct guests *ret)
+int guests_find(struct ctl *c, const struct args *a, bool agents,
+		struct guests *ret)
 {
 	int r;
 
 	*ret = (struct guests){ 0 };
-	r = find(c, a, ret);
+	r = find(c, a, agents, ret);
 	if (r)
 		guests_fini(ret);
 	return r;
@@ -120,68 +194,249 @@ int guests_find(struct ctl *c, const struct args *a, struct guests *ret)
 
 /* ---- asking */
 
-struct asking {
-	struct answer {
-		json_t *reply;
-		struct call_error err;
-	} *answers;
+struct answer {
+	json_t *reply; /* NULL: err says why */
+	struct call_error err;
 };
+
+struct asking {
+	struct ctl *c;
+	const struct guests *g;
+	struct guests_ask *ask;
+	struct answer *answers;
+	size_t *places; /* of a request among the answers */
+	bool second; /* requests are */
+};
+
+static void keep_answer(struct answer *n, const char *via, json_t *reply,
+			const struct call_error *err)
+{
+	n->reply = json_deep_copy(reply);
+	n->err = *err;
+	if (reply && (!n->reply ||
+		      json_object_set_new(n->reply, "via",
+					  json_string(via)) < 0)) {
+		json_decref(n->reply);
+		n->reply = NULL;
+		n->err = (struct call_error){ .error = ENOMEM };
+	}
+}
 
 static void on_got(void *arg, size_t i, json_t *reply,
 		   const struct call_error *err)
 {
 	struct asking *k = arg;
+	struct answer *n = &k->answers[k->places[i]];
+	json_t *both;
 
-	k->answers[i].reply = json_incref(reply);
-	k->answers[i].err = *err;
+	if (!k->second) {
+		keep_answer(n, "vmbus", reply, err);
+		return;
+	}
+	if (!n->reply)
+		return;
+	both = k->ask->merge(k->ask->arg, n->reply, reply);
+	json_decref(n->reply);
+	keep_answer(n, "vmbus", both, &(struct call_error){ .error = ENOMEM });
+	json_decref(both);
 }
 
-static json_t *error_json(const struct call_error *err)
+static json_t *request_to(const struct asking *k, const char *name)
 {
-	return json_pack("{s:{s:i, s:s, s:s}}", "error", "errno", err->error,
-			 "reason", err->reason ? reason_name(err->reason) : "",
-			 "text", err->text[0] ? err->text :
-						strerror(err->error));
+	json_t *q = json_copy(k->second ? k->ask->second_request :
+					  k->ask->request);
+
+	if (q && json_object_set_new(q, "partition", json_string(name)) == 0)
+		return q;
+	json_decref(q);
+	return NULL;
 }
 
-static int print_all(struct ctl *c, const struct guests *g,
-		     const struct asking *k)
+static int ask_vmbus(struct asking *k)
+{
+	json_t **requests = calloc(k->g->n + 1, sizeof(json_t *));
+	size_t n = 0;
+	int r = 0;
+
+	if (!requests || !k->ask->request) {
+		free(requests);
+		return no_memory(k->c);
+	}
+	for (size_t i = 0; !r && i < k->g->n; i++) {
+		if (k->g->agent[i])
+			continue;
+		k->places[n] = i;
+		requests[n] = request_to(k, k->g->names[i]);
+		if (!requests[n])
+			r = usage("%s: %s is not UTF-8", k->c->verb,
+				  show(k->g->names[i]));
+		else
+			n++;
+	}
+	if (!r && n)
+		(void)call_many(k->c, requests, n, on_got, k);
+	for (size_t i = 0; i < n; i++)
+		json_decref(requests[i]);
+	free(requests);
+	return r;
+}
+
+static void answer_of(const struct asking *k, const struct agent_job *j,
+		      struct answer *n)
+{
+	json_t *reply = j->result ? NULL : k->ask->reply(k->ask->arg, j);
+	struct call_error err = j->err;
+
+	if (!j->result && !reply)
+		err = (struct call_error){ .error = EPROTO,
+			.text = "its agent's answer is not what it should be" };
+	keep_answer(n, "agent", reply, &err);
+	json_decref(reply);
+}
+
+static void run_agents(struct asking *k, struct agent_job *jobs, size_t n,
+		       uint32_t timeout_ms)
+{
+	if (k->ask->no_agent || !k->ask->steps)
+		for (size_t i = 0; i < n; i++) {
+			jobs[i].result = -EOPNOTSUPP;
+			jobs[i].err.error = EOPNOTSUPP;
+			snprintf(jobs[i].err.text, sizeof(jobs[i].err.text),
+				 "%s", k->ask->no_agent ? k->ask->no_agent :
+				 "only a guest on VMBus has this (--via=vmbus)");
+		}
+	else if (k->ask->run)
+		k->ask->run(k->ask->arg, jobs, n, timeout_ms);
+	else
+		agent_run(jobs, n, k->ask->steps, k->ask->arg, timeout_ms);
+}
+
+static int ask_agents(struct asking *k, uint32_t timeout_ms)
+{
+	struct agent_job *jobs = calloc(k->g->n + 1, sizeof(*jobs));
+	size_t n = 0;
+
+	if (!jobs)
+		return no_memory(k->c);
+	for (size_t i = 0; i < k->g->n; i++)
+		if (k->g->agent[i]) {
+			jobs[n].vm = k->g->names[i];
+			k->places[n++] = i;
+		}
+	if (n)
+		run_agents(k, jobs, n, timeout_ms);
+	for (size_t i = 0; i < n; i++) {
+		answer_of(k, &jobs[i], &k->answers[k->places[i]]);
+		agent_job_fini(&jobs[i]);
+	}
+	free(jobs);
+	return 0;
+}
+
+/* ---- telling */
+
+static json_t *error_json(const struct asking *k, size_t i)
+{
+	const struct call_error *err = &k->answers[i].err;
+
+	return json_pack("{s:{s:i, s:s, s:s}, s:s}", "error", "errno",
+			 err->error, "reason",
+			 err->reason ? reason_name(err->reason) : "", "text",
+			 err->text[0] ? err->text : strerror(err->error),
+			 "via", k->g->agent[i] ? "agent" : "vmbus");
+}
+
+static int say_error(const struct asking *k, size_t i)
+{
+	return say_refused(k->c, k->g->agent[i] ? CALL_SELF : CALL_HOST,
+			   k->g->names[i], &k->answers[i].err);
+}
+
+static int print_all(const struct asking *k)
 {
 	cleanup_json_ json_t *all = json_object();
 	int r = 0;
 
-	for (size_t i = 0; i < g->n; i++) {
+	for (size_t i = 0; i < k->g->n; i++) {
 		const struct answer *n = &k->answers[i];
 
-		json_object_set_new(all, g->names[i],
+		json_object_set_new(all, k->g->names[i],
 				    n->reply ? json_incref(n->reply) :
-					       error_json(&n->err));
+					       error_json(k, i));
 		if (!n->reply)
-			r = say_refused(c, CALL_HOST, g->names[i], &n->err);
+			r = say_error(k, i);
 	}
 	print_json(all);
 	return r;
 }
 
-static int tell_all(struct ctl *c, const struct args *a, const struct guests *g,
-		    const struct asking *k,
-		    void (*tell)(const char *name, const json_t *reply))
+/* Which way, where it is not the one that was always taken. */
+static void say_way(const struct asking *k)
+{
+	size_t n = 0;
+	const char *name = NULL;
+
+	for (size_t i = 0; i < k->g->n; i++)
+		if (k->g->agent[i] && k->answers[i].reply && ++n)
+			name = k->g->names[i];
+	if (!k->g->chosen || !n)
+		return;
+	if (n == 1)
+		(void)complain("%s %s: via agent", k->c->verb, show(name));
+	else
+		(void)complain("%s: via agent: %zu of %zu", k->c->verb, n,
+			       k->g->n);
+}
+
+static int tell_all(const struct asking *k, const struct args *a)
 {
 	bool json = args_has(a, "json");
 	int r = 0;
 
-	if (json && g->many)
-		return print_all(c, g, k);
-	for (size_t i = 0; i < g->n; i++) {
+	if (json && k->g->many)
+		return print_all(k);
+	if (!json)
+		say_way(k);
+	for (size_t i = 0; i < k->g->n; i++) {
 		const struct answer *n = &k->answers[i];
 
 		if (!n->reply)
-			r = say_refused(c, CALL_HOST, g->names[i], &n->err);
+			r = say_error(k, i);
 		else if (json)
 			print_json(n->reply);
-		else if (tell)
-			tell(g->names[i], n->reply);
+		else if (k->ask->tell)
+			k->ask->tell(k->g->names[i], n->reply);
 	}
+	return r;
+}
+
+int guests_do(struct ctl *c, const struct args *a, const struct guests *g,
+	      struct guests_ask *ask)
+{
+	struct asking k = { .c = c, .g = g, .ask = ask };
+	int r;
+
+	k.answers = calloc(g->n + 1, sizeof(*k.answers));
+	k.places = calloc(g->n + 1, sizeof(*k.places));
+	r = k.answers && k.places ? ask_vmbus(&k) : no_memory(c);
+	k.second = ask->second_request != NULL;
+	if (!r && k.second)
+		r = ask_vmbus(&k);
+	if (!r)
+		r = ask_agents(&k, guests_timeout(a));
+	if (!r)
+		r = tell_all(&k, a);
+	for (size_t i = 0; k.answers && i < g->n; i++) {
+		json_t *reply = k.answers[i].reply;
+
+		if (!r && ask->good && !ask->good(reply))
+			r = 1;
+		json_decref(reply);
+	}
+	free(k.answers);
+	free(k.places);
+	json_decref(ask->request);
+	json_decref(ask->second_request);
 	return r;
 }
 
@@ -189,58 +444,36 @@ int guests_ask(struct ctl *c, const struct args *a, const struct guests *g,
 	       json_t *request,
 	       void (*tell)(const char *name, const json_t *reply))
 {
-	json_t **requests = calloc(g->n + 1, sizeof(json_t *));
-	struct asking k = { calloc(g->n + 1, sizeof(*k.answers)) };
-	int r = 1;
+	struct guests_ask ask = { .request = request, .tell = tell };
 
-	for (size_t i = 0; requests && i < g->n; i++) {
-		requests[i] = json_copy(request);
-		if (json_object_set_new(requests[i], "partition",
-					json_string(g->names[i])) < 0) {
-			r = usage("%s: %s is not UTF-8", c->verb,
-				  show(g->names[i]));
-			goto end;
-		}
-	}
-	if (!request || !requests || !k.answers)
-		goto out;
-	(void)call_many(c, requests, g->n, on_got, &k);
-	r = tell_all(c, a, g, &k, tell);
-	for (size_t i = 0; i < g->n; i++) {
-		json_t *reply = k.answers[i].reply;
-
-		if (!r && g->good && !g->good(reply))
-			r = 1;
-		json_decref(reply);
-	}
-	goto end;
-out:
-	(void)no_memory(c);
-end:
-	for (size_t i = 0; requests && i < g->n; i++)
-		json_decref(requests[i]);
-	free(requests);
-	free(k.answers);
-	json_decref(request);
-	return r;
+	return guests_do(c, a, g, &ask);
 }
 
-int guests_verb(struct ctl *c, const struct args *a, json_t *request,
-		void (*tell)(const char *name, const json_t *reply))
+int guests_verb(struct ctl *c, const struct args *a, struct guests_ask *ask)
 {
 	struct guests g;
 	int r;
 
-	if (!request)
+	if (!ask->request)
 		return 2;
-	r = guests_find(c, a, &g);
+	r = guests_find(c, a, ask->steps != NULL, &g);
 	if (r) {
-		json_decref(request);
+		json_decref(ask->request);
+		json_decref(ask->second_request);
 		return r;
 	}
-	r = guests_ask(c, a, &g, request, tell);
+	r = guests_do(c, a, &g, ask);
 	guests_fini(&g);
 	return r;
+}
+
+uint32_t guests_timeout(const struct args *a)
+{
+	const char *timeout = args_value(a, "timeout");
+	uint32_t ms = 0;
+
+	/* guests_request() has said what is wrong with it */
+	return timeout && !text_seconds(timeout, &ms) ? ms : 0;
 }
 
 json_t *guests_request(const struct args *a, const char *verb)

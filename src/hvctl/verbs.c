@@ -125,13 +125,24 @@ static const struct opt opts_nc[] = {
 	OPT_END,
 };
 
-#define OPT_ALL { .name = "all", .help = "every VM that is on VMBus" }
+#define OPT_ALL { .name = "all", .help = "every VM that is attached" }
+#define OPT_VIA \
+	{ .name = "via", .arg = "WAY", \
+	  .help = "vmbus or agent (default: vmbus where the VM is on VMBus)" }
 #define OPT_GUEST_TIMEOUT \
 	{ .name = "timeout", .letter = 't', .arg = "SECONDS", \
 	  .help = "for the guest's answer, at most 300 (default: 10)" }
 
 static const struct opt opts_guests[] = {
 	OPT_ALL,
+	OPT_VIA,
+	OPT_GUEST_TIMEOUT,
+	OPT_JSON,
+	OPT_END,
+};
+
+static const struct opt opts_integration[] = {
+	{ .name = "all", .help = "every VM that is on VMBus" },
 	OPT_GUEST_TIMEOUT,
 	OPT_JSON,
 	OPT_END,
@@ -171,6 +182,7 @@ static const struct opt opts_fcopy[] = {
 
 static const struct opt opts_freeze[] = {
 	OPT_ALL,
+	OPT_VIA,
 	{ .name = "hold", .arg = "SECONDS",
 	  .help = "thaw by itself after that, at most 900 (default: 60)" },
 	OPT_GUEST_TIMEOUT,
@@ -180,6 +192,7 @@ static const struct opt opts_freeze[] = {
 
 static const struct opt opts_reboot[] = {
 	OPT_ALL,
+	OPT_VIA,
 	{ .name = "force", .help = "programs that do not end are ended" },
 	{ .name = "message", .letter = 'm', .arg = "TEXT",
 	  .help = "the reason, for the guest's log" },
@@ -190,6 +203,7 @@ static const struct opt opts_reboot[] = {
 
 static const struct opt opts_shutdown[] = {
 	OPT_ALL,
+	OPT_VIA,
 	{ .name = "force", .help = "programs that do not end are ended" },
 	{ .name = "hibernate", .help = "to its disk, if the guest can" },
 	{ .name = "message", .letter = 'm', .arg = "TEXT",
@@ -274,13 +288,16 @@ const struct verb verbs[] = {
 	  "hvsocket-vsock attaches them." },
 	{ "integration", "list", cmd_integration_list,
 	  "[--all | VM...] [OPTION]...",
-	  "integration services, and why one cannot be used", opts_guests, 0,
+	  "integration services, and why one cannot be used", opts_integration, 0,
 	  ARGS_MAX, ARGS_REST_NONE, NULL },
 	{ "integration", "enable", cmd_integration_enable, "VM SERVICE",
 	  "offer it to the guest", opts_guest, 2, 2, ARGS_REST_NONE,
 	  "SERVICE is heartbeat, shutdown, timesync, kvp, vss or fcopy." },
 	{ "integration", "disable", cmd_integration_disable, "VM SERVICE",
 	  "take it from the guest", opts_guest, 2, 2, ARGS_REST_NONE, NULL },
+	{ NULL, "info", cmd_info, "[--all | VM...] [OPTION]...",
+	  "what the guest says about itself", opts_guests, 0, ARGS_MAX,
+	  ARGS_REST_NONE, NULL },
 	{ NULL, "heartbeat", cmd_heartbeat, "[--all | VM...] [OPTION]...",
 	  "does the guest live?", opts_guests, 0, ARGS_MAX, ARGS_REST_NONE,
 	  "VM is a name, a VmId, or a pattern (web*). The exit code is 0 if "

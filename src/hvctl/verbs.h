@@ -52,6 +52,7 @@ int cmd_partition_import(struct ctl *c, const struct args *a);
 
 /* cmd-heartbeat.c, cmd-shutdown.c, cmd-time.c, cmd-kvp.c,
  * cmd-freeze.c, cmd-fcopy.c, cmd-integration.c: guests.h */
+int cmd_info(struct ctl *c, const struct args *a);
 int cmd_heartbeat(struct ctl *c, const struct args *a);
 int cmd_shutdown(struct ctl *c, const struct args *a);
 int cmd_reboot(struct ctl *c, const struct args *a);
