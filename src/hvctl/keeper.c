@@ -59,6 +59,7 @@ struct keeping {
 	int fd; /* to who asked; -1: is gone */
 	int term;
 	bool leased;
+	bool asked; /* to thaw, by whom it is leased to */
 };
 
 /* ---- being told that it is over */
@@ -171,8 +172,10 @@ static bool wait_some(struct keeping *k, uint64_t end_ms)
 		return true;
 	if (!p[1].revents)
 		return false;
-	if (recv(k->fd, &byte, 1, MSG_DONTWAIT) == 1)
-		return true; /* thaw now */
+	if (recv(k->fd, &byte, 1, MSG_DONTWAIT) == 1) {
+		k->asked = true;
+		return true;
+	}
 	close(k->fd);
 	k->fd = -1;
 	return k->leased;
@@ -281,6 +284,15 @@ static bool all_unsure(const struct agent_job *jobs, size_t n)
 	return true;
 }
 
+/* What had ended before anybody asked is none of what the command wanted. */
+static void tell_end(const struct keeping *k)
+{
+	const struct held *h = &k->held[0];
+
+	(void)send_verdict(k->fd, h->gone || (!k->asked && !h->result) ?
+				  -ENOENT : h->result, &h->err, h->count);
+}
+
 static void keep(const struct keeper *by, struct agent_job *jobs, size_t n,
 		 uint32_t timeout_ms)
 {
@@ -304,9 +316,7 @@ static void keep(const struct keeper *by, struct agent_job *jobs, size_t n,
 		;
 	thaw_all(&k);
 	if (k.fd >= 0 && k.leased && n)
-		(void)send_verdict(k.fd, k.held[0].gone ? -ENOENT :
-					 k.held[0].result,
-				   &k.held[0].err, k.held[0].count);
+		tell_end(&k);
 }
 
 /* ---- who asks for it */

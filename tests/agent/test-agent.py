@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""hvctl's verbs by way of a guest's agent: good ones, and all others."""
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+import fake
+from broker import HVCTL, LIMIT, Case
+
+SHORT = "0.3"  # of an answer that does not come
+
+
+class AgentCase(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        subprocess.run([HVCTL, "service", "add", "qemu-guest-agent", "--port",
+                        str(fake.PORT), "--ephemeral"], check=True,
+                       env=cls.broker.env(), stdout=subprocess.DEVNULL)
+
+    def vm(self, name, **more):
+        vm = fake.Vm(self.broker, HVCTL, name, **more)
+        self.addCleanup(self.forget, vm)
+        return vm.ready()
+
+    def forget(self, vm):
+        vm.close()
+        self.hvctl("vm", "remove", vm.name)
+
+    def told(self, *words, code=0):
+        """Standard output and error."""
+        r = self.run_hvctl(*words)
+        self.assertEqual(r.returncode, code, r.stderr)
+        return r.stdout.decode(), r.stderr.decode()
+
+
+class Verbs(AgentCase):
+    def setUp(self):
+        self.v = self.vm("web1")
+        self.a = self.v.agent
+
+    def test_heartbeat(self):
+        self.assertEqual(self.told("heartbeat", "web1"), (
+            "web1: ok, applications unknown\n",
+            "hvctl: heartbeat web1: via agent\n"))
+        out, err = self.told("heartbeat", "web1", "--json")
+        self.assertEqual(json.loads(out), {
+            "heartbeat": "ok", "application": "unknown", "via": "agent"})
+        self.assertEqual(err, "")
+        # what was asked for needs not be said
+        self.assertEqual(self.told("heartbeat", "--via=agent", "web1")[1], "")
+        self.assertIn("they need VMBus", self.fails(
+            "heartbeat", "--via=vmbus", "web1"))
+        self.assertIn("vmbus or agent", self.fails(
+            "heartbeat", "--via=smoke", "web1", code=2))
+
+    def test_shutdown(self):
+        self.assertEqual(self.hvctl("shutdown", "web1"),
+                         "web1: shuts down\n")
+        self.assertEqual(self.a.mode, "powerdown")
+        # the end of everything is an answer, too
+        self.a.does["guest-shutdown"] = lambda a, q: a.conn.shutdown(2)
+        self.assertEqual(self.hvctl("reboot", "web1"), "web1: reboots\n")
+        self.a.does["guest-shutdown"] = lambda a, q: a.refuse(
+            q, "GenericError", "child process has failed to shutdown")
+        self.assertIn("guest-shutdown failed in the guest: child process",
+                      self.fails("shutdown", "web1"))
+        self.assertIn("--force", self.fails("shutdown", "--force", "web1"))
+        self.assertIn("--message", self.fails("reboot", "-m", "x", "web1"))
+        self.a.does["guest-suspend-disk"] = lambda a, q: None
+        self.hvctl("shutdown", "--hibernate", "web1")
+        self.assertEqual(self.a.asked[-2:], ["guest-suspend-disk",
+                                             "guest-ping"])
+
+    def test_time(self):
+        before = time.time_ns()
+        self.assertEqual(self.hvctl("time", "web1"), "web1: clock set\n")
+        self.assertTrue(before <= self.a.time <= time.time_ns())
+        # the system's clock was hours away, and is right; hwclock(8) failed
+        def no_hwclock(agent, q):
+            agent.time = q["arguments"]["time"]
+            agent.refuse(q, "GenericError", "hwclock failed to set hardware "
+                         "clock to system time")
+        self.a.does["guest-set-time"] = no_hwclock
+        self.assertIn("clock set, but", self.hvctl("time", "web1"))
+        def nothing(agent, q):
+            agent.time = 0
+            agent.refuse(q, "GenericError", "not today")
+        self.a.does["guest-set-time"] = nothing
+        self.assertIn("not today", self.fails("time", "web1"))
+
+    def test_info(self):
+        o = self.json("info", "web1")
+        self.assertEqual(o, {
+            "via": "agent", "host_name": "fake1", "uptime_s": 93784,
+            "os": {"name": "Fake \x1b[31mOS", "version": "7",
+                   "kernel": "1.2.3", "machine": "x86_64"},
+            "addresses": ["192.0.2.7", "2001:db8::7"],
+            "services": [{"name": "qemu-guest-agent", "state": "ok",
+                          "version": "9.9", "disabled": ["guest-exec"]}]})
+        out = self.hvctl("info", "web1")
+        self.assertNotIn("\x1b", out)
+        for text in ("Fake \\x1b[31mOS", "1 days 02:03:04", "2001:db8::7",
+                     "1 of its commands disabled"):
+            self.assertIn(text, out)
+        # what is not allowed is left out
+        for name in ("get-osinfo", "file-open", "network-get-interfaces"):
+            self.a.does["guest-" + name] = lambda a, q: a.refuse(
+                q, "CommandNotFound", "Command x has been disabled")
+        self.assertEqual(set(self.json("info", "web1")),
+                         {"via", "host_name", "services"})
+
+    def test_disabled(self):
+        self.a.does["guest-shutdown"] = lambda a, q: a.refuse(
+            q, "CommandNotFound", "Command guest-shutdown has been disabled")
+        err = self.fails("shutdown", "web1")
+        self.assertIn("guest-shutdown is not allowed by the guest", err)
+        self.assertIn("qemu-ga.conf", err)
+        del self.a.does["guest-shutdown"]
+        self.a.does["guest-ping"] = lambda a, q: a.refuse(
+            q, "CommandNotFound", "The command guest-ping has not been found")
+        self.assertIn("has no command guest-ping",
+                      self.fails("heartbeat", "web1"))
+
+    def test_kvp(self):
+        self.assertIn("they need VMBus", self.fails("kvp", "list", "web1"))
+
+
+class BadLuck(AgentCase):
+    def setUp(self):
+        self.v = self.vm("web1")
+        self.a = self.v.agent
+
+    def test_stale_client(self):
+        """Half an answer to somebody who is gone, and whole ones."""
+        self.a.prefix = (b'{"return": {"buf-b64": "AAAA\n'
+                         b'\xff{"return": 5}\n{"return": {}}\n')
+        self.hvctl("heartbeat", "web1")
+
+    def test_late_double_wrong(self):
+        def doubled(agent, q):
+            agent.raw(b'{"return": {}, "id": 1}\n')  # somebody's
+            agent.answer(q, {})
+            agent.answer(q, {})
+        self.a.does["guest-ping"] = doubled
+        self.hvctl("heartbeat", "web1")
+        self.a.does["guest-get-osinfo"] = doubled
+        self.a.does["guest-get-host-name"] = doubled
+        self.assertEqual(len(self.json("info", "web1")["addresses"]), 2)
+        self.a.does["guest-ping"] = lambda a, q: a.raw(
+            b'{"return": {}, "id": 1}\n' * 1000)
+        self.assertIn("nobody asked for", self.fails("heartbeat", "web1"))
+
+    def test_garbage(self):
+        for data, why in (
+                (b"\0" * 100 + b"\n", "no JSON object"),
+                (b'{"return": "\xc3\x28"}\n', "in UTF-8"),
+                (b'{"return": ' + b"[" * 100 + b"\n", "nested too deep"),
+                (b"x" * (5 << 20), "longer than is taken")):
+            self.a.does["guest-ping"] = lambda a, q, d=data: a.raw(d)
+            self.assertIn(why, self.fails("heartbeat", "web1"))
+        self.a.does["guest-ping"] = lambda a, q: a.refuse(
+            q, "GenericError", "\x1b]0;owned\x07" + "x" * 100000)
+        err = self.fails("heartbeat", "web1")
+        self.assertIn("\\x1b]0;owned\\x07", err)
+        self.assertLess(len(err), 1000)
+
+    def test_silent(self):
+        self.a.does["guest-ping"] = lambda a, q: None
+        self.assertIn("has not answered guest-ping in time", self.fails(
+            "heartbeat", "-t", SHORT, "web1"))
+        del self.a.does["guest-ping"]
+        self.hvctl("heartbeat", "web1")
+
+    def test_hung(self):
+        """It takes nothing; later it does, and has nothing of us to do."""
+        self.a.hangs.clear()
+        self.assertIn("it hangs, or serves somebody else", self.fails(
+            "shutdown", "-t", SHORT, "web1"))
+        self.a.hangs.set()
+        self.hvctl("heartbeat", "web1")
+        self.assertEqual(self.a.asked, ["guest-ping"])
+
+    def test_gone(self):
+        self.a.does["guest-ping"] = lambda a, q: a.conn.shutdown(2)
+        self.assertIn("ended the connection before it answered guest-ping",
+                      self.fails("heartbeat", "web1"))
+
+    def test_missing(self):
+        self.vm("bare", agent=False)
+        self.assertIn("no agent listens in the guest",
+                      self.fails("heartbeat", "bare"))
+        self.assertIn("no partition", self.fails("heartbeat", "none"))
+        self.hvctl("service", "remove", "qemu-guest-agent")
+        self.addCleanup(self.hvctl, "service", "add", "qemu-guest-agent",
+                        "--port", str(fake.PORT), "--ephemeral")
+        self.assertIn("hvctl service add qemu-guest-agent --port",
+                      self.fails("heartbeat", "web1"))
+
+
+class Freeze(AgentCase):
+    def setUp(self):
+        self.v = self.vm("web1")
+        self.a = self.v.agent
+
+    def thawed(self):
+        self.a.wait("it thaws", lambda: "guest-fsfreeze-thaw" in self.a.asked
+                    and not self.a.frozen)
+
+    def test_hold_is_over(self):
+        self.assertEqual(
+            self.hvctl("freeze", "--hold", "0.2", "web1"),
+            "web1: frozen; thaws by itself after 0 s\n")
+        self.thawed()
+
+    def test_thaw(self):
+        self.assertEqual(self.json("freeze", "web1"), {
+            "via": "agent", "file_systems": "frozen", "frozen": 2,
+            "thaw_ms": 60000})
+        self.assertTrue(self.a.frozen)
+        self.assertEqual(self.hvctl("thaw", "web1"), "web1: thawed\n")
+        self.assertFalse(self.a.frozen)
+        self.assertIn("not frozen", self.fails("thaw", "web1"))
+        # the first one's keeper has nothing to do with this one
+        self.hvctl("freeze", "--hold", "60", "web1")
+        self.hvctl("thaw", "web1")
+
+    def test_command(self):
+        r = self.run_hvctl("freeze", "web1", "--", "sh", "-c",
+                           "echo runs; exit 7")
+        self.assertEqual((r.returncode, r.stdout), (7, b"runs\n"))
+        self.assertFalse(self.a.frozen)
+        self.assertEqual(self.a.asked, ["guest-fsfreeze-freeze",
+                                        "guest-fsfreeze-thaw"])
+        r = self.run_hvctl("freeze", "web1", "--", HVCTL, "thaw", "web1")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(b"was not frozen", r.stderr)
+
+    def test_killed(self):
+        p = self.popen("freeze", "web1", "--", "sh", "-c",
+                       "echo runs; exec sleep 1000", stdout=subprocess.PIPE,
+                       stderr=subprocess.DEVNULL, start_new_session=True)
+        self.assertEqual(p.stdout.readline(), b"runs\n")
+        self.assertTrue(self.a.frozen)
+        os.killpg(p.pid, signal.SIGKILL)
+        self.thawed()
+
+    def test_hold_in_command(self):
+        """A command that takes longer than the hold loses it, and is told."""
+        p = self.popen("freeze", "--hold", "0.2", "web1", "--", "cat",
+                       stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.thawed()
+        p.stdin.close()
+        self.assertEqual(p.wait(LIMIT), 1)
+        self.assertIn(b"not frozen any more", p.stderr.read())
+
+    def test_never_answered(self):
+        def late(agent, q):
+            agent.frozen = True
+        self.a.does["guest-fsfreeze-freeze"] = late
+        self.assertIn("has not answered guest-fsfreeze-freeze in time",
+                      self.fails("freeze", "-t", SHORT, "web1"))
+        self.thawed()
+
+    def test_thaw_fails_at_first(self):
+        tries = []
+        def second(agent, q):
+            tries.append(1)
+            if len(tries) == 1:
+                agent.conn.shutdown(2)
+            else:
+                agent.do_fsfreeze_thaw(q)
+        self.a.does["guest-fsfreeze-thaw"] = second
+        self.hvctl("freeze", "--hold", "0.1", "web1")
+        self.thawed()
+        self.assertEqual(len(tries), 2)
+
+    def test_refused(self):
+        self.a.does["guest-fsfreeze-freeze"] = lambda a, q: a.refuse(
+            q, "CommandNotFound", "Command x has been disabled")
+        self.assertIn("is not allowed", self.fails("freeze", "web1"))
+        self.assertIn("is not allowed",
+                      self.fails("freeze", "web1", "--", "true"))
+        self.hvctl("heartbeat", "web1")
+        self.assertNotIn("guest-fsfreeze-thaw", self.a.asked)
+
+
+class Many(AgentCase):
+    def test_some(self):
+        for name in ("web1", "web2", "db1"):
+            self.vm(name)
+        self.vm("bare", agent=False)
+        o = json.loads(self.told("heartbeat", "web*", "db1", "--json")[0])
+        self.assertEqual({k: v["via"] for k, v in o.items()}, {
+            "web1": "agent", "web2": "agent", "db1": "agent"})
+        out, err = self.told("heartbeat", "--all", code=1)
+        self.assertEqual(len(out.splitlines()), 3)
+        self.assertIn("hvctl: heartbeat: via agent: 3 of 4\n", err)
+        self.assertIn("heartbeat bare: no agent", err)
+        self.assertIn("no VM is on VMBus", self.fails(
+            "heartbeat", "--all", "--via=vmbus"))
+        self.assertIn("no VM attached matches", self.fails("info", "x*"))
+        self.assertIn("no VM is on VMBus", self.fails(
+            "integration", "list", "--all"))
+
+
+if __name__ == "__main__":
+    unittest.main()
