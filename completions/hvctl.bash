@@ -31,7 +31,7 @@ _hvctl() {
 		cur=${words[cword]} prev=${words[cword - 1]}
 	fi
 	local verb=${words[1]} sub=${words[2]} opts=
-	local top="service partition vm container integration kvp heartbeat shutdown
+	local top="service partition vm container integration kvp info heartbeat shutdown
 		reboot time freeze thaw fcopy listeners connections status nc forward
 		attach wait as explain simulate reload help version"
 	local service="add list show enable disable revert remove import export"
@@ -83,12 +83,13 @@ _hvctl() {
 	"integration list") opts="--all --timeout --json" ;;
 	"integration enable") opts="--timeout --json" ;;
 	"integration disable") opts="--timeout --json" ;;
-	"heartbeat") opts="--all --timeout --json" ;;
-	"shutdown") opts="--all --force --hibernate --message --timeout --json" ;;
-	"reboot") opts="--all --force --message --timeout --json" ;;
-	"time") opts="--all --timeout --json" ;;
-	"freeze") opts="--all --hold --timeout --json" ;;
-	"thaw") opts="--all --timeout --json" ;;
+	"info") opts="--all --via --timeout --json" ;;
+	"heartbeat") opts="--all --via --timeout --json" ;;
+	"shutdown") opts="--all --via --force --hibernate --message --timeout --json" ;;
+	"reboot") opts="--all --via --force --message --timeout --json" ;;
+	"time") opts="--all --via --timeout --json" ;;
+	"freeze") opts="--all --via --hold --timeout --json" ;;
+	"thaw") opts="--all --via --timeout --json" ;;
 	"fcopy") opts="--overwrite --mkdir --timeout" ;;
 	"kvp get") opts="--pool --timeout --json" ;;
 	"kvp set") opts="--pool --timeout --json" ;;
@@ -102,7 +103,10 @@ _hvctl() {
 	--policy) COMPREPLY=($(compgen -W "enabled disabled default" -- "$cur")); return ;;
 	--kind) COMPREPLY=($(compgen -W "vm container" -- "$cur")); return ;;
 	--profile) COMPREPLY=($(compgen -W "default windows" -- "$cur")); return ;;
-	--via) COMPREPLY=($(compgen -W "preload seccomp" -- "$cur")); return ;;
+	--via)
+		local ways="vmbus agent"
+		[[ $verb != as ]] || ways="preload seccomp"
+		COMPREPLY=($(compgen -W "$ways" -- "$cur")); return ;;
 	--pool | -p) COMPREPLY=($(compgen -W "external guest auto auto-external auto-internal" -- "$cur")); return ;;
 	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
@@ -126,7 +130,7 @@ _hvctl() {
 		3) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
 		4) COMPREPLY=($(compgen -W "heartbeat shutdown timesync kvp vss fcopy" -- "$cur")) ;;
 		esac ;;
-	"integration list" | heartbeat | shutdown | reboot | time | freeze | thaw)
+	"integration list" | info | heartbeat | shutdown | reboot | time | freeze | thaw)
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
 	fcopy)
 		case $cword in

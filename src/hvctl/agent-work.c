@@ -28,7 +28,8 @@ static int fail_memory(struct call_error *err)
 
 static int fail_answer(struct call_error *err, const char *command)
 {
-	return agent_fail(err, EPROTO,
+	/* not EPROTO: the connection is as good as it was */
+	return agent_fail(err, EBADMSG,
 			  "the agent's answer to %s is not what it should be",
 			  command);
 }

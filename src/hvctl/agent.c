@@ -177,7 +177,7 @@ int conn_late(const struct agent_conn *a, struct call_error *err)
 			 a->connecting ?
 				 "the guest does not answer" :
 			 a->command ?
-				 "its agent has not answered %s in time" :
+				 "its agent has not answered %s in time, and may do it yet" :
 				 "its agent does not answer: it hangs, or serves somebody else (it has one client at a time)",
 			 doing(a));
 	err->reason = HVS_REASON_NO_ANSWER;

@@ -382,12 +382,15 @@ void keeper_freeze(struct keeper *k, struct agent_job *jobs, size_t n,
 int keeper_thaw(struct keeper *k, struct call_error *err)
 {
 	struct verdict v;
-	int r;
+	int r = -1;
 
 	if (k->fd < 0)
 		return 0;
 	(void)send(k->fd, "", 1, MSG_NOSIGNAL);
-	r = recv(k->fd, &v, sizeof(v), 0) == sizeof(v) ? 0 : -1;
+	/* That it has not read our byte is an error that is told once, and
+	 * before what it has said. */
+	for (int i = 0; r && i < 2; i++)
+		r = recv(k->fd, &v, sizeof(v), 0) == sizeof(v) ? 0 : -1;
 	close(k->fd);
 	k->fd = -1;
 	if (r)

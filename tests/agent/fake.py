@@ -32,6 +32,7 @@ class Agent:
         self.prefix = b""  # before the answer to a sync
         self.files = {}
         self.handles = {}
+        self.next = 1000
         self.runs = {}
 
     # what a test does
@@ -155,7 +156,8 @@ class Agent:
             self.refuse(q, "GenericError", "failed to open file '%s': "
                         "No such file or directory" % path)
             return
-        n = 1000 + len(self.handles)
+        self.next += 1
+        n = self.next
         self.handles[n] = [path, 0]
         self.answer(q, n)
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 import unittest
 
@@ -306,6 +307,114 @@ class Many(AgentCase):
         self.assertIn("no VM attached matches", self.fails("info", "x*"))
         self.assertIn("no VM is on VMBus", self.fails(
             "integration", "list", "--all"))
+
+    def test_a_hundred(self):
+        """They wait together: one that is slow costs no more than itself."""
+        n = 100 if os.environ.get("HVSOCKET_TEST_LONG") else 12
+        vms = [fake.Vm(self.broker, HVCTL, "n%d" % i) for i in range(n)]
+        for vm in vms:
+            self.addCleanup(self.forget, vm)
+        for vm in vms:
+            vm.ready()
+        all_in = threading.Barrier(n)
+        def together(agent, q):
+            all_in.wait(LIMIT)  # each is asked before any is answered
+            agent.answer(q, {})
+        for vm in vms:
+            vm.agent.does["guest-ping"] = together
+        self.assertEqual(len(self.hvctl("heartbeat", "--all").splitlines()),
+                         n)
+        for vm in vms:
+            vm.agent.does.clear()
+        took = {}
+        for words in ("n0",), ("--all",):
+            took[words] = min(self.time("heartbeat", *words)
+                              for _ in range(5))
+        print("# one: %.1f ms, all %d: %.1f ms" % (
+            took[("n0",)] * 1e3, n, took[("--all",)] * 1e3))
+
+    def time(self, *words):
+        start = time.monotonic()
+        self.hvctl(*words)
+        return time.monotonic() - start
+
+
+class Work(AgentCase):
+    """What hvctl exec and cp are made of (agent.h), with a program for it."""
+
+    def setUp(self):
+        self.v = self.vm("web1")
+        self.a = self.v.agent
+
+    def work(self, *words, code=0, data=b""):
+        r = subprocess.run([os.environ["WORK"], "web1", *words], input=data,
+                           capture_output=True, timeout=LIMIT,
+                           env=self.broker.env())
+        self.assertEqual(r.returncode, code, r.stderr[:1000])
+        return r.stdout, r.stderr.decode(errors="replace")
+
+    def test_exec(self):
+        self.assertEqual(self.work("exec", "sh", "-c",
+                                   "echo out; echo err >&2; exit 9", code=9),
+                         (b"out\n", "err\n"))
+        self.work("exec", "sh", "-c", "kill -9 $$", code=137)
+        self.assertEqual(self.work("exec", "-e", "X=1 2", "-e",
+                                   "PATH=/bin:/usr/bin", "sh", "-c",
+                                   "echo $X")[0], b"1 2\n")
+        data = os.urandom(300000)
+        self.assertEqual(self.work("exec", "-i", "cat", data=data)[0], data)
+        self.assertIn("32 MiB", self.work("exec", "-i", "cat", code=1,
+                                          data=bytes((32 << 20) + 1))[1])
+        # 10 MiB, that nobody reads as they come
+        self.assertEqual(len(self.work("exec", "head", "-c", "10M",
+                                       "/dev/zero")[0]), 10 << 20)
+        self.assertIn("argument 1 is not UTF-8",
+                      self.work("exec", "echo", b"\xff", code=1)[1])
+
+    def test_exec_goes_on(self):
+        self.a.does["guest-exec"] = lambda a, q: a.answer(q, {"pid": 5})
+        self.a.does["guest-exec-status"] = lambda a, q: a.answer(
+            q, {"exited": False})
+        self.assertIn("goes on in the guest",
+                      self.work("exec", "-t", "100", "x", code=1)[1])
+
+    def test_exec_nonsense(self):
+        for answer in ({}, {"exited": True}, {"exited": True, "exitcode": 0,
+                                              "out-data": "!"}, []):
+            self.a.does["guest-exec"] = lambda a, q: a.answer(q, {"pid": 5})
+            self.a.does["guest-exec-status"] = lambda a, q, x=answer: (
+                a.answer(q, x))
+            self.assertIn("not what it should be" if answer != {} and
+                          answer != [] else "goes on",
+                          self.work("exec", "-t", "1", "x", code=1)[1])
+        self.a.does["guest-exec"] = lambda a, q: a.answer(q, [])
+        self.assertIn("not what it should be",
+                      self.work("exec", "x", code=1)[1])
+
+    def test_files(self):
+        data = os.urandom((3 << 20) + 5)
+        self.work("write", "/x", data=data)
+        self.assertEqual(self.a.files["/x"], data)
+        self.assertEqual(self.work("read", "/x")[0], data)
+        self.assertIn("No such file", self.work("read", "/none", code=1)[1])
+        self.work("write", "/empty")
+        self.assertEqual(self.work("read", "/empty")[0], b"")
+        self.assertEqual(self.a.handles, {})
+
+    def test_files_nonsense(self):
+        self.a.files["/x"] = bytearray(10)
+        for answer in ({"count": 0, "buf-b64": "", "eof": False},
+                       {"buf-b64": "A"}, 5):
+            self.a.does["guest-file-read"] = lambda a, q, x=answer: (
+                a.answer(q, x))
+            self.assertIn("not what it should be",
+                          self.work("read", "/x", code=1)[1])
+        for count in 0, 6, -1:
+            self.a.does["guest-file-write"] = lambda a, q, n=count: (
+                a.answer(q, {"count": n}))
+            self.assertIn("not what it should be",
+                          self.work("write", "/x", code=1, data=b"12345")[1])
+        self.assertEqual(self.a.handles, {})
 
 
 if __name__ == "__main__":
