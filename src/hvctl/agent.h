@@ -99,8 +99,8 @@ int agent_file_write(struct agent_conn *a, const char *path, const char *mode,
 /* A command of a sequence that is the same for each VM. */
 struct agent_step {
 	const char *command;
-	/* its arguments, from the answers so far (NULL: that step failed); NULL:
-	 * it has none. A @make that returns NULL leaves the step out */
+	/* its arguments, from the answers so far (NULL: that step failed); if
+	 * it returns NULL, the step is left out. NULL: it has none */
 	json_t *(*make)(void *arg, json_t *const *answers);
 	bool optional; /* the rest is asked even if this one is refused */
 	bool silent; /* as shutdown: an answer comes only if it fails. That the
