@@ -67,9 +67,7 @@ static bool on_vmbus(const json_t *p)
 
 static bool is_off(const json_t *p)
 {
-	const char *transport = json_text(p, "transport");
-
-	return !*transport || !strcmp(transport, "none");
+	return !strcmp(json_text(p, "state"), "off");
 }
 
 static bool by_agent(const struct finding *f, const json_t *p)

@@ -295,6 +295,8 @@ class Many(AgentCase):
         for name in ("web1", "web2", "db1"):
             self.vm(name)
         self.vm("bare", agent=False)
+        self.hvctl("vm", "add", "web-off", "--ephemeral")
+        self.addCleanup(self.hvctl, "vm", "remove", "web-off")
         o = json.loads(self.told("heartbeat", "web*", "db1", "--json")[0])
         self.assertEqual({k: v["via"] for k, v in o.items()}, {
             "web1": "agent", "web2": "agent", "db1": "agent"})
