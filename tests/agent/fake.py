@@ -240,7 +240,7 @@ class Vm:
                 return
             line = b""
             while not line.endswith(b"\n"):
-                part = s.recv(1)
+                part = s.recv(64)
                 if not part:
                     break
                 line += part
