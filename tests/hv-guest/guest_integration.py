@@ -135,6 +135,27 @@ def test_keys_and_values(f):
         "--address", "192.0.2.1"), "an adapter that is not there")
 
 
+def test_info(f):
+    f.until_ok("heartbeat", "shutdown", "timesync")
+    f.guest.run("mkdir -p /var/lib/hyperv").ok()
+    daemon(f, "hv_kvp_daemon")
+    f.until_ok("kvp")
+    o = json.loads(f.control("info", f.name, "--json"))
+    tap.same(o["via"], "vmbus", "the way")
+    tap.same(o["os"]["kernel"], f.guest.run("uname -r").ok().strip(),
+             "the guest's kernel")
+    tap.same(o["os"]["machine"], f.guest.run("uname -m").ok().strip(),
+             "its machine")
+    tap.check(o["host_name"], "its name: %s" % o)
+    tap.check(isinstance(o["addresses"], list), "addresses: %s" % o)
+    tap.same({s["name"]: s["state"] for s in o["services"]}["kvp"], "ok",
+             "services")
+    tap.same(list(json.loads(f.control("info", "--all", "--json"))),
+             [f.name], "of all")
+    said = f.control("info", f.name)
+    tap.check(o["os"]["kernel"] in said and "heartbeat" in said, said)
+
+
 def writes(f):
     """Can a program in the guest write to its disk?"""
     return f.guest.start("touch /disk/file && sync")
