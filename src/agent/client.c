@@ -260,7 +260,7 @@ static int heard_line(struct agent_client *c, json_t **ret)
 	if (c->waits == SYNC_LINE)
 		forget_cut(c);
 	if (!c->len)
-		return 0;
+		return stray(c); /* empty, or cut: without end, no answer */
 	o = parse(c);
 	if (!o)
 		return c->over;

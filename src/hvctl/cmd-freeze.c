@@ -144,7 +144,7 @@ static int agent_freeze_for(struct ctl *c, const struct args *a,
 	if (g->chosen)
 		(void)complain("freeze %s: via agent", show(g->names[0]));
 	status = run(c, a->rest);
-	r = keeper_thaw(k, &err);
+	r = keeper_thaw(k, g->names[0], &err);
 	if (r)
 		r = complain("%s %s: it was not frozen, or may be still, when the command had ended: %s",
 			     c->verb, show(g->names[0]), err.text);

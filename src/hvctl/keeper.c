@@ -237,10 +237,14 @@ static bool send_verdict(int fd, int result, const struct call_error *err,
 }
 
 /* Nothing of ours may keep somebody's pipe or lock. */
-static void let_go(int keep)
+static void let_go(int told)
 {
+	/* ours may be 0 to 2 if nobody has opened those */
+	int keep = fcntl(told, F_DUPFD_CLOEXEC, 3);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+	if (keep < 0)
+		_exit(1);
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		dup2(null, fd);
 	if (keep != 3) {
@@ -328,6 +332,21 @@ static void lost(struct agent_job *jobs, size_t from, size_t n, int error)
 					    strerror(error));
 }
 
+/* A keeper that was killed thaws nothing: we do. Return: as keeper_thaw() */
+static int thaw_for_it(const char *vm, struct call_error *err)
+{
+	struct agent_job job = { .vm = vm };
+	json_int_t count;
+
+	agent_run(&job, 1, thaw_steps, NULL, ANSWER_MS);
+	count = json_integer_value(job.answers[0]);
+	*err = job.err;
+	agent_job_fini(&job);
+	if (!job.result && count <= 0)
+		return agent_fail(err, ENOENT, "it was not frozen any more");
+	return job.result;
+}
+
 static void collect(struct keeper *k, struct agent_job *jobs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -335,6 +354,8 @@ static void collect(struct keeper *k, struct agent_job *jobs, size_t n)
 
 		if (recv(k->fd, &v, sizeof(v), 0) != sizeof(v)) {
 			lost(jobs, i, n, ECANCELED);
+			for (struct call_error e; i < n; i++)
+				(void)thaw_for_it(jobs[i].vm, &e);
 			return;
 		}
 		jobs[i].result = v.result;
@@ -358,7 +379,7 @@ void keeper_freeze(struct keeper *k, struct agent_job *jobs, size_t n,
 	k->pid = fork();
 	if (k->pid == 0) {
 		/* twice: nobody waits for it */
-		if (setsid() < 0 || fork() > 0)
+		if (setsid() < 0 || fork() != 0)
 			_exit(0);
 		let_go(pair[1]);
 		keep(k, jobs, n, timeout_ms);
@@ -379,7 +400,7 @@ void keeper_freeze(struct keeper *k, struct agent_job *jobs, size_t n,
 	k->fd = -1;
 }
 
-int keeper_thaw(struct keeper *k, struct call_error *err)
+int keeper_thaw(struct keeper *k, const char *vm, struct call_error *err)
 {
 	struct verdict v;
 	int r = -1;
@@ -394,7 +415,7 @@ int keeper_thaw(struct keeper *k, struct call_error *err)
 	close(k->fd);
 	k->fd = -1;
 	if (r)
-		return agent_fail(err, ENOENT, "nobody keeps it any more");
+		return thaw_for_it(vm, err);
 	*err = v.err;
 	if (v.result == -ENOENT || (!v.result && !v.count))
 		return agent_fail(err, ENOENT, "it was not frozen any more");

@@ -35,9 +35,10 @@ struct keeper {
 void keeper_freeze(struct keeper *k, struct agent_job *jobs, size_t n,
 		   uint32_t timeout_ms);
 
-/** keeper_thaw() - of one that is leased, and wait for it. Return: 0; -errno:
- * it could not be thawed, or was not frozen any more (ENOENT) */
-int keeper_thaw(struct keeper *k, struct call_error *err);
+/** keeper_thaw() - of one that is leased, and wait for it; if its keeper was
+ * killed, thaw @vm here. Return: 0; -errno: it could not be thawed, or was not
+ * frozen any more (ENOENT) */
+int keeper_thaw(struct keeper *k, const char *vm, struct call_error *err);
 
 /** keeper_told() - somebody else has thawed @vm */
 void keeper_told(const char *vm);

@@ -131,6 +131,12 @@ class Verbs(AgentCase):
         self.assertIn("they need VMBus", self.fails("kvp", "list", "web1"))
 
 
+def flood(agent, q):
+    """Empty lines, for as long as somebody takes them."""
+    while True:
+        agent.raw(b"\n" * 65536)
+
+
 class BadLuck(AgentCase):
     def setUp(self):
         self.v = self.vm("web1")
@@ -176,6 +182,11 @@ class BadLuck(AgentCase):
             "heartbeat", "-t", SHORT, "web1"))
         del self.a.does["guest-ping"]
         self.hvctl("heartbeat", "web1")
+
+    def test_flood(self):
+        self.a.does["guest-ping"] = flood
+        self.assertIn("that nobody asked for", self.fails(
+            "heartbeat", "-t", SHORT, "web1"))
 
     def test_hung(self):
         """It takes nothing; later it does, and has nothing of us to do."""
@@ -258,6 +269,39 @@ class Freeze(AgentCase):
         p.stdin.close()
         self.assertEqual(p.wait(LIMIT), 1)
         self.assertIn(b"not frozen any more", p.stderr.read())
+
+    def test_keeper_killed(self):
+        """Who waits for the command's end thaws in its keeper's place."""
+        p = self.popen("freeze", "web1", "--", "sh", "-c",
+                       "echo $0; exec cat", "keeper-killed-%d" % os.getpid(),
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                       stderr=subprocess.DEVNULL)
+        mark = p.stdout.readline().strip()
+        keepers = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    words = f.read().split(b"\0")
+            except OSError:
+                continue
+            if b"freeze" in words and mark in words and int(pid) != p.pid:
+                keepers.append(int(pid))
+        self.assertEqual(len(keepers), 1)
+        os.kill(keepers[0], signal.SIGKILL)
+        self.assertTrue(self.a.frozen)
+        p.stdin.close()
+        self.assertEqual(p.wait(LIMIT), 0)
+        self.assertFalse(self.a.frozen)
+
+    def test_flood_beside(self):
+        """One that never stops talking keeps no other one frozen."""
+        other = self.vm("web2").agent
+        self.a.does["guest-fsfreeze-thaw"] = flood
+        self.hvctl("freeze", "--hold", "0.1", "web1", "web2")
+        other.wait("it thaws", lambda: "guest-fsfreeze-thaw" in other.asked
+                   and not other.frozen)
+        del self.a.does["guest-fsfreeze-thaw"]
+        self.thawed()
 
     def test_never_answered(self):
         def late(agent, q):

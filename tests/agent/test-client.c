@@ -238,6 +238,26 @@ START_TEST(limits)
 }
 END_TEST
 
+/* No answer, without an end: what is said must be bounded in every state. */
+START_TEST(empty_lines)
+{
+	int r = 0;
+
+	good_sync();
+	say("guest-ping");
+	for (int i = 0; !r && i < 1000; i++)
+		r = hear("\n", NULL);
+	ck_assert_int_eq(r, -EPROTO);
+	end();
+	begin();
+	say_sync();
+	r = 0;
+	for (int i = 0; !r && i < 1000; i++)
+		r = hear("\xff\n", NULL);
+	ck_assert_int_eq(r, -EPROTO);
+}
+END_TEST
+
 START_TEST(refusals)
 {
 	static const struct {
@@ -309,6 +329,7 @@ static void fill(TCase *t)
 	tcase_add_test(t, late_and_doubled);
 	tcase_add_test(t, hostile);
 	tcase_add_test(t, limits);
+	tcase_add_test(t, empty_lines);
 	tcase_add_test(t, refusals);
 	tcase_add_test(t, base64);
 }
