@@ -33,8 +33,9 @@ struct agent_conn {
 	json_t *answer;
 };
 
-/** conn_open() - begin to connect, and to agree. 0 or -errno */
-int conn_open(const char *vm, uint32_t timeout_ms, struct agent_conn **ret,
+/** conn_open() - begin to connect, and to agree. Where both @vm and @service
+ * are GUIDs the broker is not asked for them. 0 or -errno */
+int conn_open(const char *vm, const char *service, uint32_t timeout_ms, struct agent_conn **ret,
 	      struct call_error *err);
 
 /** conn_say() - begin a command; @arguments is taken, @command is kept */

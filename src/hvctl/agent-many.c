@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <hvsocket.h>
+
 #include "base/cleanup.h"
 #include "hvctl/agent-conn.h"
 
@@ -102,12 +104,28 @@ static void wait_all(struct run *runs, size_t n, struct pollfd *p)
 		(void)poll(p, k, end > now ? (int)(end - now) : 0);
 }
 
+/* Of many, the service is asked for once. Return: what to dial it by */
+static const char *service_of(const struct agent_job *jobs, size_t n,
+			      char *guid)
+{
+	cleanup_free_ char *text = NULL;
+	SOCKADDR_HV addr;
+
+	if (n < 2 || !jobs[0].id ||
+	    asprintf(&text, "%s:" AGENT_SERVICE, jobs[0].id) < 0 ||
+	    hvs_address_parse(text, &addr) < 0)
+		return AGENT_SERVICE; /* each will be told why */
+	return hvs_guid_format(&addr.ServiceId, guid);
+}
+
 void agent_run(struct agent_job *jobs, size_t n,
 	       const struct agent_step *steps, void *arg, uint32_t timeout_ms)
 {
 	cleanup_free_ struct run *runs = calloc(n + 1, sizeof(*runs));
 	cleanup_free_ struct pollfd *p = calloc(n + 1, sizeof(*p));
 	bool more = runs && p;
+	char guid[HVS_GUID_TEXT_SIZE];
+	const char *service = more ? service_of(jobs, n, guid) : NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		jobs[i].result = -ENOMEM;
@@ -115,8 +133,9 @@ void agent_run(struct agent_job *jobs, size_t n,
 		if (!more)
 			continue;
 		runs[i].job = &jobs[i];
-		jobs[i].result = conn_open(jobs[i].vm, timeout_ms,
-					   &runs[i].conn, &jobs[i].err);
+		jobs[i].result = conn_open(jobs[i].id && service == guid ?
+						   jobs[i].id : jobs[i].vm,
+					   service, timeout_ms, &runs[i].conn, &jobs[i].err);
 	}
 	while (more) {
 		more = false;

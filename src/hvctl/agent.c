@@ -100,7 +100,7 @@ struct agent_conn *agent_close(struct agent_conn *a)
 	return NULL;
 }
 
-int conn_open(const char *vm, uint32_t timeout_ms, struct agent_conn **ret,
+int conn_open(const char *vm, const char *service, uint32_t timeout_ms, struct agent_conn **ret,
 	      struct call_error *err)
 {
 	cleanup_(agent_closep) struct agent_conn *a = calloc(1, sizeof(*a));
@@ -114,7 +114,7 @@ int conn_open(const char *vm, uint32_t timeout_ms, struct agent_conn **ret,
 	a->timeout_ms = timeout_ms ? timeout_ms : AGENT_TIMEOUT_MS;
 	(void)!getrandom(&seed, sizeof(seed), GRND_NONBLOCK);
 	a->client = agent_new(seed);
-	n = snprintf(a->address, sizeof(a->address), "%s:" AGENT_SERVICE, vm);
+	n = snprintf(a->address, sizeof(a->address), "%s:%s", vm, service);
 	if (!a->client)
 		return agent_fail(err, ENOMEM, "%s", strerror(ENOMEM));
 	if (n >= (int)sizeof(a->address) ||
@@ -320,7 +320,7 @@ int agent_open(const char *vm, uint32_t timeout_ms, struct agent_conn **ret,
 	       struct call_error *err)
 {
 	cleanup_(agent_closep) struct agent_conn *a = NULL;
-	int r = conn_open(vm, timeout_ms, &a, err);
+	int r = conn_open(vm, AGENT_SERVICE, timeout_ms, &a, err);
 
 	if (!r)
 		r = drive(a, err);

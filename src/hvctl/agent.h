@@ -109,6 +109,7 @@ struct agent_step {
 
 struct agent_job {
 	const char *vm;
+	const char *id; /* its VmId, where it is known; or NULL */
 	json_t *answers[AGENT_STEPS]; /* by step; "return", or NULL */
 	struct call_error refused[AGENT_STEPS]; /* of optional ones */
 	int result; /* 0 or -errno */

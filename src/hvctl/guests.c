@@ -18,14 +18,18 @@ static int no_memory(const struct ctl *c)
 
 void guests_fini(struct guests *g)
 {
-	for (size_t i = 0; i < g->n; i++)
+	for (size_t i = 0; i < g->n; i++) {
 		free(g->names[i]);
+		free(g->ids[i]);
+	}
 	free(g->names);
+	free(g->ids);
 	free(g->agent);
 	*g = (struct guests){ 0 };
 }
 
-static int add(struct guests *g, const char *name, bool agent)
+static int add(struct guests *g, const char *name, const char *id,
+	       bool agent)
 {
 	char **more;
 	bool *ways;
@@ -37,19 +41,27 @@ static int add(struct guests *g, const char *name, bool agent)
 	if (!more)
 		return -ENOMEM;
 	g->names = more;
+	more = realloc(g->ids, (g->n + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	g->ids = more;
 	ways = realloc(g->agent, (g->n + 1) * sizeof(*ways));
 	if (!ways)
 		return -ENOMEM;
 	g->agent = ways;
 	g->agent[g->n] = agent;
+	g->ids[g->n] = id && *id ? strdup(id) : NULL; /* none: by name */
 	g->names[g->n] = strdup(name);
-	return g->names[g->n] ? (g->n++, 0) : -ENOMEM;
+	if (g->names[g->n++])
+		return 0;
+	free(g->ids[--g->n]);
+	return -ENOMEM;
 }
 
 int guests_one(const char *name, struct guests *ret)
 {
 	*ret = (struct guests){ 0 };
-	return add(ret, name, false);
+	return add(ret, name, NULL, false);
 }
 
 enum via { VIA_VMBUS, VIA_AGENT, VIA_CHOSEN };
@@ -88,7 +100,7 @@ static int add_matching(const struct finding *f, const char *pattern)
 		    (f->via == VIA_VMBUS && !on_vmbus(p)) ||
 		    fnmatch(pattern, name, 0) != 0)
 			continue;
-		if (add(f->g, name, by_agent(f, p)) < 0)
+		if (add(f->g, name, json_text(p, "id"), by_agent(f, p)) < 0)
 			return -ENOMEM;
 	}
 	return f->g->n == before ? -ENOENT : 0;
@@ -102,9 +114,9 @@ static int add_named(const struct finding *f, const char *name)
 	json_array_foreach(f->list, i, p)
 		if (!strcmp(json_text(p, "name"), name) ||
 		    !strcasecmp(json_text(p, "id"), name))
-			return add(f->g, name, by_agent(f, p));
+			return add(f->g, name, json_text(p, "id"), by_agent(f, p));
 	/* nobody's: the broker will say so */
-	return add(f->g, name, f->via == VIA_AGENT);
+	return add(f->g, name, NULL, f->via == VIA_AGENT);
 }
 
 static bool is_pattern(const char *s)
@@ -319,6 +331,7 @@ static int ask_agents(struct asking *k, uint32_t timeout_ms)
 	for (size_t i = 0; i < k->g->n; i++)
 		if (k->g->agent[i]) {
 			jobs[n].vm = k->g->names[i];
+			jobs[n].id = k->g->ids[i];
 			k->places[n++] = i;
 		}
 	if (n)

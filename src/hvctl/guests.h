@@ -17,6 +17,7 @@
 
 struct guests {
 	char **names;
+	char **ids; /* VmIds, where they were listed; else NULL */
 	bool *agent; /* by its agent? */
 	size_t n;
 	bool many; /* not exactly one that was named */
