@@ -35,8 +35,8 @@ struct agent_conn {
 
 /** conn_open() - begin to connect, and to agree. Where both @vm and @service
  * are GUIDs the broker is not asked for them. 0 or -errno */
-int conn_open(const char *vm, const char *service, uint32_t timeout_ms, struct agent_conn **ret,
-	      struct call_error *err);
+int conn_open(const char *vm, const char *service, uint32_t timeout_ms,
+	      struct agent_conn **ret, struct call_error *err);
 
 /** conn_say() - begin a command; @arguments is taken, @command is kept */
 int conn_say(struct agent_conn *a, const char *command, json_t *arguments,

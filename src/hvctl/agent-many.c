@@ -126,6 +126,7 @@ void agent_run(struct agent_job *jobs, size_t n,
 	bool more = runs && p;
 	char guid[HVS_GUID_TEXT_SIZE];
 	const char *service = more ? service_of(jobs, n, guid) : NULL;
+	const char *vm;
 
 	for (size_t i = 0; i < n; i++) {
 		jobs[i].result = -ENOMEM;
@@ -133,9 +134,9 @@ void agent_run(struct agent_job *jobs, size_t n,
 		if (!more)
 			continue;
 		runs[i].job = &jobs[i];
-		jobs[i].result = conn_open(jobs[i].id && service == guid ?
-						   jobs[i].id : jobs[i].vm,
-					   service, timeout_ms, &runs[i].conn, &jobs[i].err);
+		vm = service == guid && jobs[i].id ? jobs[i].id : jobs[i].vm;
+		jobs[i].result = conn_open(vm, service, timeout_ms,
+					   &runs[i].conn, &jobs[i].err);
 	}
 	while (more) {
 		more = false;

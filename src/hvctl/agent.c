@@ -100,8 +100,8 @@ struct agent_conn *agent_close(struct agent_conn *a)
 	return NULL;
 }
 
-int conn_open(const char *vm, const char *service, uint32_t timeout_ms, struct agent_conn **ret,
-	      struct call_error *err)
+int conn_open(const char *vm, const char *service, uint32_t timeout_ms,
+	      struct agent_conn **ret, struct call_error *err)
 {
 	cleanup_(agent_closep) struct agent_conn *a = calloc(1, sizeof(*a));
 	char why[ENDPOINT_WHY];
