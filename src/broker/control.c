@@ -176,7 +176,7 @@ static struct transport *find_transport(struct call *c, const char *name)
 	}
 	if (!t->controls) {
 		refuse(c->v, HVS_REASON_TYPE,
-		       "the %s transport of \"%s\" has no integration services: they need VMBus",
+		       "the %s transport of \"%s\" has no integration services: they need VMBus; hvctl info asks an agent",
 		       transport_kind_name(t->kind), p->name);
 		return NULL;
 	}

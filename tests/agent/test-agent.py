@@ -128,7 +128,10 @@ class Verbs(AgentCase):
                       self.fails("heartbeat", "web1"))
 
     def test_kvp(self):
-        self.assertIn("they need VMBus", self.fails("kvp", "list", "web1"))
+        for words in ("list", "web1"), ("get", "web1", "x"):
+            err = self.fails("kvp", *words)
+            self.assertIn("they need VMBus", err)
+            self.assertIn("hvctl info", err)
 
 
 def flood(agent, q):
