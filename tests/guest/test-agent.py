@@ -149,6 +149,38 @@ def test_stale_client(f):
         f.control("heartbeat", f.name)
 
 
+def work(f, *words, data=b"", status=0):
+    """What hvctl exec and cp will be made of (tests/agent/work.c)."""
+    r = subprocess.run([os.path.join(os.environ["BUILD"], "tests", "agent",
+                                     "agent-work"), f.name, *words],
+                       input=data, capture_output=True, timeout=stack.WAIT_S)
+    tap.same(r.returncode, status, "%s: %s" % (words, r.stderr[:500]))
+    return r.stdout, r.stderr.decode(errors="replace")
+
+
+def test_programs(f):
+    tap.same(work(f, "exec", "sh", "-c", "echo out; echo err >&2; exit 9",
+                  status=9), (b"out\n", "err\n"), "both, and the status")
+    data = os.urandom(300000)
+    tap.same(work(f, "exec", "-i", "cat", data=data)[0], data, "input")
+    tap.same(work(f, "exec", "-e", "X=1 2", "-e", "PATH=/bin", "sh", "-c",
+                  "echo $X")[0], b"1 2\n", "environment")
+    work(f, "exec", "sh", "-c", "kill -9 $$", status=137)
+    tap.same(len(work(f, "exec", "head", "-c", "10485760", "/dev/zero")[0]),
+             10 << 20, "10 MiB")
+    work(f, "exec", "no-such-program", status=1)
+
+
+def test_files(f):
+    data = os.urandom((5 << 20) + 7)
+    work(f, "write", "/tmp-file", data=data)
+    tap.same(work(f, "read", "/tmp-file")[0], data, "there and back")
+    work(f, "write", "/tmp-file")
+    tap.same(work(f, "read", "/tmp-file")[0], b"", "an empty one")
+    tap.check("No such file" in work(f, "read", "/none", status=1)[1],
+              "one that is not there")
+
+
 def test_not_allowed(f):
     f.start_agent("-b", "guest-shutdown,guest-get-osinfo")
     tap.check("guest-shutdown is not allowed by the guest" in f.refused(
