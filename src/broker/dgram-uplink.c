@@ -21,6 +21,8 @@
 #define SLOW_MS 250 /* answers that take longer are counted, */
 #define SLOW_SUM_MS ASK_MS /* and if they take as long in */
 #define UNASKED_MS 60000 /* such a time, it is not asked for as long */
+#define FLUSH_MS 1000 /* a guest makes others' ways void once in that time, */
+#define FLUSH_SPARE 8 /* and, after a while without, so often at once */
 
 struct dgram_ask {
 	struct client *client;
@@ -67,6 +69,36 @@ struct dgram_uplink *dgram_uplink_of(const struct dgrams *d,
 	return t ? dgram_uplink_find(d, &t->partition) : NULL;
 }
 
+static void on_put_off(struct ev_timer *t)
+{
+	dgram_flush(container_of(t, struct dgrams, put_off));
+}
+
+/*
+ * Every way is void when an uplink comes or goes, and a guest that redials
+ * could have all senders ask for theirs all the time. Put off, it costs nobody
+ * else: what goes to the connection before is dropped, and what would go to
+ * the new one is the guest's.
+ */
+static void uplink_flush(struct dgrams *d, const GUID *partition)
+{
+	const uint64_t step = FLUSH_MS * 1000000ull;
+	struct transport *t = transport_find(d->b, partition);
+	uint64_t now = ev_now_ns();
+
+	if (d->flushed)
+		return;
+	if (t && t->flush_ns > now + (FLUSH_SPARE - 1) * step) {
+		if (!d->put_off.ev)
+			(void)ev_timer_start(d->b->ev, &d->put_off, FLUSH_MS,
+					     on_put_off);
+		return;
+	}
+	if (t)
+		t->flush_ns = (t->flush_ns > now ? t->flush_ns : now) + step;
+	dgram_flush(d);
+}
+
 int dgram_uplink_add(struct dgrams *d, const GUID *partition, uint64_t token)
 {
 	struct dgram_uplink *u = calloc(1, sizeof(*u));
@@ -77,7 +109,7 @@ int dgram_uplink_add(struct dgrams *d, const GUID *partition, uint64_t token)
 	u->token = token;
 	u->peers.max = DGRAM_BEYOND_MAX;
 	HASH_ADD(hh, d->uplinks, partition, sizeof(u->partition), u);
-	dgram_flush(d);
+	uplink_flush(d, partition);
 	return 0;
 }
 
@@ -85,11 +117,13 @@ static void asks_lost(struct dgrams *d, uint64_t token);
 
 void dgram_uplink_forget(struct dgrams *d, struct dgram_uplink *u)
 {
+	const GUID partition = u->partition;
+
 	HASH_DELETE(hh, d->uplinks, u);
 	asks_lost(d, u->token);
 	free(u->peers.all);
 	free(u);
-	dgram_flush(d);
+	uplink_flush(d, &partition);
 }
 
 void dgram_uplink_close(struct dgrams *d, struct dgram_uplink *u)

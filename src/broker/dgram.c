@@ -63,6 +63,7 @@ struct dgrams *dgrams_free(struct dgrams *d)
 	while (d->uplinks)
 		dgram_uplink_forget(d, d->uplinks);
 	dgram_forget_all(d);
+	ev_timer_stop(&d->put_off);
 	meeting_fini(&d->meeting);
 	free(d);
 	return NULL;

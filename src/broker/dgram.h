@@ -78,6 +78,7 @@ struct dgrams {
 	struct client *relay; /* the same, or NULL */
 	bool ready; /* it has told what it holds */
 	bool flushed; /* it keeps nothing that ROUTE said */
+	struct ev_timer put_off; /* a FLUSH */
 	uint32_t serial;
 	struct meeting meeting; /* where sockets are connected to */
 	struct dgram_socket *sockets; /* hash by token */

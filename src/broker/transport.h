@@ -51,6 +51,7 @@ struct transport {
 	struct asked *uplink; /* HELLO of its guest's broker, or NULL */
 	/* its broker has let those wait that ask it for datagrams */
 	uint64_t slow_since_ns, slow_ms, unasked_until_ns;
+	uint64_t flush_ns; /* its uplink's coming and going */
 	uint32_t serial;
 	struct attempt *opens;
 	struct relayed *relayed;

@@ -289,6 +289,55 @@ def test_again_and_again(g):
         first.close()
 
 
+class Relay:
+    """In the place of hvsocket-dgram: what is it told?"""
+    RELAY, SOCKET, KNOWN, ROUTE, FLUSH = 32, 33, 34, 35, 36
+
+    def __init__(self, b):
+        self.c = b.client()
+        self.c.ask(self.RELAY).check()
+        self.c.send(self.KNOWN)
+        self.flushes = 0
+
+    def until(self, kind):
+        while True:
+            data, fds = self.c.receive()
+            got = struct.unpack_from("<H", data)[0]
+            self.flushes += got == self.FLUSH
+            if got == kind:
+                return fds
+
+    def keeps_a_way(self):
+        self.c.send(self.ROUTE, bytes(8) + address(PARENT, ODD))
+        self.until(self.ROUTE | REPLY)
+
+
+def test_it_redials(_):
+    """Again and again: others' ways are not void as often."""
+    with Guest() as g, greeted(g):
+        r, n = Relay(g.b), 100
+        start, last = time.monotonic(), None
+        for _ in range(n):
+            r.keeps_a_way()
+            s = g.says(GREETING + b"DGRAM\n")
+            end = socket.socket(fileno=r.until(r.SOCKET)[0])
+            end.sendall(b"OK\n")
+            same(read_line(s), b"OK\n", "the answer")
+            for x in last or ():
+                x.close()
+            last = s, end
+        r.keeps_a_way()
+        most = 9 + int(time.monotonic() - start)
+        check(r.flushes <= most, "%d of %d" % (r.flushes, most))
+        before = r.flushes
+        r.until(r.FLUSH)  # what was put off comes yet
+        same(r.flushes, before + 1, "once")
+        for x in last:
+            x.close()
+        r.c.close()
+        g.vmm.close()
+
+
 @hosted_dgram
 def test_descriptors(g):
     """A guest cannot send any; a transport that was taken over can."""
