@@ -282,6 +282,8 @@ void attempt_opened(struct attempt *a, uint32_t error, uint32_t reason,
 	if (!v.reason && !v.relayed)
 		refuse(&v, HVS_REASON_PARTITION_OFF, "the guest has gone");
 	if (v.reason) {
+		/* its transport waits for the socket */
+		transport_close(a->via, a->token, HVS_REASON_NO_LONGER_ALLOWED);
 		attempt_refuse(a, true, (uint32_t)v.error, v.reason, v.text);
 		return;
 	}

@@ -198,6 +198,20 @@ def test_revoked(b, s):
 
 
 @on_stage
+def test_revoked_while_the_guest_thinks(b, s):
+    """Its yes comes too late, and its transport does not wait for a socket."""
+    s.tb.answer = lambda conn: "silence"
+    s.grant("a")
+    serial = s.ta.start_dial(s.vb, SERVICE)
+    conn = s.tb.wait(lambda: next(iter(s.tb.conns.values()), None))
+    s.grant()
+    s.tb.say(conn, None)
+    same(refusal(s.ta.end_dial, serial).reason, UNKNOWN, "revoked")
+    same(s.tb.wait(lambda: conn.closed), NO_LONGER, "told at once")
+    check(not conn.sock, "they have not met")
+
+
+@on_stage
 def test_a_broker_later(b, s):
     """It is told whose connection it is, and judges by the rules of then."""
     s.grant("a")
