@@ -20,13 +20,13 @@ static struct {
 	pthread_cond_t more, started;
 	bool running, can_guard, up;
 	unsigned int first, count, busy;
-	int fds[QUEUE];
 } closer = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.more = PTHREAD_COND_INITIALIZER,
 	.started = PTHREAD_COND_INITIALIZER,
 	.busy = BUSY,
 };
+static int waiting[QUEUE]; /* apart: no page of the file is read for it */
 
 static void *run(void *arg)
 {
@@ -39,7 +39,7 @@ static void *run(void *arg)
 
 		while (!closer.count)
 			pthread_cond_wait(&closer.more, &closer.lock);
-		fd = closer.fds[closer.first];
+		fd = waiting[closer.first];
 		closer.first = (closer.first + 1) % QUEUE;
 		closer.count--;
 		pthread_mutex_unlock(&closer.lock);
@@ -114,7 +114,7 @@ static bool enqueue(int fd)
 		return false;
 	pthread_mutex_lock(&closer.lock);
 	if (closer.count < QUEUE) {
-		closer.fds[(closer.first + closer.count++) % QUEUE] = fd;
+		waiting[(closer.first + closer.count++) % QUEUE] = fd;
 		pthread_cond_signal(&closer.more);
 		done = true;
 	}

@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/give-back.h"
 
 static const int plain[] = {
 	/* descriptors that are there */
@@ -160,6 +161,7 @@ static int filter(const int *more, enum in_directory in)
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);
+	give_back_memory();
 	return r;
 }
 
