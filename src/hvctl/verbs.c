@@ -239,6 +239,19 @@ static const struct opt opts_exec[] = {
 	OPT_END,
 };
 
+static const struct opt opts_cp[] = {
+	OPT_SESSION,
+	{ .name = "recursive", .letter = 'r', .help = "directories too" },
+	{ .name = "preserve", .letter = 'p', .help = "times, too" },
+	{ .name = "quiet", .letter = 'q', .help = "no progress on a terminal" },
+	{ .name = "no-resume",
+	  .help = "do not go on with what an earlier call has begun" },
+	{ .name = "no-verify", .help = "compare no checksums" },
+	{ .name = "via", .arg = "WAY",
+	  .help = "ssh (default), or fcopy: hvctl fcopy --overwrite" },
+	OPT_END,
+};
+
 static const struct opt opts_forward[] = {
 	{ .name = "verbose", .letter = 'v',
 	  .help = "say on stderr each connection, and whom a wildcard covers" },
@@ -395,6 +408,12 @@ const struct verb verbs[] = {
 	  "Its words arrive as they are, signals too. The exit status is "
 	  "COMMAND's, 128 and\nits number for a signal, or 255 where there is "
 	  "no session. The connection is kept\nfor 10 minutes for the next." },
+	{ NULL, "cp", cmd_cp,
+	  "[OPTION]... FILE... [USER@]VM:PATH | [USER@]VM:PATH... FILE",
+	  "copy files into a VM or out of it", opts_cp, 2, ARGS_MAX,
+	  ARGS_REST_NONE,
+	  "Nothing incomplete is ever under the final name; what was cut is "
+	  "gone on with by\nthe next call." },
 	{ NULL, "forward", cmd_forward, "[-v] LISTEN TARGET",
 	  "pass connections on: tcp:HOST:PORT, unix:PATH, or ADDRESS",
 	  opts_forward, 2, 2, ARGS_REST_NONE,
