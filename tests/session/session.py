@@ -24,6 +24,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 PidFile none
 LogLevel ERROR
+SetEnv HOME=%(top)s
 Subsystem sftp %(sftp)s
 """
 
