@@ -385,8 +385,10 @@ int session_run(const struct session *s, struct words *w, char *ret_out,
 		from = p[0];
 		to = p[1];
 	}
-	pid = null < 0 || (ret_out && to < 0) ? -errno :
-						session_spawn(w, null, to, NULL);
+	if (null < 0 || (ret_out && to < 0))
+		pid = -errno;
+	else
+		pid = session_spawn(w, null, to, NULL);
 	if (pid < 0) {
 		complain("%s: %s", s->c->verb, strerror(-pid));
 		return SESSION_FAILED;
@@ -405,7 +407,7 @@ int session_keep(struct session *s)
 	if (!*s->control || unix_alive(s->control) == 1)
 		return 0;
 	session_words(s, &w, true);
-	/* Authenticates here, at our terminal, then goes into the background. */
+	/* Authenticates here, at our terminal, then goes on behind it. */
 	words_add(&w, "-fNM");
 	words_add(&w, "-oControlPersist=%d", SESSION_PERSIST_S);
 	session_host(s, &w);

@@ -70,7 +70,7 @@ int sftp_statvfs(struct sftp_link *l, const char *path,
 /* Bytes at @offset, in order. Return: 0 or -errno, which ends it */
 typedef int (*sftp_data_fn)(void *arg, uint64_t offset, const uint8_t *p,
 			    size_t n);
-/** sftp_get() - from @offset to the end of the file, which is likely at @size */
+/** sftp_get() - from @offset to the file's end, which is likely at @size */
 int sftp_get(struct sftp_link *l, const struct sftp_handle *h, uint64_t offset,
 	     uint64_t size, sftp_data_fn fn, void *arg);
 

@@ -219,8 +219,8 @@ int sftp_decode_statvfs(const struct sftp_reply *r, struct sftp_statvfs *ret)
 	if (in.bad || r->type != SFTP_EXTENDED_REPLY)
 		return -EPROTO;
 	*ret = (struct sftp_statvfs){
-		.free_blocks = v[4],
-		/* file systems without a table of inodes say 0 of 0 */
+		/* of what has no limit file systems say 0 of 0 */
+		.free_blocks = v[2] ? v[4] : 1,
 		.free_files = v[5] ? v[7] : 1,
 		.read_only = v[9] & 1,
 	};

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from broker import LIMIT
-from session import USER, SessionCase
+from session import HERE, USER, SessionCase
 
 BIG = os.urandom(2 << 20)
 
@@ -251,6 +251,32 @@ class Ssh(SessionCase):
         for name in "scp", "sftp":
             with open(self.path(name), "rb") as f:
                 self.assertEqual(f.read(), BIG, name)
+
+
+class Named(SessionCase):
+    """The service that the package registers."""
+
+    @classmethod
+    def know(cls, key):
+        super().know(key)
+        with open(os.path.join(HERE, "..", "..", "packaging", "services.d",
+                               "vm-session.conf")) as f:
+            cls.broker.put(cls.broker.package, "services", "vm-session",
+                           f.read())
+
+    def test_by_name_and_guid(self):
+        for service in ("VM Session Service", "22",
+                        "999e53d4-3d5c-4c3e-8779-bed06ec056e1"):
+            out, _ = self.run_verb("ssh", "--service", service, "vm1",
+                                   "echo", "hello")
+            self.assertEqual(out, b"hello\n")
+
+    def test_it_is_shown_by_name(self):
+        self.assertIn("VM Session Service", self.hvctl("listeners"))
+        p = self.start("ssh", "vm1", "echo up; cat", stdin=subprocess.PIPE)
+        self.assertEqual(p.stdout.readline(), b"up\n")
+        self.assertIn("VM Session Service", self.hvctl("connections"))
+        p.communicate(b"", timeout=LIMIT)
 
 
 class Keys(SessionCase):
