@@ -30,7 +30,8 @@ LAYERS = {
     "vmbus": ("base",),
     "transport": ("base", "proto", "vmbus"),
     "hvvm": ("base", "proto"),
-    "hvctl": ("base", "proto", "registry"),
+    "agent": ("base",),
+    "hvctl": ("base", "proto", "registry", "agent"),
 }
 
 
