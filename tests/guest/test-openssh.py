@@ -281,10 +281,10 @@ def cut_copy(f, cut):
 
 def test_reboot(f):
     p = f.waiting()
-    f.sshd = None
     cut_copy(f, f.guest.reboot)
     p.communicate(timeout=LIMIT_S)
     tap.same(p.returncode, 255, "the session's end")
+    f.sshd = None
     f.prepare_guest()
     tap.same(good(f.session("exec", "vm1", "--", "echo", "again")),
              b"again\n", "after it")
