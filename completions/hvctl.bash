@@ -77,7 +77,7 @@ _hvctl() {
 	"nc") opts="--listen --raw --dgram --wait --fdpass --timeout --verbose" ;;
 	"ssh") opts="--login --identity --ssh-option --service --timeout --config --update --install-key --via" ;;
 	"shell") opts="--login --identity --ssh-option --service --timeout" ;;
-	"exec") opts="--login --identity --ssh-option --service --timeout --terminal --no-terminal --fresh" ;;
+	"exec") opts="--login --identity --ssh-option --service --timeout --terminal --no-terminal --fresh --via" ;;
 	"cp") opts="--login --identity --ssh-option --service --timeout --recursive --preserve --quiet --no-resume --no-verify --via" ;;
 	"forward") opts="--verbose" ;;
 	"wait") opts="--raw --timeout" ;;
@@ -108,8 +108,9 @@ _hvctl() {
 	--profile) COMPREPLY=($(compgen -W "default windows" -- "$cur")); return ;;
 	--via)
 		case $verb in
-		ssh) COMPREPLY=($(compgen -W "kvp credential" -- "$cur")) ;;
-		cp) COMPREPLY=($(compgen -W "ssh fcopy" -- "$cur")) ;;
+		ssh) COMPREPLY=($(compgen -W "kvp agent credential" -- "$cur")) ;;
+		exec) COMPREPLY=($(compgen -W "ssh agent" -- "$cur")) ;;
+		cp) COMPREPLY=($(compgen -W "ssh agent fcopy" -- "$cur")) ;;
 		*) COMPREPLY=($(compgen -W "preload seccomp" -- "$cur")) ;;
 		esac
 		return ;;

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "hvctl/cp.h"
 #include "hvctl/out.h"
+#include "hvctl/session-agent.h"
 #include "hvctl/verbs.h"
 
 struct spec {
@@ -250,12 +251,17 @@ static int choose(struct ctl *c, const struct args *a,
 		return usage("cp: no VM: one side is VM:PATH");
 	if (!via || !strcmp(via, "ssh"))
 		return copy(c, a, vm, specs, put);
-	if (strcmp(via, "fcopy"))
-		return usage("cp: --via %s: there are ssh and fcopy",
+	if (strcmp(via, "fcopy") && strcmp(via, "agent"))
+		return usage("cp: --via %s: there are ssh, agent and fcopy",
 			     show(via));
-	if (!put || a->npos > 2 || args_has(a, "recursive"))
-		return usage("cp: --via=fcopy takes one file into a guest");
-	return by_fcopy(c, a, vm, specs);
+	if (a->npos > 2 || args_has(a, "recursive") || strchr(vm, '@') ||
+	    args_has(a, "login"))
+		return usage("cp: --via=%s takes one file, and no user", via);
+	if (!strcmp(via, "agent"))
+		return put ? agent_put(c, vm, specs[0].path, specs[1].path) :
+			     agent_get(c, vm, specs[0].path, specs[1].path);
+	return put ? by_fcopy(c, a, vm, specs) :
+		     usage("cp: --via=fcopy takes a file into a guest only");
 }
 
 int cmd_cp(struct ctl *c, const struct args *a)

@@ -21,6 +21,7 @@
 
 #include "base/cleanup.h"
 #include "hvctl/out.h"
+#include "hvctl/session-agent.h"
 #include "hvctl/session.h"
 #include "hvctl/verbs.h"
 
@@ -177,9 +178,17 @@ static int run_command(struct session *s, const struct args *a)
 
 int cmd_exec(struct ctl *c, const struct args *a)
 {
+	const char *via = args_value(a, "via");
 	struct session s;
 	int r;
 
+	if (via && !strcmp(via, "agent"))
+		return strchr(a->pos[0], '@') || args_has(a, "login") ?
+			       usage("exec: --via=agent takes no user") :
+			       agent_command(c, a->pos[0], a->rest);
+	if (via && strcmp(via, "ssh"))
+		return usage("exec: --via %s: there are ssh and agent",
+			     show(via));
 	r = session_open(c, a, a->pos[0], &s);
 	if (r)
 		return r;

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/utf8.h"
 #include "hvctl/out.h"
+#include "hvctl/session-agent.h"
 
 #define KEY_MAX 2047 /* bytes: the value of a key-value pair */
 #define CREDENTIAL "ssh.authorized_keys."
@@ -119,10 +120,12 @@ int session_install_key(struct ctl *c, const struct args *a)
 		return complain("ssh: %s: %s", show(path), why);
 	if (!via || !strcmp(via, "kvp"))
 		return set_pair(c, vm, user, line);
+	if (!strcmp(via, "agent"))
+		return agent_key(c, vm, user, line);
 	if (!strcmp(via, "credential")) {
 		print_credential(user, line);
 		return 0;
 	}
-	return usage("ssh: --via %s: a key is installed via kvp or credential",
+	return usage("ssh: --via %s: a key is installed via kvp, agent or credential",
 		     show(via));
 }

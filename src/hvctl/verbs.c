@@ -222,7 +222,7 @@ static const struct opt opts_ssh[] = {
 	{ .name = "install-key", .arg = "FILE",
 	  .help = "a public key that may log in from now on" },
 	{ .name = "via", .arg = "WAY",
-	  .help = "with --install-key: kvp (default), or credential" },
+	  .help = "with --install-key: kvp (default), agent or credential" },
 	OPT_END,
 };
 
@@ -236,6 +236,8 @@ static const struct opt opts_exec[] = {
 	{ .name = "terminal", .help = "a terminal, though there is none here" },
 	{ .name = "no-terminal", .help = "none, though there is one here" },
 	{ .name = "fresh", .help = "a connection of its own, not a kept one" },
+	{ .name = "via", .arg = "WAY",
+	  .help = "ssh (default); agent: qemu-guest-agent, as its user" },
 	OPT_END,
 };
 
@@ -248,7 +250,7 @@ static const struct opt opts_cp[] = {
 	  .help = "do not go on with what an earlier call has begun" },
 	{ .name = "no-verify", .help = "compare no checksums" },
 	{ .name = "via", .arg = "WAY",
-	  .help = "ssh (default), or fcopy: hvctl fcopy --overwrite" },
+	  .help = "ssh (default); without sshd agent, or fcopy" },
 	OPT_END,
 };
 
