@@ -49,10 +49,11 @@ def sshd_command(config):
 class Door:
     """sshd for every connection to port 22 of a partition."""
 
-    def __init__(self, broker, hvctl, partition, command, log):
+    def __init__(self, broker, hvctl, partition, command, log, port=22):
         self.process = subprocess.Popen(
             [hvctl, "as", partition, "--", sys.executable,
-             os.path.join(HERE, "door.py"), "wildcard:22", *command],
+             os.path.join(HERE, "door.py"), "wildcard:%d" % port,
+             *command],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
             env=broker.env(HVSOCKET_PRELOAD="", HVSOCKET_LIBRARY=os.environ[
                 "HVSOCKET_LIBRARY"],

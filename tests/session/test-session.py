@@ -290,6 +290,29 @@ class Keys(SessionCase):
         with open(self.path("user.pub"), "rb") as f:
             self.assertEqual(base64.b64decode(value), f.read())
 
+    def test_the_guests_side_of_a_key_value_pair(self):
+        """sshd asks examples/session/hv-authorized-keys."""
+        def record(key, value):
+            return key.ljust(512, b"\0") + value.ljust(2048, b"\0")
+        with open(self.path("user.pub"), "rb") as f:
+            key = f.read().strip()
+        with open(self.path("pool"), "wb") as f:
+            f.write(record(b"other", b"x") + record(
+                b"ssh.authorized_keys." + USER.encode(), key) +
+                record(b"ssh.authorized_keys.nobody", b"x") + b"rest")
+        script = os.path.join(HERE, "..", "..", "examples", "session",
+                              "hv-authorized-keys")
+        out = subprocess.run([script, USER, self.path("pool")], check=True,
+                             stdout=subprocess.PIPE).stdout
+        self.assertEqual(out, key + b"\n")
+
+    def test_units_run_what_is_tested(self):
+        top = os.path.join(HERE, "..", "..", "examples", "session")
+        with open(os.path.join(top, "sshd-vsock.socket")) as f:
+            self.assertIn("ListenStream=vsock::22\n", f.read())
+        with open(os.path.join(top, "sshd-vsock@.service")) as f:
+            self.assertIn("sshd -i\nStandardInput=socket\n", f.read())
+
     def test_not_a_public_key(self):
         for data in ("", "hello\n", "ssh-ed25519\n", "ssh-rsa AAAA\x1b[m\n",
                      "ssh-rsa AAAA " + "x" * 3000, "ssh-rsa AAAA\nssh-rsa B"):
