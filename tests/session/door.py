@@ -7,6 +7,7 @@ Listens at ADDRESS with hvsocket.py and runs COMMAND with each connection as its
 standard input and output. "ready" on standard output says that it listens.
 SIGUSR1 cuts all connections that are open; "cut" says that it is done.
 """
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import threading
 import hvsocket
 
 LIVE = {}
+CLEAN = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
 
 
 def cut(*_):
@@ -28,7 +30,7 @@ def cut(*_):
 
 
 def serve(s):
-    p = subprocess.Popen(sys.argv[2:], stdin=s, stdout=s)
+    p = subprocess.Popen(sys.argv[2:], stdin=s, stdout=s, env=CLEAN)
     LIVE[s] = p
     p.wait()
     del LIVE[s]
