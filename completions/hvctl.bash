@@ -32,7 +32,7 @@ _hvctl() {
 	fi
 	local verb=${words[1]} sub=${words[2]} opts=
 	local top="service partition vm container integration kvp info heartbeat shutdown
-		reboot time freeze thaw fcopy listeners connections status nc forward
+		reboot time freeze thaw fcopy listeners connections status nc ssh shell exec cp forward
 		attach wait as explain simulate reload help version"
 	local service="add list show enable disable revert remove import export"
 	local partition="add list id show set remove import"
@@ -74,7 +74,11 @@ _hvctl() {
 	"listeners") opts="--verbose --json" ;;
 	"connections") opts="--json" ;;
 	"status") opts="--json" ;;
-	"nc") opts="--listen --raw --dgram --wait --timeout --verbose" ;;
+	"nc") opts="--listen --raw --dgram --wait --fdpass --timeout --verbose" ;;
+	"ssh") opts="--login --identity --ssh-option --service --timeout --config --update --install-key --via" ;;
+	"shell") opts="--login --identity --ssh-option --service --timeout" ;;
+	"exec") opts="--login --identity --ssh-option --service --timeout --terminal --no-terminal --fresh --via" ;;
+	"cp") opts="--login --identity --ssh-option --service --timeout --recursive --preserve --quiet --no-resume --no-verify --via" ;;
 	"forward") opts="--verbose" ;;
 	"wait") opts="--raw --timeout" ;;
 	"as") opts="--private --partition --profile --via --verbose" ;;
@@ -104,9 +108,15 @@ _hvctl() {
 	--kind) COMPREPLY=($(compgen -W "vm container" -- "$cur")); return ;;
 	--profile) COMPREPLY=($(compgen -W "default windows" -- "$cur")); return ;;
 	--via)
-		local ways="vmbus agent"
-		[[ $verb != as ]] || ways="preload seccomp"
-		COMPREPLY=($(compgen -W "$ways" -- "$cur")); return ;;
+		case $verb in
+		ssh) COMPREPLY=($(compgen -W "kvp agent credential" -- "$cur")) ;;
+		exec) COMPREPLY=($(compgen -W "ssh agent" -- "$cur")) ;;
+		cp) COMPREPLY=($(compgen -W "ssh agent fcopy" -- "$cur")) ;;
+		as) COMPREPLY=($(compgen -W "preload seccomp" -- "$cur")) ;;
+		*) COMPREPLY=($(compgen -W "vmbus agent" -- "$cur")) ;;
+		esac
+		return ;;
+	--identity | --install-key) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--pool | -p) COMPREPLY=($(compgen -W "external guest auto auto-external auto-internal" -- "$cur")); return ;;
 	--enabled) COMPREPLY=($(compgen -W "yes no" -- "$cur")); return ;;
 	--user) COMPREPLY=($(compgen -u -- "$cur")); return ;;
@@ -130,8 +140,11 @@ _hvctl() {
 		3) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
 		4) COMPREPLY=($(compgen -W "heartbeat shutdown timesync kvp vss fcopy" -- "$cur")) ;;
 		esac ;;
-	"integration list" | info | heartbeat | shutdown | reboot | time | freeze | thaw)
+	"integration list" | info | heartbeat | shutdown | reboot | time | freeze | thaw | ssh | shell | exec)
 		COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;
+	cp)
+		COMPREPLY=($(compgen -f -- "$cur") $(compgen -S : -W "$(_hvctl_names partition name)" -- "$cur"))
+		compopt -o nospace ;;
 	fcopy)
 		case $cword in
 		2) COMPREPLY=($(compgen -W "$(_hvctl_names partition name)" -- "$cur")) ;;

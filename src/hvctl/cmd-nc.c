@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <hvsocket.h>
@@ -180,6 +181,36 @@ static int converse(int sock, const char *about)
 	return 0;
 }
 
+/*
+ * ssh's ProxyUseFdpass: the socket is its own from now on. Where a connection
+ * is to be kept it has given us /dev/null for errors; whoever started it sees
+ * them all the same.
+ */
+static void say_to_parent(void)
+{
+	cleanup_close_ int fd = -1;
+	char path[64];
+	struct stat err, null;
+
+	if (fstat(STDERR_FILENO, &err) < 0 || stat("/dev/null", &null) < 0 ||
+	    !S_ISCHR(err.st_mode) || err.st_rdev != null.st_rdev)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getppid(),
+		 STDERR_FILENO);
+	fd = open(path, O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0)
+		dup2(fd, STDERR_FILENO);
+}
+
+static int pass(int sock, const char *about)
+{
+	int r = fdmsg_send(STDOUT_FILENO, "", 1, &sock, 1, 0);
+
+	return r ? complain("nc %s: --fdpass: standard output: %s", show(about),
+			    strerror(-r)) :
+		   0;
+}
+
 static void say_peer(const char *word, int fd)
 {
 	char text[HVS_ADDRESS_TEXT_SIZE];
@@ -227,6 +258,12 @@ int cmd_nc(struct ctl *c, const struct args *a)
 			     "300", show(timeout));
 	if (address_form(address))
 		return usage("nc: %s: not PARTITION:SERVICE", show(address));
+	if (args_has(a, "fdpass") && (args_has(a, "dgram") ||
+				      args_has(a, "listen")))
+		return usage("nc: --fdpass goes with neither --dgram nor "
+			     "--listen");
+	if (args_has(a, "fdpass"))
+		say_to_parent();
 	if (args_has(a, "dgram")) {
 		if (raw || args_has(a, "wait"))
 			return usage("nc: --dgram goes with neither --raw nor "
@@ -249,5 +286,6 @@ int cmd_nc(struct ctl *c, const struct args *a)
 		return say_failed(c, address, -1, errno);
 	if (args_has(a, "verbose"))
 		say_peer("connected to", fd);
-	return converse(fd, address);
+	return args_has(a, "fdpass") ? pass(fd, address) :
+				       converse(fd, address);
 }

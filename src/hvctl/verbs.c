@@ -118,6 +118,8 @@ static const struct opt opts_nc[] = {
 	{ .name = "dgram", .letter = 'u',
 	  .help = "datagrams: what is read at once is one" },
 	{ .name = "wait", .letter = 'w', .help = "wait for a listener" },
+	{ .name = "fdpass",
+	  .help = "pass the connected socket to stdout: ssh's ProxyUseFdpass" },
 	{ .name = "timeout", .letter = 't', .arg = "SECONDS",
 	  .help = "for the connect, at most 300 (default: 2); with -u for answers" },
 	{ .name = "verbose", .letter = 'v',
@@ -210,6 +212,59 @@ static const struct opt opts_shutdown[] = {
 	  .help = "the reason, for the guest's log" },
 	OPT_GUEST_TIMEOUT,
 	OPT_JSON,
+	OPT_END,
+};
+
+#define OPT_SESSION \
+	{ .name = "login", .letter = 'l', .arg = "USER", \
+	  .help = "as whom (default: ssh's choice)" }, \
+	{ .name = "identity", .letter = 'i', .arg = "FILE", \
+	  .help = "the private key" }, \
+	{ .name = "ssh-option", .letter = 'o', .arg = "NAME=VALUE", \
+	  .help = "an option of ssh_config(5)", .many = true }, \
+	{ .name = "service", .arg = "SERVICE", \
+	  .help = "where sshd listens (default: 22)" }, \
+	{ .name = "timeout", .letter = 't', .arg = "SECONDS", \
+	  .help = "for the connect, at most 300 (default: 10)" }
+
+static const struct opt opts_ssh[] = {
+	OPT_SESSION,
+	{ .name = "config",
+	  .help = "print what belongs into ~/.ssh/config, for ssh hv/VM" },
+	{ .name = "update",
+	  .help = "write the stanzas anew that this includes" },
+	{ .name = "install-key", .arg = "FILE",
+	  .help = "a public key that may log in from now on" },
+	{ .name = "via", .arg = "WAY",
+	  .help = "with --install-key: kvp (default), agent or credential" },
+	OPT_END,
+};
+
+static const struct opt opts_shell[] = {
+	OPT_SESSION,
+	OPT_END,
+};
+
+static const struct opt opts_exec[] = {
+	OPT_SESSION,
+	{ .name = "terminal", .help = "a terminal, though there is none here" },
+	{ .name = "no-terminal", .help = "none, though there is one here" },
+	{ .name = "fresh", .help = "a connection of its own, not a kept one" },
+	{ .name = "via", .arg = "WAY",
+	  .help = "ssh (default); agent: qemu-guest-agent, as its user" },
+	OPT_END,
+};
+
+static const struct opt opts_cp[] = {
+	OPT_SESSION,
+	{ .name = "recursive", .letter = 'r', .help = "directories too" },
+	{ .name = "preserve", .letter = 'p', .help = "times, too" },
+	{ .name = "quiet", .letter = 'q', .help = "no progress on a terminal" },
+	{ .name = "no-resume",
+	  .help = "do not go on with what an earlier call has begun" },
+	{ .name = "no-verify", .help = "compare no checksums" },
+	{ .name = "via", .arg = "WAY",
+	  .help = "ssh (default); without sshd agent, or fcopy" },
 	OPT_END,
 };
 
@@ -359,6 +414,25 @@ const struct verb verbs[] = {
 	  ARGS_REST_NONE,
 	  "End of stdin is passed on while the other direction goes on, and "
 	  "the reverse." },
+	{ NULL, "ssh", cmd_ssh,
+	  "[OPTION]... [USER@]VM [ARGUMENT]...",
+	  "become ssh(1), to a VM's sshd without a network", opts_ssh, 0, 1,
+	  ARGS_REST_VERBATIM,
+	  "What follows VM is ssh's: options, then a command. Exits as ssh "
+	  "does: 255 where\nthere is no session." },
+	{ NULL, "shell", cmd_shell, "[OPTION]... [USER@]VM",
+	  "a login shell in a VM", opts_shell, 1, 1, ARGS_REST_NONE, NULL },
+	{ NULL, "exec", cmd_exec, "[OPTION]... [USER@]VM -- COMMAND",
+	  "run a command in a VM", opts_exec, 1, 1, ARGS_REST_COMMAND,
+	  "Its words arrive as they are, signals too. The exit status is "
+	  "COMMAND's, 128 and\nits number for a signal, or 255 where there is "
+	  "no session. The connection is kept\nfor 10 minutes for the next." },
+	{ NULL, "cp", cmd_cp,
+	  "[OPTION]... FILE... [USER@]VM:PATH | [USER@]VM:PATH... FILE",
+	  "copy files into a VM or out of it", opts_cp, 2, ARGS_MAX,
+	  ARGS_REST_NONE,
+	  "Nothing incomplete is ever under the final name; what was cut is "
+	  "gone on with by\nthe next call." },
 	{ NULL, "forward", cmd_forward, "[-v] LISTEN TARGET",
 	  "pass connections on: tcp:HOST:PORT, unix:PATH, or ADDRESS",
 	  opts_forward, 2, 2, ARGS_REST_NONE,

@@ -87,6 +87,12 @@ int cmd_forward(struct ctl *c, const struct args *a);
 int cmd_attach(struct ctl *c, const struct args *a);
 int cmd_as(struct ctl *c, const struct args *a);
 
+/* cmd-ssh.c, cmd-exec.c, cmd-cp.c: session.h */
+int cmd_ssh(struct ctl *c, const struct args *a);
+int cmd_shell(struct ctl *c, const struct args *a);
+int cmd_exec(struct ctl *c, const struct args *a);
+int cmd_cp(struct ctl *c, const struct args *a);
+
 /* cmd-nc-dgram.c */
 
 /** nc_datagrams() - nc --dgram; @linger: --timeout, @ms, was given. Return: the

@@ -4,13 +4,15 @@
 
 The programs are Debian's, here and in the guest; neither has a network, and
 none of them knows of Hyper-V sockets. Half-closes, statuses, and 2 MiB each way
-arrive as they would over TCP.
+arrive as they would over TCP. Then hvctl's own verbs for sessions: exec and cp,
+and what becomes of them when the guest stands still, starts again, or is gone.
 """
 import hashlib
 import os
 import pwd
 import random
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -29,6 +31,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 PidFile none
+Subsystem sftp /usr/lib/openssh/sftp-server
 """
 OPTIONS = ("-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
            "-o", "StrictHostKeyChecking=yes")
@@ -52,13 +55,16 @@ class Ssh(stack.Stack):
                             self.key(name)], check=True)
         with open(self.key("host.pub")) as f:
             public = f.read()
-        self.write("known", "vm1 " + public + "host " + public)
+        self.write("known", "".join("%s %s" % (name, public) for name in (
+            "vm1", "host", "hv-%s" % self.vmid)))
+        os.environ["XDG_RUNTIME_DIR"] = work  # for kept connections
         self.write("config", CONFIG % {"keys": self.keys})
         self.write("guest-config", CONFIG % {"keys": "/keys"})
         self.write("passwd", "root:x:0:0:root:/:/bin/sh\n"
                    "sshd:x:100:65534:sshd:/run/sshd:/bin/false\n")
         words = []
         for path in (program("sshd", "openssh-server"),
+                     "/usr/lib/openssh/sftp-server",
                      program("ssh", "openssh-client"),
                      program("socat", "socat")):
             words += ["--add", "%s:%s" % (path, path)]
@@ -71,7 +77,7 @@ class Ssh(stack.Stack):
         vm.make_initramfs(self.kernel, self.initramfs,
                           [os.path.join(programs, "vsock-peer")],
                           os.path.join(programs, "guest-agent"), words=words)
-        self.server = None
+        self.server = self.sshd = None
 
     def key(self, name):
         return os.path.join(self.keys, name)
@@ -82,9 +88,41 @@ class Ssh(stack.Stack):
 
     def __enter__(self):
         super().__enter__()
-        self.guest.run("chmod 600 /keys/host /keys/user; "
-                       "mkdir -m 755 /run/sshd").ok()
+        self.prepare_guest()
         return self
+
+    def prepare_guest(self):
+        self.guest.run("chmod 600 /keys/host /keys/user; "
+                       "mkdir -m 755 /run/sshd; mkdir /full /ro; "
+                       "mount -t tmpfs -o size=1m t /full && "
+                       "mount -t tmpfs -o ro t /ro").ok()
+
+    def hvctl_command(self, verb, *words):
+        """Of a verb for sessions, which is served from now on."""
+        if not self.sshd:
+            self.sshd = self.guest_serves()
+        return [self.hvctl, verb, "-i", self.key("user"), "-l", "root",
+                *[w for o in OPTIONS[3::2] for w in ("-o", o)], "-o",
+                "UserKnownHostsFile=" + self.key("known"), *words]
+
+    def session(self, verb, *words, data=b""):
+        return subprocess.run(self.hvctl_command(verb, *words), input=data,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=LIMIT_S)
+
+    def begin(self, verb, *words):
+        return subprocess.Popen(self.hvctl_command(verb, *words), bufsize=0,
+                                stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+
+    def waiting(self):
+        """A command in the guest that waits to be told something."""
+        p = self.begin("exec", "vm1", "--", "sh", "-c",
+                       "trap 'echo got it; exit 9' USR1; echo up; "
+                       "while :; do sleep 0.1; done")
+        tap.same(p.stdout.readline(), b"up\n", "what it says first")
+        return p
 
     def __exit__(self, *_):
         self.stop(self.server)
@@ -163,6 +201,103 @@ def test_guest_to_host(f):
     tap.same(there, back, "there and back")
     out = f.guest_ssh("sha256sum; echo still", "cat /tmp/data |").ok(LIMIT_S)
     tap.same(out, back + "\nstill", "what came after the end of input")
+
+
+def test_exec(f):
+    tap.same(good(f.session("exec", "vm1", "--", "sh", "-c",
+                            "uname -n; exit 7"), 7), b"(none)\n",
+             "what it says")
+    words = ["", "a  b", "$HOME", "it's", "*", "a\nb", "\\"]
+    tap.same(good(f.session("exec", "vm1", "--", "printf", "%s|", *words)),
+             "".join(w + "|" for w in words).encode(), "its words")
+    data = random.Random(2).randbytes(SIZE)
+    tap.check(good(f.session("exec", "vm1", "--", "cat", data=data)) == data,
+              "there and back")
+    p = f.waiting()
+    p.send_signal(signal.SIGUSR1)
+    tap.same(p.communicate(timeout=LIMIT_S)[0], b"got it\n", "the signal")
+    tap.same(p.returncode, 9, "status")
+    p = f.begin("exec", "vm1", "--", "sh", "-c",
+                "echo up; exec head -c 10485760 /dev/zero")
+    tap.same(p.stdout.readline(), b"up\n", "what it says first")
+    # nobody reads that, and nobody else waits for it
+    good(f.session("exec", "vm1", "--", "true"))
+    tap.same(len(p.communicate(timeout=LIMIT_S)[0]), 10 << 20, "all of it")
+
+
+def sha(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def test_cp(f):
+    there, back = f.key("data"), f.key("back")
+    with open(there, "wb") as file:
+        file.write(random.Random(3).randbytes(4 << 20))
+        file.truncate(24 << 20)
+    good(f.session("cp", there, "vm1:/tmp/data"))
+    out = f.guest.run("sha256sum </tmp/data; du -k /tmp/data").ok()
+    tap.same(out.split()[0], sha(there), "the guest's")
+    tap.check(int(out.split()[2]) < 8192, "sparse: " + out)
+    good(f.session("cp", "vm1:/tmp/data", back))
+    tap.same(sha(back), sha(there), "what came back")
+    for target, reason in (("/full/x", "No space left"),
+                           ("/ro/x", "Read-only file system"),
+                           ("/no/x", "directory does not exist")):
+        r = f.session("cp", there, "vm1:" + target)
+        tap.same(r.returncode, 1, target)
+        tap.check(reason in r.stderr.decode(), r.stderr.decode())
+    tap.same(f.guest.run("ls -A /full /ro | grep hvctl || rm /tmp/data").ok(),
+             "", "what is left")
+
+
+def test_pause(f):
+    p = f.waiting()
+    f.pause_guest()
+    q = f.begin("exec", "vm1", "--", "echo", "late")
+    f.resume_guest()
+    tap.same(q.communicate(timeout=LIMIT_S)[0], b"late\n", "what waited")
+    p.send_signal(signal.SIGUSR1)
+    tap.same(p.communicate(timeout=LIMIT_S)[0], b"got it\n", "the session")
+
+
+def cut_copy(f, cut):
+    """A copy out of the guest that is cut when some has come."""
+    place = f.key("cut")
+    os.mkdir(place)
+    f.guest.run("head -c 25165824 /dev/urandom >/tmp/big").ok(LIMIT_S)
+    p = f.begin("cp", "vm1:/tmp/big", os.path.join(place, "big"))
+    stack.until("some has come", lambda: p.poll() is not None or [
+        n for n in os.listdir(place)
+        if os.stat(os.path.join(place, n)).st_size > 1 << 20], LIMIT_S)
+    cut()
+    _, err = p.communicate(timeout=LIMIT_S)
+    tap.same(p.returncode, 1, err.decode())
+    tap.check("the connection was cut" in err.decode(), err.decode())
+    names = os.listdir(place)
+    tap.check(len(names) == 1 and names[0].endswith(".part"), names)
+    shutil.rmtree(place)
+
+
+def test_reboot(f):
+    p = f.waiting()
+    cut_copy(f, f.guest.reboot)
+    p.communicate(timeout=LIMIT_S)
+    tap.same(p.returncode, 255, "the session's end")
+    f.sshd = None
+    f.prepare_guest()
+    tap.same(good(f.session("exec", "vm1", "--", "echo", "again")),
+             b"again\n", "after it")
+
+
+def test_killed(f):
+    p = f.waiting()
+    cut_copy(f, f.guest.kill)
+    p.communicate(timeout=LIMIT_S)
+    tap.same(p.returncode, 255, "the session's end")
+    r = f.session("exec", "vm1", "--", "true")
+    tap.same(r.returncode, 255, "without a guest")
+    tap.check("partition off" in r.stderr.decode(), r.stderr.decode())
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ START_TEST(test_request_flood)
 	rig_settle(r);
 	while (r->b.ndials)
 		fb_dial_refuse(&r->b, 0, HVS_REASON_NO_LISTENER);
-	rig_settle(r); /* the rings may be looked at before the broker's words */
+	rig_settle(r); /* the rings may be looked at before the broker is */
 	rig_connected(r, 0, 1025, 5000);
 	rig_end(r);
 }
