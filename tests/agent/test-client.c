@@ -111,12 +111,14 @@ END_TEST
  * come; the agent complains of our mark. */
 START_TEST(stale)
 {
+	static const char complaint[] =
+		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON "
+		"parse error, stray '\\uFFFD'\"}}\n";
 	const char *const before[] = {
 		"",
 		"{\"return\": 101}\n",
 		"{\"return\": {\"count\": 3, \"buf-b6",
-		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON "
-		"parse error, stray '\\uFFFD'\"}}\n",
+		complaint,
 		"\xff{\"return\": 100}\n",
 		"\xff{\"return\": 100}\n{\"return\": 101}\n",
 		"\xff{\"return\": \"101\"}\n\xff{\"error\": {}}\n\xff\n",
