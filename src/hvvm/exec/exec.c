@@ -88,14 +88,14 @@ int exec_prepare(struct exec *e, struct options *o)
 		memcpy(e->tree.modules, o->modules, n + 1);
 		e->tree.build_tree = false;
 	}
+	r = initramfs_make(o, &e->tree, &o->initrd_fd);
+	if (r < 0)
+		return r;
 	if (!e->tree.modules[0])
 		log_warn("-k: there is no folder of modules beside %s: the "
 			 "guest has the drivers that are built in, and no other "
 			 "(--modules DIR)",
 			 e->tree.image);
-	r = initramfs_make(o, &e->tree, &o->initrd_fd);
-	if (r < 0)
-		return r;
 	n = (size_t)snprintf(e->append, sizeof(e->append), "8250.nr_uarts=4 %s",
 			     o->append ? o->append : "");
 	if (n >= sizeof(e->append)) {
