@@ -14,7 +14,7 @@
 
 #define TIMES 9u
 #define LOOK_MIN_NS 200000u
-#define LOOK_MAX_NS 1000000u
+#define LOOK_MAX_NS 400000u
 #define LOOK_WAKEUPS 25u
 
 struct pair {

@@ -27,7 +27,7 @@ uint64_t wakeup_ns(void);
  *
  * For whoever moves bytes for a virtual machine: 200 us, in which the other
  * side fills or empties the largest of rings, and as long as KVM looks for work
- * of a halted processor; more, up to 1 ms, where a wake-up takes long, as an
+ * of a halted processor; more, up to 400 us, where a wake-up takes long, as an
  * exit of the guest's processor does so too, and with it all that comes of one.
  * As wakeup_ns(), which it calls.
  */

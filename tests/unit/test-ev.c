@@ -284,7 +284,7 @@ START_TEST(wakes)
 	ck_assert_uint_lt(ns, 10000000000u);
 	ns = wakeup_look_ns();
 	ck_assert_uint_ge(ns, 200000);
-	ck_assert_uint_le(ns, 1000000);
+	ck_assert_uint_le(ns, 400000);
 }
 END_TEST
 
