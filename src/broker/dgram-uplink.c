@@ -89,10 +89,10 @@ static void uplink_flush(struct dgrams *d, const GUID *partition)
 	if (d->flushed)
 		return;
 	if (t && t->flush_ns > now + (FLUSH_SPARE - 1) * step) {
-		if (!d->put_off.ev)
-			(void)ev_timer_start(d->b->ev, &d->put_off, FLUSH_MS,
-					     on_put_off);
-		return;
+		if (d->put_off.ev ||
+		    ev_timer_start(d->b->ev, &d->put_off, FLUSH_MS,
+				   on_put_off) == 0)
+			return; /* (not put off, it would be lost) */
 	}
 	if (t)
 		t->flush_ns = (t->flush_ns > now ? t->flush_ns : now) + step;
