@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sftp-link.c - see sftp-link.h */
-#include "hvctl/sftp-link.h"
+#include "hvctl/sftp-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 /* ---- packets */
 
-static int die(struct sftp_link *l, int error)
+int sftp_die(struct sftp_link *l, int error)
 {
 	if (!l->dead)
 		l->dead = error;
@@ -34,14 +34,15 @@ static int send_bytes(struct sftp_link *l, size_t n)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return die(l, errno == EPIPE ? -ECONNRESET : -errno);
+			return sftp_die(l, errno == EPIPE ? -ECONNRESET :
+							    -errno);
 		p += k;
 		n -= (size_t)k;
 	}
 	return 0;
 }
 
-static int send_request(struct sftp_link *l, struct sftp_out *o)
+int sftp_send(struct sftp_link *l, struct sftp_out *o)
 {
 	size_t n = sftp_end(o);
 
@@ -68,7 +69,7 @@ static int receive(struct sftp_link *l, struct sftp_reply *ret)
 
 		r = sftp_frame(l->rx + l->rx_at, l->rx_len, &size);
 		if (r < 0)
-			return die(l, r);
+			return sftp_die(l, r);
 		if (r)
 			break;
 		if (l->rx_at > RX_SIZE) {
@@ -80,7 +81,7 @@ static int receive(struct sftp_link *l, struct sftp_reply *ret)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			return die(l, k ? -errno : -ECONNRESET);
+			return sftp_die(l, k ? -errno : -ECONNRESET);
 		l->rx_len += (size_t)k;
 	}
 	r = sftp_decode(l->rx + l->rx_at, size, ret);
@@ -88,23 +89,23 @@ static int receive(struct sftp_link *l, struct sftp_reply *ret)
 	l->rx_len -= size;
 	if (!l->rx_len)
 		l->rx_at = 0;
-	return r ? die(l, r) : 0;
+	return r ? sftp_die(l, r) : 0;
 }
 
 /* The answer to request @id, of @type or a status. */
-static int answer(struct sftp_link *l, uint32_t id, enum sftp_type type,
-		  struct sftp_reply *ret)
+int sftp_answer(struct sftp_link *l, uint32_t id, enum sftp_type type,
+		struct sftp_reply *ret)
 {
 	int r = receive(l, ret);
 
 	if (r)
 		return r;
 	if (ret->id != id || (ret->type != type && ret->type != SFTP_STATUS))
-		return die(l, -EPROTO);
+		return sftp_die(l, -EPROTO);
 	if (ret->type != SFTP_STATUS)
 		return 0;
 	if (ret->status == SFTP_OK && type != SFTP_STATUS)
-		return die(l, -EPROTO);
+		return sftp_die(l, -EPROTO);
 	return ret->status <= SFTP_OP_UNSUPPORTED ? (int)ret->status :
 						    SFTP_FAILURE;
 }
@@ -112,9 +113,9 @@ static int answer(struct sftp_link *l, uint32_t id, enum sftp_type type,
 static int ask(struct sftp_link *l, struct sftp_out *o, enum sftp_type type,
 	       struct sftp_reply *ret)
 {
-	int r = send_request(l, o);
+	int r = sftp_send(l, o);
 
-	return r ? r : answer(l, l->id, type, ret);
+	return r ? r : sftp_answer(l, l->id, type, ret);
 }
 
 /* ---- beginning and end */
@@ -124,14 +125,14 @@ static int greet(struct sftp_link *l)
 	struct sftp_out o = sftp_begin(l->tx, TX_SIZE, SFTP_INIT, 3);
 	uint64_t reads = 0, writes = 0;
 	struct sftp_reply a;
-	int r = send_request(l, &o);
+	int r = sftp_send(l, &o);
 
 	if (!r)
 		r = receive(l, &a);
 	if (r)
 		return r;
 	if (a.type != SFTP_VERSION || a.id < 3)
-		return die(l, -EPROTO);
+		return sftp_die(l, -EPROTO);
 	l->features = a.features;
 	l->chunk_read = l->chunk_write = SFTP_CHUNK;
 	if (!a.features.limits)
@@ -143,7 +144,7 @@ static int greet(struct sftp_link *l)
 		return r < 0 ? r : 0;
 	r = sftp_decode_limits(&a, &reads, &writes);
 	if (r)
-		return die(l, r);
+		return sftp_die(l, r);
 	if (reads > SFTP_CHUNK)
 		l->chunk_read = reads < SFTP_CHUNK_MAX ? (uint32_t)reads :
 							 SFTP_CHUNK_MAX;
@@ -245,7 +246,7 @@ static int stat_answer(struct sftp_link *l, struct sftp_out *o,
 	/* without these nothing can be copied */
 	if (!(a.attrs.flags & SFTP_ATTR_SIZE) ||
 	    !(a.attrs.flags & SFTP_ATTR_MODE) || a.attrs.size > INT64_MAX)
-		return die(l, -EPROTO);
+		return sftp_die(l, -EPROTO);
 	*ret = a.attrs;
 	return 0;
 }
@@ -259,8 +260,8 @@ int sftp_stat(struct sftp_link *l, const char *path, bool follow,
 	return stat_answer(l, &o, ret);
 }
 
-static struct sftp_out with_handle(struct sftp_link *l, enum sftp_type type,
-				   const struct sftp_handle *h)
+struct sftp_out sftp_with_handle(struct sftp_link *l, enum sftp_type type,
+				 const struct sftp_handle *h)
 {
 	struct sftp_out o = begin(l, type);
 
@@ -271,7 +272,7 @@ static struct sftp_out with_handle(struct sftp_link *l, enum sftp_type type,
 int sftp_fstat(struct sftp_link *l, const struct sftp_handle *h,
 	       struct sftp_attrs *ret)
 {
-	struct sftp_out o = with_handle(l, SFTP_FSTAT, h);
+	struct sftp_out o = sftp_with_handle(l, SFTP_FSTAT, h);
 
 	return stat_answer(l, &o, ret);
 }
@@ -322,7 +323,7 @@ static int status_of(struct sftp_link *l, struct sftp_out *o)
 
 int sftp_close(struct sftp_link *l, const struct sftp_handle *h)
 {
-	struct sftp_out o = with_handle(l, SFTP_CLOSE, h);
+	struct sftp_out o = sftp_with_handle(l, SFTP_CLOSE, h);
 
 	return status_of(l, &o);
 }
@@ -330,7 +331,7 @@ int sftp_close(struct sftp_link *l, const struct sftp_handle *h)
 int sftp_fsetstat(struct sftp_link *l, const struct sftp_handle *h,
 		  const struct sftp_attrs *a)
 {
-	struct sftp_out o = with_handle(l, SFTP_FSETSTAT, h);
+	struct sftp_out o = sftp_with_handle(l, SFTP_FSETSTAT, h);
 
 	sftp_put_attrs(&o, a);
 	return status_of(l, &o);
@@ -368,7 +369,7 @@ int sftp_mkdir(struct sftp_link *l, const char *path, uint32_t mode)
 int sftp_readdir(struct sftp_link *l, const struct sftp_handle *h,
 		 struct sftp_reply *ret)
 {
-	struct sftp_out o = with_handle(l, SFTP_READDIR, h);
+	struct sftp_out o = sftp_with_handle(l, SFTP_READDIR, h);
 
 	return ask(l, &o, SFTP_NAME, ret);
 }
@@ -409,118 +410,6 @@ int sftp_statvfs(struct sftp_link *l, const char *path,
 	sftp_put_text(&o, path);
 	r = ask(l, &o, SFTP_EXTENDED_REPLY, &a);
 	if (!r && sftp_decode_statvfs(&a, ret))
-		return die(l, -EPROTO);
+		return sftp_die(l, -EPROTO);
 	return r;
-}
-
-/* ---- a file's bytes */
-
-static int send_read(struct sftp_link *l, const struct sftp_handle *h,
-		     uint64_t offset)
-{
-	struct sftp_out o = with_handle(l, SFTP_READ, h);
-
-	sftp_put_u64(&o, offset);
-	sftp_put_u32(&o, l->chunk_read);
-	return send_request(l, &o);
-}
-
-/* Answers to @n requests that nobody wants any more; the last one was l->id. */
-static int drain(struct sftp_link *l, uint32_t n, enum sftp_type type)
-{
-	struct sftp_reply a;
-	int r = 0;
-
-	for (; n && r >= 0; n--)
-		r = answer(l, l->id - n + 1, type, &a);
-	return r < 0 ? r : 0;
-}
-
-int sftp_get(struct sftp_link *l, const struct sftp_handle *h, uint64_t offset,
-	     uint64_t size, sftp_data_fn fn, void *arg)
-{
-	uint64_t asked = offset; /* up to here */
-	uint32_t under_way = 0;
-	struct sftp_reply a;
-	int r;
-
-	for (;;) {
-		/* behind the likely end one is enough, which finds it */
-		while (under_way < SFTP_WINDOW &&
-		       (asked < size || !under_way)) {
-			r = send_read(l, h, asked);
-			if (r)
-				return r;
-			asked += l->chunk_read;
-			under_way++;
-		}
-		r = answer(l, l->id - under_way + 1, SFTP_DATA, &a);
-		under_way--;
-		if (r == SFTP_EOF)
-			return drain(l, under_way, SFTP_DATA);
-		if (r < 0)
-			return r;
-		if (!r && (!a.bytes.len || a.bytes.len > l->chunk_read))
-			return die(l, -EPROTO);
-		if (!r)
-			r = fn(arg, offset, a.bytes.p, a.bytes.len);
-		if (r) {
-			int r2 = drain(l, under_way, SFTP_DATA);
-
-			return r2 ? r2 : r;
-		}
-		offset += a.bytes.len;
-		if (a.bytes.len < l->chunk_read) {
-			/* what follows was asked for at the wrong place */
-			r = drain(l, under_way, SFTP_DATA);
-			if (r)
-				return r;
-			under_way = 0;
-			asked = offset;
-		}
-	}
-}
-
-int sftp_put(struct sftp_link *l, const struct sftp_handle *h,
-	     sftp_fill_fn fn, void *arg)
-{
-	uint32_t under_way = 0;
-	bool end = false;
-	int result = 0;
-
-	for (;;) {
-		struct sftp_reply a;
-		int r;
-
-		while (!end && under_way < SFTP_WINDOW) {
-			struct sftp_out o = with_handle(l, SFTP_WRITE, h);
-			size_t head = o.len + 12, n = 0;
-			uint64_t offset = 0;
-
-			r = fn(arg, l->tx + head, l->chunk_write, &offset, &n);
-			if (r)
-				result = r;
-			end = r || !n;
-			if (end) {
-				l->id--; /* it is not sent */
-				break;
-			}
-			sftp_put_u64(&o, offset);
-			sftp_put_u32(&o, (uint32_t)n);
-			o.len += n;
-			r = send_request(l, &o);
-			if (r)
-				return r;
-			under_way++;
-		}
-		if (!under_way)
-			return result;
-		r = answer(l, l->id - under_way + 1, SFTP_STATUS, &a);
-		under_way--;
-		if (r < 0)
-			return r;
-		if (r && !result)
-			result = r;
-		end |= r != 0;
-	}
 }
