@@ -400,11 +400,11 @@ int session_run(const struct session *s, struct words *w, char *ret_out,
 	return session_wait(pid);
 }
 
-int session_keep(struct session *s)
+static int start_kept(struct session *s)
 {
 	cleanup_words_ struct words w = { 0 };
 
-	if (!*s->control || unix_alive(s->control) == 1)
+	if (unix_alive(s->control) == 1)
 		return 0;
 	session_words(s, &w, true);
 	/* Authenticates here, at our terminal, then goes on behind it. */
@@ -412,4 +412,19 @@ int session_keep(struct session *s)
 	words_add(&w, "-oControlPersist=%d", SESSION_PERSIST_S);
 	session_host(s, &w);
 	return session_run(s, &w, NULL, 0);
+}
+
+int session_keep(struct session *s)
+{
+	const char *name;
+	int lock, r;
+
+	if (!*s->control || unix_alive(s->control) == 1)
+		return 0;
+	/* of two that begin, one would be left behind, and not by that name */
+	name = strrchr(s->control, '/') + 1;
+	lock = session_lock(name, true);
+	r = start_kept(s);
+	session_unlock(lock, name);
+	return r;
 }

@@ -98,4 +98,12 @@ int session_proxy(const char *vmid, const char *service, const char *timeout,
 /** shell_quote() - @word as a POSIX shell reads it. NULL: no memory */
 char *shell_quote(const char *word);
 
+/** session_lock() - of this user's calls only one has @name at a time
+ * @wait:	for the others; else -EWOULDBLOCK
+ *
+ * Return: a descriptor, for session_unlock(); -errno, -ENOENT where there is no
+ * XDG_RUNTIME_DIR */
+int session_lock(const char *name, bool wait);
+void session_unlock(int fd, const char *name);
+
 #endif /* HVCTL_SESSION_H */

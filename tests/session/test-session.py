@@ -48,6 +48,33 @@ class Exec(SessionCase):
         self.exec("true", options=self.login() + ["--fresh"])
         self.assertEqual(len(self.kept()), 1)
 
+    def kept_processes(self):
+        """ssh that stays behind for our calls."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    line = f.read()
+            except OSError:
+                continue
+            if self.path("x", "hvsocket").encode() in line and \
+                    b"\0-fNM\0" in line:
+                found.append(pid)
+        return found
+
+    def test_two_first_calls_at_once(self):
+        self.end_kept()
+        calls = [self.start("exec", "vm1", "--", "echo", str(i))
+                 for i in range(4)]
+        for i, p in enumerate(calls):
+            out, err = p.communicate(timeout=LIMIT)
+            self.assertEqual((p.returncode, out, err),
+                             (0, b"%d\n" % i, b""))
+        self.assertEqual(len(self.kept_processes()), 1)
+        self.assertEqual(len(self.kept()), 1)
+        self.assertEqual([e for e in os.listdir(self.path("x", "hvsocket"))
+                          if "lock" in e], [])
+
     def test_without_a_directory_for_it(self):
         env = self.environment()
         del env["XDG_RUNTIME_DIR"]
