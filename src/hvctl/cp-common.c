@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* cp-common.c - what both directions of hvctl cp need; see cp.h */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <hvsocket.h>
 
 #include "base/cleanup.h"
 #include "hvctl/cksum.h"
@@ -16,22 +17,17 @@
 #define READ_BACK_MAX (1u << 20)
 #define SHOW_MS 200
 
-int cp_part_name(const char *name, uint64_t size, int64_t time_ns, char *ret,
-		 size_t ret_size)
+void cp_part_name(const char *of, char ret[static CP_PART_SIZE])
 {
 	const GUID ns = guid_from_port(22);
-	cleanup_free_ char *all = NULL;
 	char id[GUID_TEXT_SIZE];
 	GUID g;
-	int n = asprintf(&all, "%s/%" PRIu64 "/%" PRId64, name, size, time_ns);
 
-	if (n < 0) {
-		all = NULL;
-		return -ENOMEM;
-	}
-	uuid5(&ns, (const uint8_t *)all, (size_t)n, &g);
-	snprintf(ret, ret_size, ".hvctl-%s.part", guid_format(&g, id));
-	return 0;
+	if (!of)
+		(void)hvs_guid_make(&g);
+	else
+		uuid5(&ns, (const uint8_t *)of, strlen(of), &g);
+	snprintf(ret, CP_PART_SIZE, ".hvctl-%s.part", guid_format(&g, id));
 }
 
 /* ---- checksums */
@@ -53,7 +49,7 @@ static int read_back(struct cp *c, const char *path, uint64_t size,
 
 	if (r)
 		return r;
-	r = sftp_get(c->l, &h, 0, size, add_sum, &sum);
+	r = sftp_get(c->l, &h, 0, size, size, add_sum, &sum);
 	if (!c->l->dead) {
 		r2 = sftp_close(c->l, &h);
 		r = r ? r : r2;

@@ -2,9 +2,11 @@
 /* cp-get.c - a file out of a guest; see cp.h */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -104,27 +106,39 @@ static int sum_up(struct sink *s)
 	}
 }
 
-/* Return: 0 or a positive errno; @s->fd is the caller's */
-static int open_part(struct cp *c, int dirfd, const char *part, uint64_t size,
-		     struct sink *s)
+/* Is it ours alone, and still what is called that? Who has it locked may give
+ * it its final name, or remove it. */
+static bool claim(int dirfd, const char *part, int fd, struct stat *ret)
 {
+	struct stat there;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, ret) == 0 &&
+	       fstatat(dirfd, part, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       ret->st_dev == there.st_dev && ret->st_ino == there.st_ino &&
+	       S_ISREG(ret->st_mode) && ret->st_uid == geteuid() &&
+	       ret->st_nlink == 1;
+}
+
+/* Return: 0 or a positive errno; @s->fd is the caller's */
+static int open_part(struct cp *c, int dirfd, char part[static CP_PART_SIZE],
+		     uint64_t size, struct sink *s)
+{
+	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
 	struct stat st;
 
-	if (c->resume) {
-		s->fd = openat(dirfd, part, O_RDWR | O_CLOEXEC | O_NOFOLLOW |
-					    O_NONBLOCK);
-		if (s->fd >= 0 && !fstat(s->fd, &st) && S_ISREG(st.st_mode) &&
-		    st.st_uid == geteuid() && st.st_nlink == 1 &&
-		    (uint64_t)st.st_size <= size)
+	s->fd = openat(dirfd, part, flags | O_NONBLOCK, 0600);
+	if (s->fd >= 0 && claim(dirfd, part, s->fd, &st)) {
+		if (c->resume && (uint64_t)st.st_size <= size)
 			return sum_up(s);
-		if (s->fd >= 0)
-			close(fd_take(&s->fd));
+		return ftruncate(s->fd, 0) < 0 ? errno : 0;
 	}
-	if (unlinkat(dirfd, part, 0) < 0 && errno != ENOENT)
+	if (s->fd >= 0)
+		close(fd_take(&s->fd));
+	else if (errno != ELOOP && errno != EISDIR && errno != EACCES &&
+		 errno != EPERM && errno != ENXIO)
 		return errno;
-	s->fd = openat(dirfd, part,
-		       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		       0600);
+	cp_part_name(NULL, part);
+	s->fd = openat(dirfd, part, flags | O_EXCL, 0600);
 	return s->fd < 0 ? errno : 0;
 }
 
@@ -144,8 +158,9 @@ static int finish(const struct cp *c, const struct sink *s,
 }
 
 struct get {
-	const char *from, *shown, *part;
+	const char *from, *shown;
 	int dirfd;
+	char part[CP_PART_SIZE];
 };
 
 static int failed_with(struct cp *c, const struct get *g, const char *what)
@@ -195,7 +210,7 @@ static int verify(struct cp *c, const struct sink *s, const struct get *g,
 }
 
 /* Return: 0; 1 (told); 2: once more, from the beginning */
-static int get_once(struct cp *c, const struct get *g, const char *name,
+static int get_once(struct cp *c, struct get *g, const char *name,
 		    const struct sftp_handle *h, const struct sftp_attrs *a)
 {
 	struct sink s = { .c = c, .fd = -1 };
@@ -206,7 +221,14 @@ static int get_once(struct cp *c, const struct get *g, const char *name,
 	s.error = open_part(c, g->dirfd, g->part, a->size, &s);
 	resumed = s.at;
 	cp_begin(c, g->from, a->size, s.at);
-	r = s.error ? -EIO : sftp_get(c->l, h, s.at, a->size, take, &s);
+	r = s.error ? -EIO :
+		      sftp_get(c->l, h, s.at, a->size,
+			       a->size ? a->size : CP_UNSIZED_MAX, take, &s);
+	if (r == -EFBIG && a->size) {
+		unlinkat(g->dirfd, g->part, 0);
+		close(s.fd);
+		return failed_with(c, g, CP_CHANGED);
+	}
 	if (!r)
 		r = sftp_fstat(c->l, h, &after);
 	if (!r)
@@ -215,7 +237,7 @@ static int get_once(struct cp *c, const struct get *g, const char *name,
 		r = give_up(c, &s, g, r);
 	else if (after.size != a->size || after.mtime != a->mtime) {
 		unlinkat(g->dirfd, g->part, 0);
-		r = failed_with(c, g, "it has changed while it was copied");
+		r = failed_with(c, g, CP_CHANGED);
 	} else if (c->verify) {
 		r = verify(c, &s, g, resumed);
 	}
@@ -237,9 +259,9 @@ int cp_get(struct cp *c, const char *from, int dirfd, const char *name,
 {
 	struct get g = { .from = from, .shown = shown, .dirfd = dirfd };
 	bool resume = c->resume;
+	cleanup_free_ char *of = NULL;
 	struct sftp_handle h;
 	struct sftp_attrs a;
-	char part[64];
 	int r;
 
 	/* a pipe of the guest's must not be opened: the server would wait */
@@ -249,15 +271,17 @@ int cp_get(struct cp *c, const char *from, int dirfd, const char *name,
 	if (!S_ISREG(a.mode))
 		return failed_with(c, &g, S_ISDIR(a.mode) ?
 						  "a directory: -r is for it" :
-						  "not a regular file");
+						  CP_NO_FILE);
 	r = sftp_open(c->l, from, SFTP_OPEN_READ, 0, &h);
 	if (r)
 		return cp_remote_failed(c, from, r);
-	r = cp_part_name(name, a.size, a.mtime * 1000000000LL, part,
-			 sizeof(part));
-	if (r)
-		return cp_local_failed(c, shown, -r);
-	g.part = part;
+	if (asprintf(&of, "%s/%s/%s/%" PRIu64 "/%" PRIu32, name, c->s->vmid,
+		     from, a.size, a.mtime) < 0) {
+		of = NULL;
+		(void)sftp_close(c->l, &h);
+		return cp_local_failed(c, shown, ENOMEM);
+	}
+	cp_part_name(of, g.part);
 	r = get_once(c, &g, name, &h, &a);
 	if (r == 2) {
 		c->resume = false;

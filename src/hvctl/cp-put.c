@@ -2,6 +2,7 @@
 /* cp-put.c - a file into a guest; see cp.h */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,13 @@ static int source_failed(struct source *s, int error)
 {
 	s->error = error;
 	return -EIO;
+}
+
+static int no_copy(struct cp *c, const char *from, const char *why)
+{
+	cp_over(c);
+	c->failed = true;
+	return complain("cp: %s: %s", show(from), why);
 }
 
 /* The next part that is no hole; @s->at is moved there. */
@@ -99,46 +107,80 @@ static int skip(struct source *s, uint64_t to)
 	return 0;
 }
 
-/* "dir/name" -> "dir/.hvctl-….part" */
-static int part_path(const char *to, const struct stat *st, char *ret,
-		     size_t size)
-{
-	const char *slash = strrchr(to, '/');
-	const char *name = slash ? slash + 1 : to;
-	char part[64];
-	int n, r;
+/* Where the bytes go, and the lock of it: the guest has none. */
+struct part {
+	const char *to;
+	char name[CP_PART_SIZE], path[CP_PATH_MAX];
+	int lock;
+	bool again; /* the next call finds it */
+};
 
-	r = cp_part_name(name, (uint64_t)st->st_size,
-			 st->st_mtim.tv_sec * 1000000000LL +
-				 st->st_mtim.tv_nsec,
-			 part, sizeof(part));
-	if (r)
-		return r;
-	n = snprintf(ret, size, "%.*s%s", (int)(name - to), to, part);
-	return n < (int)size ? 0 : -ENAMETOOLONG;
+/* "dir/name" -> "dir/.hvctl-….part" */
+static int part_path(struct part *p)
+{
+	const char *slash = strrchr(p->to, '/');
+	int n = snprintf(p->path, sizeof(p->path), "%.*s%s",
+			 slash ? (int)(slash + 1 - p->to) : 0, p->to, p->name);
+
+	return n < (int)sizeof(p->path) ? 0 : -ENAMETOOLONG;
+}
+
+static int part_of_nobody(struct part *p)
+{
+	p->again = false;
+	cp_part_name(NULL, p->name);
+	return part_path(p);
+}
+
+/* That of this source and target if no other call has it. */
+static int part_init(const struct cp *c, struct part *p, const struct stat *st)
+{
+	cleanup_free_ char *of = NULL;
+
+	if (asprintf(&of, "%s/%s/%ju/%ju/%jd/%jd.%09ld", c->s->vmid, p->to,
+		     (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
+		     (intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec,
+		     st->st_mtim.tv_nsec) < 0) {
+		of = NULL;
+		return -ENOMEM;
+	}
+	cp_part_name(of, p->name);
+	p->lock = session_lock(p->name, false);
+	p->again = p->lock >= 0;
+	return p->again ? part_path(p) : part_of_nobody(p);
+}
+
+/* Made by the user who we are there? Of that only the home tells. */
+static bool is_ours(struct cp *c, const struct sftp_attrs *a)
+{
+	struct sftp_attrs home;
+
+	return S_ISREG(a->mode) && !(a->mode & 022) &&
+	       (a->flags & SFTP_ATTR_UIDGID) &&
+	       !sftp_stat(c->l, ".", true, &home) &&
+	       (home.flags & SFTP_ATTR_UIDGID) && home.uid == a->uid;
 }
 
 /* Open it; @ret_have: so much of it is there. */
-static int open_part(struct cp *c, const char *part, uint64_t size,
+static int open_part(struct cp *c, struct part *p, uint64_t size,
 		     struct sftp_handle *h, uint64_t *ret_have)
 {
 	struct sftp_attrs a;
 	int r;
 
 	*ret_have = 0;
-	r = sftp_stat(c->l, part, false, &a);
+	r = sftp_stat(c->l, p->path, false, &a);
 	if (r < 0)
 		return r;
-	if (!r && c->resume && S_ISREG(a.mode) && a.size <= size) {
+	if (!r && c->resume && a.size <= size && is_ours(c, &a)) {
 		*ret_have = a.size;
-		return sftp_open(c->l, part, SFTP_OPEN_WRITE, 0, h);
+		return sftp_open(c->l, p->path, SFTP_OPEN_WRITE, 0, h);
 	}
-	if (!r) {
-		r = sftp_remove(c->l, part);
-		if (r)
-			return r;
-	}
-	return sftp_open(c->l, part,
+	if (!r && !c->l->dead)
+		r = sftp_remove(c->l, p->path) > 0 ? part_of_nobody(p) : 0;
+	if (c->l->dead || r < 0)
+		return c->l->dead ? c->l->dead : r;
+	return sftp_open(c->l, p->path,
 			 SFTP_OPEN_WRITE | SFTP_OPEN_CREAT | SFTP_OPEN_EXCL,
 			 0600, h);
 }
@@ -161,7 +203,7 @@ static int finish(struct cp *c, const struct sftp_handle *h,
 
 /* The bytes, into the part. Return: 0, a result of the link's, or -EIO with
  * @s->error */
-static int send_all(struct cp *c, struct source *s, const char *part,
+static int send_all(struct cp *c, struct source *s, struct part *part,
 		    const struct stat *st, uint64_t *ret_have)
 {
 	struct sftp_handle h;
@@ -192,19 +234,24 @@ static int changed(const struct source *s, const struct stat *before)
 
 /* Tell what became of @part, which is not complete. Return: 1 */
 static int give_up(struct cp *c, struct source *s, const char *from,
-		   const char *to, const char *part, int r)
+		   const struct part *p, int r)
 {
+	const char *to = p->to, *part = p->path;
+
 	if (s->error) {
 		if (!c->l->dead)
 			(void)sftp_remove(c->l, part);
-		return cp_local_failed(c, from, s->error);
+		return s->error == ESTALE ?
+			       no_copy(c, from, CP_CHANGED) :
+			       cp_local_failed(c, from, s->error);
 	}
 	if (c->l->dead) {
 		cp_over(c);
 		c->failed = true;
-		return complain("cp: %s:%s: %s; what is there is kept as %s "
-				"for the next time", show(c->s->vm), show(to),
-				sftp_link_text(r), show(part));
+		return complain("cp: %s:%s: %s; what is there is %s as %s%s",
+				show(c->s->vm), show(to), sftp_link_text(r),
+				p->again ? "kept" : "left", show(part),
+				p->again ? " for the next time" : "");
 	}
 	(void)cp_remote_failed(c, to, r);
 	(void)sftp_remove(c->l, part);
@@ -213,27 +260,29 @@ static int give_up(struct cp *c, struct source *s, const char *from,
 
 /* Return: 0; 1 (told); 2: once more, from the beginning */
 static int put_once(struct cp *c, int fd, const struct stat *st,
-		    const char *from, const char *to, const char *part)
+		    const char *from, struct part *p)
 {
+	const char *to = p->to;
+
 	struct source s = { .c = c, .fd = fd, .size = (uint64_t)st->st_size };
 	uint64_t have = 0;
 	uint32_t theirs;
 	int r;
 
 	cp_begin(c, from, s.size, have);
-	r = send_all(c, &s, part, st, &have);
+	r = send_all(c, &s, p, st, &have);
 	if (r)
-		return give_up(c, &s, from, to, part, r);
+		return give_up(c, &s, from, p, r);
 	if (changed(&s, st)) {
 		s.error = ESTALE;
-		return give_up(c, &s, from, to, part, -EIO);
+		return give_up(c, &s, from, p, -EIO);
 	}
 	if (c->verify) {
-		r = cp_remote_sum(c, part, s.size, &theirs);
+		r = cp_remote_sum(c, p->path, s.size, &theirs);
 		if (r)
-			return give_up(c, &s, from, to, part, r);
+			return give_up(c, &s, from, p, r);
 		if (theirs != cksum_end(&s.sum)) {
-			(void)sftp_remove(c->l, part);
+			(void)sftp_remove(c->l, p->path);
 			if (have)
 				return 2;
 			cp_over(c);
@@ -243,9 +292,9 @@ static int put_once(struct cp *c, int fd, const struct stat *st,
 					show(c->s->vm), show(to));
 		}
 	}
-	r = sftp_replace(c->l, part, to);
+	r = sftp_replace(c->l, p->path, to);
 	if (r)
-		return give_up(c, &s, from, to, part, r);
+		return give_up(c, &s, from, p, r);
 	cp_over(c);
 	return 0;
 }
@@ -253,7 +302,8 @@ static int put_once(struct cp *c, int fd, const struct stat *st,
 int cp_put(struct cp *c, const char *from, const char *to)
 {
 	cleanup_close_ int fd = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char part[CP_PATH_MAX];
+	struct part p = { .to = to, .lock = -1 };
+	char lock[CP_PART_SIZE];
 	bool resume = c->resume;
 	struct stat st;
 	int r;
@@ -261,16 +311,20 @@ int cp_put(struct cp *c, const char *from, const char *to)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return cp_local_failed(c, from, errno);
 	if (!S_ISREG(st.st_mode))
-		return cp_local_failed(c, from,
-				       S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
-	r = part_path(to, &st, part, sizeof(part));
+		return no_copy(c, from, S_ISDIR(st.st_mode) ?
+						strerror(EISDIR) :
+						CP_NO_FILE);
+	r = part_init(c, &p, &st);
+	snprintf(lock, sizeof(lock), "%s", p.name);
 	if (r)
-		return cp_remote_failed(c, to, r);
-	r = put_once(c, fd, &st, from, to, part);
+		r = cp_remote_failed(c, to, r);
+	else
+		r = put_once(c, fd, &st, from, &p);
 	if (r == 2) {
 		c->resume = false;
-		r = put_once(c, fd, &st, from, to, part);
+		r = put_once(c, fd, &st, from, &p);
 		c->resume = resume;
 	}
+	session_unlock(p.lock, lock);
 	return r;
 }

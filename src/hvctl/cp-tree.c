@@ -4,7 +4,8 @@
  *
  * What a guest lists is not believed: a name that would lead out of its
  * directory is refused, what it calls a directory is opened here without
- * following a link, and depth and memory have limits.
+ * following a link, and depth and memory have limits. Mode and times are for
+ * directories that are made; one that is there is not the other side's.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +21,7 @@
 #include "hvctl/cp.h"
 #include "hvctl/out.h"
 
-#define LIST_MAX (64u << 20) /* bytes of names of one directory */
+#define LIST_MAX (64u << 20) /* bytes of names, of all levels together */
 
 static int left_out(struct cp *c, const char *path)
 {
@@ -69,17 +70,17 @@ static int put_entry(struct cp *c, const char *from, const char *to,
 	return c->l->dead ? 1 : 0;
 }
 
-/* A directory that can be written to, for now. */
-static int remote_directory(struct cp *c, const char *path)
+/* A directory that can be written to, for now; @ret_made: it was not there */
+static int remote_directory(struct cp *c, const char *path, mode_t mode,
+			    bool *ret_made)
 {
 	struct sftp_attrs a;
 	int r = sftp_stat(c->l, path, true, &a);
 
-	if (r < 0)
+	if (r < 0 || (!r && S_ISDIR(a.mode)))
 		return r;
-	if (!r && S_ISDIR(a.mode))
-		return 0;
-	return sftp_mkdir(c->l, path, 0700);
+	*ret_made = true;
+	return sftp_mkdir(c->l, path, mode | 0700);
 }
 
 int cp_put_tree(struct cp *c, const char *from, const char *to,
@@ -89,6 +90,7 @@ int cp_put_tree(struct cp *c, const char *from, const char *to,
 	struct sftp_attrs a = { .flags = SFTP_ATTR_MODE };
 	struct dirent *e;
 	struct stat st;
+	bool made = false;
 	int r = 0;
 
 	if (!d || fstat(dirfd(d), &st) < 0) {
@@ -99,7 +101,7 @@ int cp_put_tree(struct cp *c, const char *from, const char *to,
 		(void)cp_local_failed(c, from, ELOOP);
 		return 0;
 	}
-	r = remote_directory(c, to);
+	r = remote_directory(c, to, st.st_mode & 0777, &made);
 	if (r)
 		(void)cp_remote_failed(c, to, r);
 	if (r)
@@ -111,6 +113,8 @@ int cp_put_tree(struct cp *c, const char *from, const char *to,
 		return r;
 	if (errno)
 		(void)cp_local_failed(c, from, errno);
+	if (!made)
+		return c->l->dead ? 1 : 0;
 	a.mode = st.st_mode & 0777;
 	if (c->preserve) {
 		a.flags |= SFTP_ATTR_TIMES;
@@ -135,7 +139,7 @@ struct list {
 	size_t n, room;
 };
 
-static int add_entry(struct list *l, const struct sftp_entry *e)
+static int add_entry(struct cp *c, struct list *l, const struct sftp_entry *e)
 {
 	struct entry *to;
 
@@ -143,12 +147,13 @@ static int add_entry(struct list *l, const struct sftp_entry *e)
 		size_t room = l->room ? l->room * 2 : 64;
 		struct entry *more;
 
-		if (room > LIST_MAX / sizeof(*more))
+		if (room > (LIST_MAX - c->listed) / sizeof(*more) + l->room)
 			return -E2BIG;
 		more = realloc(l->e, room * sizeof(*more));
 		if (!more)
 			return -ENOMEM;
 		l->e = more;
+		c->listed += (room - l->room) * sizeof(*more);
 		l->room = room;
 	}
 	to = &l->e[l->n++];
@@ -156,6 +161,12 @@ static int add_entry(struct list *l, const struct sftp_entry *e)
 	memcpy(to->name, e->name.p, e->name.len);
 	to->name[e->name.len] = '\0';
 	return 0;
+}
+
+static void list_free(struct cp *c, struct list *l)
+{
+	c->listed -= l->room * sizeof(*l->e);
+	free(l->e);
 }
 
 static void refused(struct cp *c, const char *dir, const struct sftp_entry *e)
@@ -180,10 +191,12 @@ static int take_entries(struct cp *c, const char *path, struct sftp_reply *a,
 	while ((r = sftp_next_entry(a, &e))) {
 		if (r == -EBADMSG)
 			refused(c, path, &e);
-		else if (r < 0)
-			return r;
-		else if ((r = add_entry(l, &e)))
-			return r;
+		else if (r > 0)
+			r = add_entry(c, l, &e);
+		if (r == -EBADMSG && c->refused++ < CP_REFUSED_MAX)
+			continue;
+		if (r < 0)
+			return r == -EBADMSG ? -EPROTO : r;
 	}
 	return 0;
 }
@@ -239,6 +252,7 @@ int cp_get_tree(struct cp *c, const char *from, int dirfd, const char *name,
 	cleanup_close_ int fd = -1;
 	struct list l = { 0 };
 	struct sftp_attrs a;
+	bool made = false;
 	int r;
 
 	if (depth > CP_DEPTH_MAX) {
@@ -249,12 +263,13 @@ int cp_get_tree(struct cp *c, const char *from, int dirfd, const char *name,
 	if (!r)
 		r = list_directory(c, from, &l);
 	if (r) {
-		free(l.e);
+		list_free(c, &l);
 		(void)cp_remote_failed(c, from, r);
 		return c->l->dead ? 1 : 0;
 	}
+	made = mkdirat(dirfd, name, (a.mode & 0777) | 0700) == 0;
 	/* only the one that was named may be reached by a link */
-	if (mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		r = errno;
 	else if ((fd = openat(dirfd, name,
 			      O_RDONLY | O_DIRECTORY | O_CLOEXEC |
@@ -264,10 +279,12 @@ int cp_get_tree(struct cp *c, const char *from, int dirfd, const char *name,
 		(void)cp_local_failed(c, name, r);
 	else
 		r = get_entries(c, from, fd, &l, depth);
-	free(l.e);
-	if (fd >= 0 && !c->l->dead && fchmod(fd, a.mode & 0777) < 0)
+	list_free(c, &l);
+	if (!made || fd < 0)
+		return c->l->dead ? 1 : 0;
+	if (!c->l->dead && fchmod(fd, a.mode & 0777) < 0)
 		(void)cp_local_failed(c, name, errno);
-	if (fd >= 0 && c->preserve && (a.flags & SFTP_ATTR_TIMES)) {
+	if (c->preserve && (a.flags & SFTP_ATTR_TIMES)) {
 		const struct timespec times[2] = { { .tv_sec = a.atime },
 						   { .tv_sec = a.mtime } };
 

@@ -3,10 +3,14 @@
  * cp.h - one file at a time, between here and a guest
  *
  * The bytes go into a file beside the final one, whose name is made of the
- * final name and of the source's size and time: a copy that was cut is gone on
- * with by the next call, if the source is still the same. When all is there it
- * is checked, and then takes the final name at once. What failed for a reason
- * that will stay is removed.
+ * final name and of which file the source is, with its size and time: a copy
+ * that was cut is gone on with by the next call, if the source is still the
+ * same. When all is there it is checked, and then takes the final name at once.
+ * What failed for a reason that will stay is removed.
+ *
+ * Such a part belongs to one call at a time, and to our user. Where another has
+ * it, or it is somebody else's, the bytes go under a name that nobody guesses,
+ * and are not gone on with.
  */
 #ifndef HVCTL_CP_H
 #define HVCTL_CP_H
@@ -20,12 +24,19 @@
 
 #define CP_DEPTH_MAX 64u
 #define CP_PATH_MAX 4096u
+#define CP_PART_SIZE 64u
+#define CP_UNSIZED_MAX (64u << 20) /* of a file that says it has no bytes */
+#define CP_CHANGED "it has changed while it was copied"
+#define CP_NO_FILE "not a regular file"
+#define CP_REFUSED_MAX 1000u /* names that a directory cannot have */
 
 struct cp {
 	struct session *s;
 	struct sftp_link *l;
 	bool resume, preserve, verify;
 	bool failed; /* something was left out */
+	size_t listed; /* bytes of names that are being worked through */
+	unsigned int refused;
 	/* progress, on a terminal */
 	bool show;
 	const char *name;
@@ -48,10 +59,10 @@ int cp_put_tree(struct cp *c, const char *from, const char *to,
 int cp_get_tree(struct cp *c, const char *from, int dirfd, const char *name,
 		unsigned int depth);
 
-/** cp_part_name() - where the bytes go until they are all there. Return: 0 or
- * -ENOMEM */
-int cp_part_name(const char *name, uint64_t size, int64_t time_ns, char *ret,
-		 size_t ret_size);
+/** cp_part_name() - where the bytes go until they are all there
+ * @of:	what they are a part of, for a name that is always the same; NULL: for
+ *	one that nobody guesses */
+void cp_part_name(const char *of, char ret[static CP_PART_SIZE]);
 
 /** cp_remote_sum() - of @size bytes of the guest's @path: its cksum(1), or
  * read over sftp. Return: 0, or a result of the link's */

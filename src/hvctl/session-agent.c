@@ -96,7 +96,7 @@ int agent_put(struct ctl *c, const char *vm, const char *from, const char *to)
 	struct from f = { .fd = open(from, O_RDONLY | O_CLOEXEC) };
 	cleanup_close_ int fd = f.fd;
 	cleanup_agent_ struct agent_conn *a = NULL;
-	char part_name[64], part[CP_PATH_MAX], mode[8], sum[48];
+	char part_name[CP_PART_SIZE], part[CP_PATH_MAX], mode[8], sum[48];
 	const char *argv[] = { "sh", "-c", put_script, "sh", part,
 			       to,   mode, sum,	       NULL };
 	const char *slash = strrchr(to, '/');
@@ -111,12 +111,11 @@ int agent_put(struct ctl *c, const char *vm, const char *from, const char *to)
 	if (to[0] != '/' || !slash[1])
 		return usage("cp: %s: the agent takes a path from / on, to a "
 			     "file", show(to));
-	r = cp_part_name(to, (uint64_t)st.st_size, st.st_mtim.tv_nsec,
-			 part_name, sizeof(part_name));
-	if (r || snprintf(part, sizeof(part), "%.*s%s", (int)(slash + 1 - to),
-			  to, part_name) >= (int)sizeof(part))
-		return complain("cp: %s: %s", show(to),
-				strerror(r ? -r : ENAMETOOLONG));
+	/* the agent is root and follows links: nobody may have put one there */
+	cp_part_name(NULL, part_name);
+	if (snprintf(part, sizeof(part), "%.*s%s", (int)(slash + 1 - to), to,
+		     part_name) >= (int)sizeof(part))
+		return complain("cp: %s: %s", show(to), strerror(ENAMETOOLONG));
 	if (open_agent(c, vm, &a))
 		return 1;
 	r = agent_file_write(a, part, "wb", read_some, &f, &err);

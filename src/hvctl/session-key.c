@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/b64.h"
+#include "agent/base64.h"
 #include "base/cleanup.h"
 #include "base/utf8.h"
 #include "hvctl/out.h"
@@ -49,17 +49,17 @@ char *public_key_line(char *text, size_t len, const char **ret_why)
 }
 
 /* Standard base64, which systemd reads. */
-static void print_credential(const char *user, const char *line)
+static int print_credential(const char *user, const char *line)
 {
-	char text[B64_SIZE(KEY_MAX + 1)];
 	char whole[KEY_MAX + 2];
 	int len = snprintf(whole, sizeof(whole), "%s\n", line);
-	size_t n = b64_encode((const uint8_t *)whole, (size_t)len, text);
+	cleanup_free_ char *text = base64_encode(whole, (size_t)len);
 
-	for (size_t i = 0; i < n; i++)
-		text[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
-	printf("io.systemd.credential.binary:" CREDENTIAL "%s=%s%.*s\n", user,
-	       text, (int)((4 - n % 4) % 4), "===");
+	if (!text)
+		return complain("ssh: %s", strerror(ENOMEM));
+	printf("io.systemd.credential.binary:" CREDENTIAL "%s=%s\n", user,
+	       text);
+	return 0;
 }
 
 static int set_pair(struct ctl *c, const char *vm, const char *user,
@@ -122,10 +122,8 @@ int session_install_key(struct ctl *c, const struct args *a)
 		return set_pair(c, vm, user, line);
 	if (!strcmp(via, "agent"))
 		return agent_key(c, vm, user, line);
-	if (!strcmp(via, "credential")) {
-		print_credential(user, line);
-		return 0;
-	}
+	if (!strcmp(via, "credential"))
+		return print_credential(user, line);
 	return usage("ssh: --via %s: a key is installed via kvp, agent or credential",
 		     show(via));
 }

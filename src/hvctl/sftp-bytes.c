@@ -26,7 +26,7 @@ static int drain(struct sftp_link *l, uint32_t n, enum sftp_type type)
 }
 
 int sftp_get(struct sftp_link *l, const struct sftp_handle *h, uint64_t offset,
-	     uint64_t size, sftp_data_fn fn, void *arg)
+	     uint64_t size, uint64_t max, sftp_data_fn fn, void *arg)
 {
 	uint64_t asked = offset; /* up to here */
 	uint32_t under_way = 0;
@@ -51,6 +51,8 @@ int sftp_get(struct sftp_link *l, const struct sftp_handle *h, uint64_t offset,
 			return r;
 		if (!r && (!a.bytes.len || a.bytes.len > l->chunk_read))
 			return sftp_die(l, -EPROTO);
+		if (!r && (offset > max || a.bytes.len > max - offset))
+			r = -EFBIG;
 		if (!r)
 			r = fn(arg, offset, a.bytes.p, a.bytes.len);
 		if (r) {

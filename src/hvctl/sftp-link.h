@@ -70,9 +70,10 @@ int sftp_statvfs(struct sftp_link *l, const char *path,
 /* Bytes at @offset, in order. Return: 0 or -errno, which ends it */
 typedef int (*sftp_data_fn)(void *arg, uint64_t offset, const uint8_t *p,
 			    size_t n);
-/** sftp_get() - from @offset to the file's end, which is likely at @size */
+/** sftp_get() - from @offset to the file's end, which is likely at @size.
+ * Return: also -EFBIG, which ends nothing: there is more than @max */
 int sftp_get(struct sftp_link *l, const struct sftp_handle *h, uint64_t offset,
-	     uint64_t size, sftp_data_fn fn, void *arg);
+	     uint64_t size, uint64_t max, sftp_data_fn fn, void *arg);
 
 /* Up to @max bytes into @p: where they belong, and how many; 0: no more.
  * Return: 0 or -errno */

@@ -65,8 +65,10 @@ static struct sftp_attrs get_attrs(struct reader *r)
 
 	if (a.flags & SFTP_ATTR_SIZE)
 		a.size = get_u64(r);
-	if (a.flags & SFTP_ATTR_UIDGID)
-		(void)get_u64(r);
+	if (a.flags & SFTP_ATTR_UIDGID) {
+		a.uid = get_u32(r);
+		(void)get_u32(r);
+	}
 	if (a.flags & SFTP_ATTR_MODE)
 		a.mode = get_u32(r);
 	if (a.flags & SFTP_ATTR_TIMES) {

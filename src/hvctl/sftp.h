@@ -75,6 +75,7 @@ struct sftp_features {
 struct sftp_attrs {
 	uint32_t flags; /* which of these are there */
 	uint64_t size;
+	uint32_t uid;  /* with SFTP_ATTR_UIDGID; it is never sent */
 	uint32_t mode; /* st_mode's bits */
 	uint32_t atime, mtime;
 };

@@ -11,8 +11,8 @@ import struct
 import sys
 import time
 
-INIT, OPEN, CLOSE, READ, WRITE, OPENDIR, READDIR, EXTENDED = (
-    1, 3, 4, 5, 6, 11, 12, 200)
+INIT, OPEN, CLOSE, READ, WRITE, OPENDIR, READDIR, REMOVE, EXTENDED = (
+    1, 3, 4, 5, 6, 11, 12, 13, 200)
 FILE, DIR, LINK = 0o100644, 0o040755, 0o120777
 NAMES = {
     "dotdot": [b"..evil", b"../evil", b".."],
@@ -32,8 +32,10 @@ def text(b):
     return u32(len(b)) + b
 
 
-def attrs(mode, size=4):
-    return u32(0xd) + struct.pack(">Q", size) + u32(mode) + u32(0) + u32(0)
+def attrs(mode, size=4, uid=None):
+    owner = b"" if uid is None else u32(uid) + u32(uid)
+    return (u32(0xd | (2 if owner else 0)) + struct.pack(">Q", size) + owner +
+            u32(mode) + u32(0) + u32(0))
 
 
 def status(code):
@@ -63,12 +65,27 @@ class Liar:
                 return bytes([105]), u32(0)
             if s == "huge":
                 return bytes([105]), attrs(FILE, 1 << 63)
+            if s == "planted-part" and b".hvctl-" in path:
+                return bytes([105]), attrs(FILE, 4, 4242)
+            if s == "planted-part":
+                return bytes([105]), attrs(
+                    FILE if path.endswith(b"new") else DIR, 4, 1000)
+            if s == "unsized":
+                return bytes([105]), attrs(FILE, 0)
             if s == "forget" and not path.endswith(b"d"):
                 return status(2)
             directory = path.rsplit(b"/", 1)[-1] in (b"d", b"planted", b".")
             return bytes([105]), attrs(DIR if directory else FILE)
         if kind == 8:
-            return bytes([105]), attrs(FILE)
+            return bytes([105]), attrs(FILE, 0 if s == "unsized" else 4)
+        if s == "planted-part" and kind == REMOVE:
+            return status(3)
+        if s == "planted-part" and kind == OPEN:
+            # to be written, and not made anew
+            n = struct.unpack(">I", body[:4])[0]
+            flags = struct.unpack(">I", body[4 + n:8 + n])[0]
+            if flags & 2 and not flags & 0x20:
+                return status(3)
         if kind in (OPEN, OPENDIR):
             self.listed = False
             self.asked = 0
@@ -78,6 +95,8 @@ class Liar:
             offset = struct.unpack(">Q", body[-12:-4])[0]
             if s == "too-much":
                 return bytes([103]), text(b"x" * (length + 1))
+            if s in ("flood", "unsized"):
+                return bytes([103]), text(b"x" * length)
             if s == "nothing":
                 return bytes([103]), text(b"")
             if s == "lying-length":
@@ -90,6 +109,9 @@ class Liar:
         if kind == READDIR:
             if s == "empty-answers":
                 return bytes([104]), u32(0)
+            if s == "refusals":
+                return bytes([104]), u32(500) + 500 * (
+                    text(b"a/b") + text(b"-") + attrs(FILE))
             if s == "many-names":
                 return bytes([104]), u32(1 << 31)
             if self.listed:

@@ -185,6 +185,75 @@ class Cp(CpCase):
         self.assertIn("-r is for it", self.cp(
             "vm1:" + self.there("d"), self.here("n"), code=1))
 
+    def test_modes_of_directories_that_are_there(self):
+        """What was there before is not the other side's to change."""
+        for source, target, put in ((self.here(), self.there(), True),
+                                    (self.there(), self.here(), False)):
+            os.makedirs(os.path.join(source, "s", "sub"))
+            os.makedirs(os.path.join(target, "t", "sub"))
+            os.makedirs(os.path.join(source, "s", "new"))
+            os.chmod(os.path.join(source, "s"), 0o777)
+            os.chmod(os.path.join(source, "s", "sub"), 0o777)
+            os.chmod(os.path.join(source, "s", "new"), 0o751)
+            for d in "t", "t/sub":
+                os.chmod(os.path.join(target, d), 0o700)
+            for more in [], ["-p"]:
+                words = [os.path.join(source, "s", "."),
+                         os.path.join(target, "t")]
+                words[0 if not put else 1] = "vm1:" + words[0 if not put
+                                                            else 1]
+                self.cp("-r", *more, *words)
+                for d, mode in (("t", 0o700), ("t/sub", 0o700),
+                                ("t/new", 0o751)):
+                    self.assertEqual(stat.S_IMODE(os.stat(os.path.join(
+                        target, d)).st_mode), mode, d)
+
+    def at_once(self, source, target, path):
+        """Two to one name: what is there is whole, whoever is first."""
+        size = os.stat(self.here("a")).st_size
+        first = self.start("cp", source, target)
+        while first.poll() is None and not self.arriving(
+                os.path.dirname(path)):
+            pass
+        others = [self.start("cp", *more, source, target)
+                  for more in (["--no-resume"], [])]
+        while any(p.poll() is None for p in [first, *others]):
+            try:
+                self.assertEqual(os.stat(path).st_size, size)
+            except FileNotFoundError:
+                pass
+        for p in first, *others:
+            out, err = p.communicate(timeout=LIMIT)
+            self.assertEqual((p.returncode, err), (0, b""))
+        subprocess.run(["cmp", self.here("a"), path], check=True)
+        self.whole(os.path.dirname(path))
+
+    def test_two_at_once(self):
+        self.write(self.here("a"), os.urandom(48 * MIB))
+        self.at_once(self.here("a"), "vm1:" + self.there("b"),
+                     self.there("b"))
+        self.at_once("vm1:" + self.there("b"), self.here("c"),
+                     self.here("c"))
+
+    def test_rest_of_another_source(self):
+        """As large and as old, for the same name, and not checked."""
+        for name in "a", "other":
+            self.write(self.here(name), os.urandom(64 * MIB))
+            os.utime(self.here(name), (1000000000, 1100000000))
+            shutil.copy2(self.here(name), self.there(name))
+        self.interrupted(lambda: self.start(
+            "cp", self.here("a"), "vm1:" + self.there("b")), self.there(),
+            lambda p: self.door.cut())
+        self.cp("--no-verify", self.here("other"), "vm1:" + self.there("b"))
+        subprocess.run(["cmp", self.here("other"), self.there("b")],
+                       check=True)
+        self.interrupted(lambda: self.start(
+            "cp", "vm1:" + self.there("a"), self.here("c")), self.here(),
+            lambda p: self.door.cut())
+        self.cp("--no-verify", "vm1:" + self.there("other"), self.here("c"))
+        subprocess.run(["cmp", self.here("other"), self.here("c")],
+                       check=True)
+
     def test_neither_file_nor_directory(self):
         for d in self.here("d"), self.there("d"):
             os.mkdir(d)
@@ -197,8 +266,9 @@ class Cp(CpCase):
         err = self.cp("-r", "vm1:" + self.there("d"), self.here("n"), code=1)
         self.assertEqual(err.count("left out"), 2)
         self.assertEqual(os.listdir(self.here("n")), ["f"])
-        self.cp("vm1:" + self.there("d", "pipe"), self.here("p"), code=1)
-        self.cp(self.here("d", "pipe"), "vm1:" + self.there("p"), code=1)
+        for words in (["vm1:" + self.there("d", "pipe"), self.here("p")],
+                      [self.here("d", "pipe"), "vm1:" + self.there("p")]):
+            self.assertIn("not a regular file", self.cp(*words, code=1))
 
     @staticmethod
     def arriving(directory):
@@ -424,6 +494,23 @@ class Liars(CpCase):
         self.assertIn("regular", self.lie("pipe", "vm1:/d/f",
                                           self.here("f")))
         self.assertFalse(os.path.exists(self.here("f")))
+
+    def test_more_than_it_said(self):
+        err = self.lie("flood", "vm1:/d/f", self.here("f"))
+        self.assertIn("it has changed while it was copied", err)
+        err = self.lie("unsized", "vm1:/d/f", self.here("f"))
+        self.assertIn("File too large", err)
+        self.assertEqual(os.listdir(self.here()), [])
+
+    def test_refusals_without_end(self):
+        err = self.lie("refusals", "-r", "vm1:/d", self.here("d"))
+        self.assertIn("no sftp server's answer", err)
+        self.assertLess(err.count("\n"), 1500)
+
+    def test_part_of_somebody_else(self):
+        """What lies where ours would, and is another user's, is left."""
+        self.write(self.here("a"), b"\0" * 4)
+        self.lie("planted-part", self.here("a"), "vm1:/d/new", code=0)
 
     def test_damage(self):
         self.write(self.here("a"), b"abcd")
