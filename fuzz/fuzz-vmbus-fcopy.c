@@ -7,8 +7,8 @@
  * channel closes and opens. The guest has a file as its daemon would: from the
  * start on that it takes, until it is told that the copy is complete, or to
  * cancel. Whatever came before, once everybody has left and the guest answers
- * it has none, unless it was silent for minutes; and who asked has heard of it,
- * once.
+ * it has none, unless it was silent, or refused, for minutes; and who asked has
+ * heard of it, once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,8 @@ struct fuzz {
 	unsigned int npackets;
 	bool file;
 	bool given_up; /* it took nothing for longer than cancels are tried */
-	uint64_t size, offset, silent;
+	uint64_t size, offset;
+	uint64_t spent; /* ns of those minutes */
 };
 
 static uint8_t u8(struct fuzz *f)
@@ -133,6 +134,14 @@ static void part(struct fuzz *f, uint64_t session)
 			     f));
 }
 
+static void time_passes(struct fuzz *f, uint64_t ns, uint64_t refused)
+{
+	f->now += ns;
+	f->spent += ns + refused;
+	if (f->spent >= (FCOPY_CANCELS - 1ull) * FCOPY_IDLE_MS * 1000000)
+		f->given_up = true;
+}
+
 /* The guest's daemon does what it is told to, which has to be right whatever
  * the guest has said before. */
 static void daemon_does(struct fuzz *f, const struct packet *packet, bool good)
@@ -145,6 +154,7 @@ static void daemon_does(struct fuzz *f, const struct packet *packet, bool good)
 	case START:
 		want(packet->len == IC_HEAD + HEAD + 1040 + 12);
 		f->file = good;
+		f->spent = 0;
 		f->size = le64_get(p + 1044);
 		f->offset = 0;
 		break;
@@ -161,7 +171,9 @@ static void daemon_does(struct fuzz *f, const struct packet *packet, bool good)
 		f->file &= !good;
 		break;
 	case CANCEL:
-		f->file = false;
+		f->file &= !good;
+		if (!good)
+			time_passes(f, 0, FCOPY_IDLE_MS * 1000000ull);
 		break;
 	default:
 		abort();
@@ -188,7 +200,6 @@ static void answer(struct fuzz *f, unsigned int how)
 	if (!f->npackets)
 		return;
 	p = f->ring[0];
-	f->silent = 0;
 	f->npackets--;
 	memmove(f->ring, f->ring + 1, f->npackets * sizeof(f->ring[0]));
 	daemon_does(f, &p, how != 1);
@@ -230,14 +241,6 @@ static void closed(struct fuzz *f)
 	ic_set_closed(&f->set, IC_FCOPY);
 }
 
-static void time_passes(struct fuzz *f, uint64_t ns)
-{
-	f->now += ns;
-	f->silent += ns;
-	if (f->silent >= (FCOPY_CANCELS - 1ull) * FCOPY_IDLE_MS * 1000000)
-		f->given_up = true;
-}
-
 static void step(struct fuzz *f)
 {
 	struct fcopy *c = &f->set.fcopy;
@@ -269,7 +272,7 @@ static void step(struct fuzz *f)
 		fcopy_leave(c, session);
 		break;
 	case 9:
-		time_passes(f, (uint64_t)u8(f) * 250000000);
+		time_passes(f, (uint64_t)u8(f) * 250000000, 0);
 		break;
 	case 10:
 		f->full = what & 16;

@@ -195,6 +195,47 @@ START_TEST(test_cancel_is_late)
 }
 END_TEST
 
+/* Linux's driver answers for a daemon that stands still, after 5 s or at once:
+ * the file is there as before. */
+START_TEST(test_cancel_is_refused)
+{
+	struct ig *g = copying();
+	struct fcopy *f = &g->set.fcopy;
+
+	ig_answer(g, fcopy_take(g, 0), 0);
+	ck_assert_int_eq(fcopy_cancel(f, 7), 0);
+	ck_assert(fcopy_busy(f)); /* it cannot be disabled */
+	for (unsigned int i = 1; i < FCOPY_CANCELS; i++) {
+		ig_answer(g, fcopy_take(g, 3), IC_FAIL);
+		/* not at once, or all of them would be over at once */
+		ig_pass(g, 20 * IG_S);
+		ck_assert(ig_none(g));
+		ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g),
+				 -EBUSY);
+		ig_pass(g, 11 * IG_S);
+	}
+	ig_answer(g, fcopy_take(g, 3), 0);
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), 0);
+	ig_answer(g, fcopy_take(g, 0), 0);
+	/* but not for ever, and not for a guest that has begun anew */
+	ck_assert_int_eq(fcopy_cancel(f, 8), 0);
+	for (unsigned int i = 0; i < FCOPY_CANCELS; i++) {
+		ig_answer(g, fcopy_take(g, 3), IC_FAIL);
+		ig_pass(g, 31 * IG_S);
+	}
+	ck_assert(ig_none(g));
+	ck_assert_int_eq(fcopy_start(f, &a_file, 8, 1000, on_part, g), 0);
+	ig_answer(g, fcopy_take(g, 0), 0);
+	ck_assert_int_eq(fcopy_cancel(f, 8), 0);
+	ig_answer(g, fcopy_take(g, 3), IC_FAIL);
+	ic_set_closed(&g->set, IC_FCOPY);
+	ig_ready(g, IC_FCOPY);
+	ig_pass(g, 3600 * IG_S);
+	ck_assert(ig_none(g));
+	ig_free(g);
+}
+END_TEST
+
 START_TEST(test_names_of_copies)
 {
 	static const struct fcopy_file bad[] = {
@@ -224,6 +265,7 @@ static void fill(void *c)
 	tcase_add_test(c, test_copy);
 	tcase_add_test(c, test_copy_cut_short);
 	tcase_add_test(c, test_cancel_is_late);
+	tcase_add_test(c, test_cancel_is_refused);
 	tcase_add_test(c, test_names_of_copies);
 }
 

@@ -243,7 +243,7 @@ static const char *in_use(const struct integration *i, enum ic_kind k)
 	    (v->state == VSS_FROZEN || (v->state != VSS_THAWED &&
 					i->set.ic[k].state == IC_READY)))
 		return "the guest is frozen: thaw it first";
-	if (k == IC_FCOPY && i->set.fcopy.open)
+	if (k == IC_FCOPY && fcopy_busy(&i->set.fcopy))
 		return "a file is being copied to the guest";
 	return NULL;
 }

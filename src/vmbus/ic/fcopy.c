@@ -55,18 +55,21 @@ static bool is_directory(const char *s)
 	return true;
 }
 
-static void try_cancel(struct fcopy *f);
-
 static void on_cancelled(void *arg, const struct ic_answer *a)
 {
 	struct fcopy *f = arg;
+	bool good = !a->error && a->status == IC_OK;
 
-	/* A ring without room, or a daemon that has stopped: again. One too
-	 * many does no harm, as nothing is begun before it was answered. */
-	if (a->error != -ETIMEDOUT)
+	/* A ring without room, or a daemon that stands still, for which Linux's
+	 * driver refuses, after 5 s or at once: again, but not at once. One too
+	 * many does no harm, as nothing is begun before it was answered, and
+	 * daemons since Linux 5.6 forget the name with the file. */
+	if (good || (a->error && a->error != -ETIMEDOUT))
 		f->cancels = 0;
-	else if (f->cancels && --f->cancels)
-		try_cancel(f);
+	else if (f->cancels && --f->cancels) {
+		f->again = true;
+		f->idle_at = f->ic->now + (a->error ? 0 : FCOPY_IDLE_MS * MS);
+	}
 }
 
 static void try_cancel(struct fcopy *f)
@@ -96,7 +99,9 @@ static void on_answer(void *arg, const struct ic_answer *a)
 	if (f->op == COMPLETE && good)
 		f->open = false;
 	/* (one that was not begun has left nothing; but for one whose answer
-	 * is late nobody knows) */
+	 * is late nobody knows. The driver's refusal of a start that it has
+	 * waited for cannot be told from the daemon's, and to cancel that could
+	 * remove what was there before, with daemons before Linux 5.6) */
 	if (f->open && (a->error || (good ? f->ended : f->op != START)))
 		cancel(f);
 	else if (!good)
@@ -129,7 +134,7 @@ int fcopy_start(struct fcopy *f, const struct fcopy_file *file,
 	size_t n = strlen(file->directory);
 	int r;
 
-	if (f->open || f->cancels)
+	if (fcopy_busy(f))
 		return -EBUSY;
 	if (!is_name(file->name) || !is_directory(file->directory))
 		return -EINVAL;
@@ -219,20 +224,29 @@ void fcopy_leave(struct fcopy *f, uint64_t session)
 		cancel(f);
 }
 
+bool fcopy_busy(const struct fcopy *f)
+{
+	return f->open || f->cancels;
+}
+
 void fcopy_closed(struct fcopy *f)
 {
-	f->open = false;
+	f->open = f->again = false;
 	f->cancels = 0;
 	f->done = NULL;
 }
 
 void fcopy_time(struct fcopy *f, uint64_t now)
 {
+	if (f->again && now >= f->idle_at) {
+		f->again = false;
+		try_cancel(f);
+	}
 	if (f->open && !f->done && now >= f->idle_at)
 		cancel(f);
 }
 
 uint64_t fcopy_deadline(const struct fcopy *f)
 {
-	return f->open && !f->done ? f->idle_at : 0;
+	return f->again || (f->open && !f->done) ? f->idle_at : 0;
 }

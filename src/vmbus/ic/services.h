@@ -189,7 +189,7 @@ uint64_t vss_deadline(const struct vss *v);
 
 #define FCOPY_FRAGMENT 6144u
 #define FCOPY_IDLE_MS 30000u /* without a part: it is given up */
-#define FCOPY_CANCELS 10u    /* that are not answered for as long, each */
+#define FCOPY_CANCELS 10u    /* that are not answered, or refused, so long */
 
 struct fcopy_file {
 	const char *name, *directory;
@@ -202,6 +202,7 @@ struct fcopy {
 	bool open;
 	bool ended; /* its caller has gone */
 	unsigned int cancels; /* left, with the one that is out; 0: none is */
+	bool again; /* none is out, the next is sent at idle_at */
 	uint64_t session;
 	uint64_t size, offset;
 	size_t len;	 /* of the part that is out */
@@ -226,6 +227,8 @@ int fcopy_end(struct fcopy *f, uint64_t session, uint32_t timeout_ms,
 int fcopy_cancel(struct fcopy *f, uint64_t session);
 /** fcopy_leave() - the same, when that session (0: any) has gone */
 void fcopy_leave(struct fcopy *f, uint64_t session);
+/** fcopy_busy() - a file is being copied, or a part of one removed */
+bool fcopy_busy(const struct fcopy *f);
 void fcopy_closed(struct fcopy *f);
 void fcopy_time(struct fcopy *f, uint64_t now);
 uint64_t fcopy_deadline(const struct fcopy *f);
