@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from case import HVCTL, LIMIT, TOOL, Case
@@ -154,6 +155,9 @@ class Life(Case):
             self.assertEqual(
                 self.hvctl("as", "web1", "--", TOOL, "call", "5000"),
                 "connected\nserved\n")
+            # it ends now; the next test is to have its port
+            while "five" in self.hvctl("listeners"):
+                time.sleep(0.01)
 
     def test_another_file_system(self):
         """Where the runtime directory may be another partition's."""
