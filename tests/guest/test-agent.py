@@ -15,6 +15,7 @@ import hvs
 import stack
 import tap
 import vm
+from freezing import ends_by_itself, thaws, waits, writes
 
 PORT = 5200
 SERVICE = "qemu-guest-agent"
@@ -94,10 +95,6 @@ class Agent(stack.Stack):
         return r.stdout
 
 
-def writes(f):
-    return f.guest.start("touch /disk/file && sync")
-
-
 def test_heartbeat_and_info(f):
     tap.same(f.json("heartbeat", f.name), {
         "heartbeat": "ok", "application": "unknown", "via": "agent"},
@@ -122,16 +119,10 @@ def test_clock_hours_away(f):
 def test_freeze_and_thaw(f):
     tap.check("frozen" in f.control("freeze", f.name), "freeze")
     job = writes(f)
-    stack.until("the writer waits", lambda: f.guest.run(
-        "grep -l '^State:.D' /proc/[0-9]*/status").status == 0)
+    waits(f)
     tap.check("frozen" in f.refused("freeze", f.name), "twice")
-    f.control("thaw", f.name)
-    job.ok()
-    tap.check("not frozen" in f.refused("thaw", f.name), "thawed twice")
-    f.control("freeze", f.name, "--", "true")
-    writes(f).ok()
-    f.control("freeze", f.name, "--hold", "1")
-    writes(f).ok()
+    thaws(f, job)
+    ends_by_itself(f)
     with subprocess.Popen([f.hvctl, "freeze", f.name, "--", "sh", "-c",
                            "echo; while kill -0 $PPID 2>&-; do sleep 1; done"],
                           stdout=subprocess.PIPE) as p:

@@ -19,29 +19,13 @@ import sys
 import stack
 import tap
 import vm
+from sshd import CONFIG, SFTP, program
 
 SIZE = 2 << 20
 LIMIT_S = 60
 SSHD = "/usr/sbin/sshd"
-CONFIG = """HostKey %(keys)s/host
-AuthorizedKeysFile %(keys)s/user.pub
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitRootLogin prohibit-password
-PidFile none
-Subsystem sftp /usr/lib/openssh/sftp-server
-"""
 OPTIONS = ("-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
            "-o", "StrictHostKeyChecking=yes")
-
-
-def program(name, package):
-    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
-    if not path:
-        raise vm.GuestError("no %s here (Debian: %s)" % (name, package))
-    return path
 
 
 class Ssh(stack.Stack):
@@ -58,8 +42,8 @@ class Ssh(stack.Stack):
         self.write("known", "".join("%s %s" % (name, public) for name in (
             "vm1", "host", "hv-%s" % self.vmid)))
         os.environ["XDG_RUNTIME_DIR"] = work  # for kept connections
-        self.write("config", CONFIG % {"keys": self.keys})
-        self.write("guest-config", CONFIG % {"keys": "/keys"})
+        self.write("config", CONFIG % {"keys": self.keys, "sftp": SFTP})
+        self.write("guest-config", CONFIG % {"keys": "/keys", "sftp": SFTP})
         self.write("passwd", "root:x:0:0:root:/:/bin/sh\n"
                    "sshd:x:100:65534:sshd:/run/sshd:/bin/false\n")
         words = []

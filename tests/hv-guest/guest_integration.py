@@ -11,6 +11,7 @@ import time
 import hv
 import stack
 import tap
+from freezing import ends_by_itself, thaws, waits, writes
 from guest_volume import replace
 
 
@@ -156,11 +157,6 @@ def test_info(f):
     tap.check(o["os"]["kernel"] in said and "heartbeat" in said, said)
 
 
-def writes(f):
-    """Can a program in the guest write to its disk?"""
-    return f.guest.start("touch /disk/file && sync")
-
-
 def test_freeze_and_thaw(f):
     f.until_ok("vss")
     tap.check("hv_vss_daemon does not run" in f.refused("freeze", f.name),
@@ -173,16 +169,9 @@ def test_freeze_and_thaw(f):
     tap.check("thaw it first" in f.refused("integration", "disable", f.name,
                                            "vss"), "it could not be thawed")
     tap.check("frozen already" in f.refused("freeze", f.name), "twice")
-    stack.until("the writer waits", lambda: f.guest.run(
-        "grep -l '^State:.D' /proc/[0-9]*/status").status == 0)
-    f.control("thaw", f.name)
-    job.ok()
-    tap.check("not frozen" in f.refused("thaw", f.name), "thawed twice")
-    # with a command, and by itself
-    f.control("freeze", f.name, "--", "true")
-    writes(f).ok()
-    f.control("freeze", f.name, "--hold", "1")
-    writes(f).ok()
+    waits(f)
+    thaws(f, job)
+    ends_by_itself(f)
     # the caller is killed; its command is not, and ends by itself
     with f.start_control("freeze", f.name, "--", "sh", "-c",
                          "while kill -0 $PPID 2>&-; do sleep 1; done") as p:

@@ -6,7 +6,6 @@ sockets between them; what a guest adds is tests/guest/test-openssh.py.
 """
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,33 +13,16 @@ import sys
 from broker import LIMIT, Case
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "guest"))
+import sshd  # noqa: E402
+from sshd import program  # noqa: E402
+
 # the sanitizer's library, which the door needs, and OpenSSH does not
 SANITIZER = {k: os.environ.pop(k) for k in ("LD_PRELOAD", "ASAN_OPTIONS")
              if k in os.environ}
 USER = pwd.getpwuid(os.geteuid()).pw_name
-CONFIG = """HostKey %(top)s/host
-AuthorizedKeysFile %(top)s/user.pub
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitRootLogin prohibit-password
-PidFile none
-LogLevel ERROR
-SetEnv HOME=%(top)s
-Subsystem sftp %(sftp)s
-"""
-
-
-def find(name, package):
-    path = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
-    if not path:
-        raise RuntimeError("no %s here (Debian: %s)" % (name, package))
-    return path
-
-
 def sshd_command(config):
-    command = [find("sshd", "openssh-server"), "-i", "-e", "-f", config]
+    command = [program("sshd", "openssh-server"), "-i", "-e", "-f", config]
     if os.geteuid() == 0:
         # root's sshd wants a directory that its package's unit makes
         command = ["unshare", "--mount", "sh", "-c",
@@ -79,7 +61,7 @@ class Door:
 
 
 class SessionCase(Case):
-    subsystem = "/usr/lib/openssh/sftp-server"
+    subsystem = sshd.SFTP
 
     @classmethod
     def setUpClass(cls):
@@ -87,11 +69,12 @@ class SessionCase(Case):
         cls.addClassCleanup(cls.broker.stop)
         cls.top = cls.broker.top
         for name in "host", "user", "other":
-            subprocess.run([find("ssh-keygen", "openssh-client"), "-q", "-t",
+            subprocess.run([program("ssh-keygen", "openssh-client"), "-q", "-t",
                             "ed25519", "-N", "", "-C", name, "-f",
                             cls.path(name)], check=True)
         with open(cls.path("config"), "w") as f:
-            f.write(CONFIG % {"top": cls.top, "sftp": cls.subsystem})
+            f.write(sshd.CONFIG % {"keys": cls.top, "sftp": cls.subsystem} +
+                    "LogLevel ERROR\nSetEnv HOME=%s\n" % cls.top)
         os.mkdir(cls.path("x"), 0o700)
         cls.vmid = subprocess.run(
             [os.environ["HVCTL"], "vm", "add", "vm1", "--ephemeral"],
