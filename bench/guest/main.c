@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hvbench-guest - a guest under hvvm beside a guest under QEMU
+ * hvbench-guest - a guest of ours beside one with the kernel's own vhost-vsock
  *
- *	hvbench-guest HVSOCKETD HVVM QEMU HVSOCKET-VSOCK KERNEL INITRD-HV
- *		INITRD-VIRTIO JSON
+ *	hvbench-guest PART BUILD QEMU IMAGES JSON
  *
  * Runs where both have KVM (scripts/nested). Both guests run the same kernel
- * and the same program; QEMU's has the kernel's own vhost-vsock. Both are up
- * the whole time, and are measured by turns. In QEMU's the program runs three
- * times: with AF_VSOCK on the host, by hvsocket-vsock, and handed over by that.
+ * and the same program, are up the whole time, and are measured by turns.
+ * IMAGES has the kernel, vmlinuz, and a file system for each kind of guest. A
+ * PART is what a machine has to live through:
+ *
+ *	hv		under hvvm, over hv_sock
+ *	vhost-user	under QEMU, over hvsocket-vhost-user
+ *	vsock		one guest, in which the program runs three times: with
+ *			AF_VSOCK on the host, relayed by hvsocket-vsock, and
+ *			handed over by that
+ *	start		until there is a first instruction, and a connection
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +31,7 @@
 #include "side.h"
 
 #define MIB (1l << 20)
-#define STREAM_PAIRS 9
-#define TRIP_PAIRS 9
-#define CONNECT_PAIRS 9
+#define PAIRS_OF_GUESTS 9
 #define START_PAIRS 5
 #define IDLE 200
 
@@ -35,129 +39,152 @@
  * again at the next tick. */
 #define QUIET "quiet nohz=off"
 
-static const char *kernel, *initrd_hv, *initrd_virtio;
+#define VHOST_USER_SOCKET "/tmp/bench-vhost-user"
+
+#define QEMU_COMMAND                                                 \
+	"-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", \
+		"-no-user-config", "-nographic", "-append",          \
+		"console=ttyS0 " QUIET, "-kernel"
+
+static const char *build, *qemu, *images;
+
 static const char *hvvm_command[] = {
-	NULL,	     "run",	 "--name",   "bench",	 "--kernel",
-	NULL,	     "--initrd", NULL,	     "--memory", "256M",
-	"--console", "none",	 "--append", QUIET,   NULL,
+	NULL,	    "run",	 "--name",   "bench",	 "--memory",
+	"256M",	    "--console", "none",     "--append", QUIET,
+	"--kernel", NULL,	 "--initrd", NULL,	 NULL,
 };
 static const char *qemu_command[] = {
 	NULL,
 	"-M",
 	"microvm,rtc=on",
-	"-accel",
-	"kvm",
-	"-cpu",
-	"host",
-	"-m",
-	"256",
-	"-nodefaults",
-	"-no-user-config",
-	"-nographic",
 	"-device",
 	"vhost-vsock-device,guest-cid=42",
-	"-kernel",
+	QEMU_COMMAND,
 	NULL,
 	"-initrd",
 	NULL,
-	"-append",
-	"console=ttyS0 " QUIET,
+	NULL,
+};
+static const char *vhost_user_command[] = {
+	NULL,
+	"-object",
+	"memory-backend-memfd,id=ram,size=256M,share=on",
+	"-M",
+	"microvm,rtc=on,memory-backend=ram",
+	"-chardev",
+	"socket,id=vsock,path=" VHOST_USER_SOCKET,
+	"-device",
+	"vhost-user-vsock-device,chardev=vsock",
+	QEMU_COMMAND,
+	NULL,
+	"-initrd",
+	NULL,
 	NULL,
 };
 
-static struct side hv = { .name = "hvvm",
+static struct side hv = { .control = -1,
+			  .name = "hvvm",
 			  .first = PORT_FIRST,
 			  .command = hvvm_command,
 			  .log = "/tmp/bench-hvvm.log" };
-static struct side vhost = { .name = "vhost-vsock",
+static struct side vhost = { .control = -1,
+			     .name = "vhost-vsock",
 			     .vsock = true,
 			     .first = PORT_FIRST,
 			     .command = qemu_command,
 			     .log = "/tmp/bench-qemu.log" };
 
+static struct side vhost_user = { .control = -1,
+				  .name = "hvsocket-vhost-user",
+				  .first = PORT_FIRST,
+				  .command = vhost_user_command,
+				  .log = "/tmp/bench-hvvm.log" };
+
 /* (in the same guest, and so in the same log) */
-static struct side relayed = { .name = "hvsocket-vsock",
+static struct side relayed = { .control = -1,
+			       .name = "hvsocket-vsock",
 			       .first = PORT_FIRST + 100,
 			       .log = "/tmp/bench-qemu.log" };
-static struct side native = { .name = "hvsocket-vsock, native",
+static struct side native = { .control = -1,
+			      .name = "hvsocket-vsock, native",
 			      .native = true,
 			      .first = PORT_FIRST + 200,
 			      .log = "/tmp/bench-qemu.log" };
 
-static void both(long bytes, long size, long buffer, long count)
-{
-	hv.bytes = vhost.bytes = bytes;
-	hv.size = vhost.size = size;
-	hv.buffer = vhost.buffer = buffer;
-	hv.count = vhost.count = count;
-}
+/* ---- rows */
 
-static void row(const char *name, const char *unit, int n, bench_fn fn,
-		const char *bound)
-{
-	struct bench_result r;
-
-	(void)fn(&hv);
-	(void)fn(&vhost);
-	r = bench_n_pairs(n, fn, &hv, fn, &vhost);
-	bench_result_row(name, unit, "vhost-vsock", &r, bound);
-}
-
-static void moving(void)
-{
-	both(16 * MIB, 65536, 0, 0);
-	row("guest to host, 64 KiB writes", "Gbit/s", STREAM_PAIRS, side_up,
-	    ">= 0.5");
-	row("host to guest, 64 KiB writes", "Gbit/s", STREAM_PAIRS, side_down,
-	    ">= 0.5");
-	both(16 * MIB, 65536, 262144, 0);
-	row("guest to host, 256 KiB buffers", "Gbit/s", STREAM_PAIRS, side_up,
-	    ">= 0.9");
-	row("host to guest, 256 KiB buffers", "Gbit/s", STREAM_PAIRS, side_down,
-	    ">= 0.9");
-	both(0, 64, 0, 300);
-	row("round trip of 64 bytes", "us", TRIP_PAIRS, side_trip, "<= 1.2");
-	both(0, 0, 0, 50);
-	row("connects of the guest", "1/s", CONNECT_PAIRS, side_connects,
-	    ">= 0.4");
-}
-
-/* ---- the kernel's vsock: by itself, and by hvsocket-vsock */
-
-static void vsock_row(const char *name, const char *unit, bench_fn fn,
-		      struct side *s, const char *bound)
+static void row(struct side *s, const char *name, const char *unit, bench_fn fn,
+		long buffer, const char *bound)
 {
 	struct bench_result r;
 
 	s->bytes = vhost.bytes = 16 * MIB;
 	s->size = vhost.size = fn == side_trip ? 64 : 65536;
-	s->buffer = vhost.buffer = 0;
+	s->buffer = vhost.buffer = buffer;
 	s->count = vhost.count = fn == side_trip ? 300 : 50;
 	(void)fn(s);
 	(void)fn(&vhost);
-	r = bench_n_pairs(STREAM_PAIRS, fn, s, fn, &vhost);
-	bench_result_row(name, unit, "AF_VSOCK", &r, bound);
+	r = bench_n_pairs(PAIRS_OF_GUESTS, fn, s, fn, &vhost);
+	bench_result_row(name, unit, "vhost-vsock", &r, bound);
 }
 
-static void by_vsock(void)
+static void rows_of_hv(void)
 {
-	vsock_row("vsock relayed, guest to host, 64 KiB", "Gbit/s", side_up,
-		  &relayed, ">= 0.8");
-	vsock_row("vsock relayed, host to guest, 64 KiB", "Gbit/s", side_down,
-		  &relayed, ">= 0.8");
-	vsock_row("vsock relayed, round trip of 64 bytes", "us", side_trip,
-		  &relayed, "<= 1.25");
-	vsock_row("vsock relayed, connects of the guest", "1/s", side_connects,
-		  &relayed, NULL);
-	vsock_row("vsock native, guest to host, 64 KiB", "Gbit/s", side_up,
-		  &native, NULL);
-	vsock_row("vsock native, host to guest, 64 KiB", "Gbit/s", side_down,
-		  &native, NULL);
-	vsock_row("vsock native, round trip of 64 bytes", "us", side_trip,
-		  &native, NULL);
+	row(&hv, "guest to host, 64 KiB writes", "Gbit/s", side_up, 0,
+	    ">= 0.5");
+	row(&hv, "host to guest, 64 KiB writes", "Gbit/s", side_down, 0,
+	    ">= 0.5");
+	row(&hv, "guest to host, 256 KiB buffers", "Gbit/s", side_up, 262144,
+	    ">= 0.9");
+	row(&hv, "host to guest, 256 KiB buffers", "Gbit/s", side_down, 262144,
+	    ">= 0.9");
+	row(&hv, "round trip of 64 bytes", "us", side_trip, 0, "<= 1.2");
+	row(&hv, "connects of the guest", "1/s", side_connects, 0, ">= 0.4");
 }
 
-static pid_t start_vsock(const char *program)
+/* (0.9 times as fast) */
+static void rows_of_vhost_user(void)
+{
+	row(&vhost_user, "vhost-user, guest to host, 64 KiB", "Gbit/s", side_up,
+	    0, ">= 0.9");
+	row(&vhost_user, "vhost-user, host to guest, 64 KiB", "Gbit/s",
+	    side_down, 0, ">= 0.9");
+	row(&vhost_user, "vhost-user, round trip of 64 bytes", "us", side_trip,
+	    0, "<= 1.11");
+	row(&vhost_user, "vhost-user, connects of the guest", "1/s",
+	    side_connects, 0, NULL);
+}
+
+static void rows_of_vsock(void)
+{
+	row(&relayed, "vsock relayed, guest to host, 64 KiB", "Gbit/s", side_up,
+	    0, ">= 0.8");
+	row(&relayed, "vsock relayed, host to guest, 64 KiB", "Gbit/s",
+	    side_down, 0, ">= 0.8");
+	row(&relayed, "vsock relayed, round trip of 64 bytes", "us", side_trip,
+	    0, "<= 1.25");
+	row(&relayed, "vsock relayed, connects of the guest", "1/s",
+	    side_connects, 0, NULL);
+	row(&native, "vsock native, guest to host, 64 KiB", "Gbit/s", side_up,
+	    0, NULL);
+	row(&native, "vsock native, host to guest, 64 KiB", "Gbit/s", side_down,
+	    0, NULL);
+	row(&native, "vsock native, round trip of 64 bytes", "us", side_trip, 0,
+	    NULL);
+}
+
+/* ---- what stands beside the guests */
+
+static const char *in(const char *dir, const char *name)
+{
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		die("memory");
+	return path; /* for as long as we run */
+}
+
+static pid_t start(const char *const *command)
 {
 	pid_t pid = fork();
 
@@ -166,8 +193,14 @@ static pid_t start_vsock(const char *program)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	execl(program, program, (char *)NULL);
+	execv(command[0], (char *const *)(uintptr_t)command);
 	_exit(127);
+}
+
+static void stop(pid_t pid)
+{
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
 }
 
 static void put_file(const char *dir, const char *name, const char *text)
@@ -274,7 +307,7 @@ static void starting(void)
 	put(TRACING "events/kvm/kvm_entry/enable", "1");
 	(void)first_instruction(&hv);
 	(void)first_instruction(&vhost);
-	r = bench_n_pairs(STREAM_PAIRS, first_instruction, &hv,
+	r = bench_n_pairs(PAIRS_OF_GUESTS, first_instruction, &hv,
 			  first_instruction, &vhost);
 	bench_result_row("start to first instruction", "ms", "QEMU microvm", &r,
 			 "<= 0.5");
@@ -284,6 +317,8 @@ static void starting(void)
 	bench_result_row("start to first connection", "s", "QEMU microvm", &r,
 			 "<= 1.0");
 }
+
+/* ---- parts */
 
 static void services(const struct bench_broker *b)
 {
@@ -301,54 +336,141 @@ static void services(const struct bench_broker *b)
 	put_file(b->dir, "partitions.d/qemu.conf",
 		 "[Partition]\nVmId=4b4f9a5e-34c4-4d3b-8a3f-2f6a0c1d7e90\n"
 		 "Cid=42\n");
+	put_file(b->dir, "partitions.d/vhost-user.conf",
+		 "[Partition]\nVmId=5b4f9a5e-34c4-4d3b-8a3f-2f6a0c1d7e91\n"
+		 "Kind=vm\n");
 }
 
-int main(int argc, char **argv)
+static void start_two(struct side *s)
 {
-	struct bench_broker broker;
-	pid_t vsock;
+	side_listen(s);
+	side_listen(&vhost);
+	side_start(s);
+	side_wait(s);
+	side_start(&vhost);
+	side_wait(&vhost);
+}
 
-	if (argc != 9) {
-		fprintf(stderr, "usage: hvbench-guest HVSOCKETD HVVM QEMU "
-				"HVSOCKET-VSOCK KERNEL INITRD-HV "
-				"INITRD-VIRTIO JSON\n");
-		return 2;
+static void part_hv(void)
+{
+	start_two(&hv);
+	rows_of_hv();
+	memory();
+}
+
+static void part_vhost_user(void)
+{
+	const char *const back_end[] = {
+		in(build, "src/transport/hvsocket-vhost-user"),
+		"--partition",
+		"vhost-user",
+		"--socket-path",
+		VHOST_USER_SOCKET,
+		NULL
+	};
+	pid_t pid = start(back_end);
+	double since = now_s();
+
+	while (access(VHOST_USER_SOCKET, F_OK) < 0) {
+		if (now_s() - since > 30)
+			die(VHOST_USER_SOCKET);
+		usleep(10000);
 	}
-	kernel = argv[5];
-	initrd_hv = argv[6];
-	initrd_virtio = argv[7];
-	hvvm_command[0] = argv[2];
-	hvvm_command[5] = kernel;
-	hvvm_command[7] = initrd_hv;
-	qemu_command[0] = argv[3];
-	qemu_command[15] = kernel;
-	qemu_command[17] = initrd_virtio;
-	signal(SIGPIPE, SIG_IGN);
-	bench_open(argv[8]);
-	broker_start(&broker, argv[1]);
-	services(&broker);
-	side_listen(&hv);
+	start_two(&vhost_user);
+	rows_of_vhost_user();
+	side_stop(&vhost_user);
+	stop(pid);
+}
+
+static void part_vsock(void)
+{
+	const char *const program[] = {
+		in(build, "src/transport/hvsocket-vsock"), NULL
+	};
+	pid_t pid;
+
 	side_listen(&vhost);
 	side_listen(&relayed);
 	side_listen(&native);
 	/* (the ports of the plain ones are taken by now, and left alone) */
-	vsock = start_vsock(argv[4]);
-	side_start(&hv);
-	side_wait(&hv);
+	pid = start(program);
 	side_start(&vhost);
 	side_wait(&vhost);
 	side_wait(&relayed);
 	side_wait(&native);
-	moving();
-	by_vsock();
+	rows_of_vsock();
 	bench_number("hvsocket-vsock, memory", "KiB",
-		     (double)process_kib(vsock, "RssAnon:"));
-	kill(vsock, SIGTERM);
-	waitpid(vsock, NULL, 0);
-	memory();
+		     (double)process_kib(pid, "RssAnon:"));
+	stop(pid);
+}
+
+static void part_start(void)
+{
+	side_listen(&hv);
+	side_listen(&vhost);
+	starting();
+}
+
+static const struct part {
+	const char *name;
+	void (*fn)(void);
+	const char *hv, *virtio; /* images */
+} parts[] = {
+	{ "hv", part_hv, "hv", "virtio" },
+	{ "vhost-user", part_vhost_user, NULL, "virtio" },
+	{ "vsock", part_vsock, NULL, "virtio-three" },
+	{ "start", part_start, "hv", "virtio" },
+};
+
+static const struct part *find_part(const char *name)
+{
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strcmp(parts[i].name, name) == 0)
+			return &parts[i];
+	return NULL;
+}
+
+/* "-kernel", NULL, "-initrd", NULL: what is not known before */
+static void complete(const char **command, const char *program,
+		     const char *image)
+{
+	bool first = true;
+
+	command[0] = program;
+	for (unsigned int i = 1; image; i++) {
+		if (command[i])
+			continue;
+		command[i] = first ? in(images, "vmlinuz") : in(images, image);
+		if (!first)
+			break;
+		first = false;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct part *part = argc == 6 ? find_part(argv[1]) : NULL;
+	struct bench_broker broker;
+
+	if (!part) {
+		fprintf(stderr,
+			"usage: hvbench-guest hv|vhost-user|vsock|start BUILD "
+			"QEMU IMAGES JSON\n");
+		return 2;
+	}
+	build = argv[2];
+	qemu = argv[3];
+	images = argv[4];
+	complete(hvvm_command, in(build, "src/hvvm/hvvm"), part->hv);
+	complete(qemu_command, qemu, part->virtio);
+	complete(vhost_user_command, qemu, part->virtio);
+	signal(SIGPIPE, SIG_IGN);
+	bench_open(argv[5]);
+	broker_start(&broker, in(build, "src/broker/hvsocketd"));
+	services(&broker);
+	part->fn();
 	side_stop(&hv);
 	side_stop(&vhost);
-	starting();
 	broker_stop(&broker);
 	return bench_close() ? 0 : 1;
 }
