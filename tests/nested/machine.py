@@ -21,6 +21,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(TOP, "tests", "guest")]
+import nudge  # noqa: E402
 import tsc  # noqa: E402
 import vm  # noqa: E402
 
@@ -126,12 +127,15 @@ class Machine(vm.Guest):
         directory = vm.kernel_directory(kernel if kernel is not None else "")
         agent = os.path.join(build, "tests", "guest", "guest-agent")
         image = os.path.join(work, "outer.cpio")
+        ports = nudge.paths(work, cpus)
         initramfs(directory, (build,) + tuple(builds), image, agent, more,
                   qemu)
         super().__init__(directory, image, work, name="outer", limit=limit,
                          options=("--memory", str(memory), "--cpus", str(cpus),
                                   "--accel", "tcg", "--cpu", CPU, "--append",
-                                  WORDS + " tsc_early_khz=%d" % tsc.khz()) +
+                                  "%s 8250.nr_uarts=%d tsc_early_khz=%d" % (
+                                      WORDS, nudge.FIRST + cpus, tsc.khz())) +
+                         sum((("--serial", p) for p in ports), ()) +
                          (("--disk", disk) if disk else ()))
         os.unlink(image)
         # The root is memory already; what came along may be below /tmp.
@@ -142,6 +146,7 @@ class Machine(vm.Guest):
                  "ln -sfn /proc/self/fd /dev/fd; mkdir -p /usr/bin /root; "
                  "ln -sf /bin/busybox /usr/bin/env; "
                  "test -c /dev/kvm").ok()
+        nudge.start(self, ports)
 
 
 class Direct:
