@@ -9,8 +9,9 @@
  * That its packets have been taken a guest sees when it looks. It is told, by
  * an interrupt, when half of the ring is its own again, or PUMP_UNTOLD_MAX
  * bytes are; PUMP_UNTOLD_LEN bytes, of which something may wait for its memory,
- * before we sleep. For less, pump_tell() is to be called after PUMP_TELL_MS:
- * the answer to a small packet mostly comes earlier, and wakes it anyway.
+ * before we sleep. For less, pump_tell() is to be called after PUMP_TELL_MS, or
+ * up to PUMP_TELL_MAX_MS where answers take that long: the answer to a small
+ * packet mostly comes earlier, and wakes it anyway.
  *
  * On the event ring, which not every front-end passes on, there is one thing
  * to say: that no connection of the guest's is known here any more.
@@ -28,6 +29,7 @@
 #define PUMP_UNTOLD_LEN 16384u
 #define PUMP_UNTOLD_MAX 131072u
 #define PUMP_TELL_MS 1u
+#define PUMP_TELL_MAX_MS 5u
 
 struct pump {
 	struct vu_device *d;

@@ -54,6 +54,7 @@ struct vm {
 	 * middle of a message */
 	bool link_came, died, died_busy;
 
+	uint64_t look_ns, look_bulk_ns, tell_ms; /* as wake-ups take here */
 	struct ev_timer pump_timer, linger_timer, accept_timer, tell_timer;
 	bool pumping;
 	struct log_limit refused, broken;

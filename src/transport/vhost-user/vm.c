@@ -5,15 +5,26 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <unistd.h>
 
+#include "base/wakeup.h"
 #include "transport/attach.h"
 #include "transport/vhost-user/vault.h"
 
-/* What the other side may take to answer before we sleep: a small message, as
- * larger ones only become fewer when somebody waits for them. */
-#define LOOK_NS 50000u
+/*
+ * What the other side may take to answer before we sleep: seven wake-ups, as
+ * they take here, for a small message. Larger ones only become fewer when
+ * somebody waits for them; unless a wake-up takes so long that all of it does.
+ */
+#define LOOK_WAKEUPS 7u
+#define LOOK_MIN_NS 50000u
+#define LOOK_MAX_NS 400000u
 #define LOOK_BYTES 16384u
+#define WAKEUP_DEAR_NS 30000u
+/* An answer takes less than so many, and spares the guest an interrupt of its
+ * own for what it has sent. */
+#define TELL_WAKEUPS 50u
 
 /* ---- the pump */
 
@@ -76,7 +87,9 @@ static void on_pump(struct ev_timer *t)
 	r = pump_run(&vm->pump, &ring);
 	vm->pumping = false;
 	if (vm->pump.moved)
-		ev_eager(vm->ev, vm->pump.moved < LOOK_BYTES ? LOOK_NS : 0);
+		ev_eager(vm->ev, vm->pump.moved < LOOK_BYTES
+					 ? vm->look_ns
+					 : vm->look_bulk_ns);
 	if (gmem_lost()) {
 		log_err("the guest's memory was cut short: dropping the "
 			"front-end");
@@ -94,7 +107,7 @@ static void on_pump(struct ev_timer *t)
 	if (r > 0)
 		vm_wake(vm);
 	if (pump_owes(&vm->pump) && !vm->tell_timer.ev &&
-	    ev_timer_start(vm->ev, &vm->tell_timer, PUMP_TELL_MS, on_tell) < 0)
+	    ev_timer_start(vm->ev, &vm->tell_timer, vm->tell_ms, on_tell) < 0)
 		pump_tell(&vm->pump);
 	linger(vm);
 }
@@ -204,6 +217,16 @@ static const struct vu_device_ops device_ops = {
 
 /* ---- lifetime */
 
+static void set_pace(struct vm *vm)
+{
+	uint64_t wakeup = wakeup_ns(), look = LOOK_WAKEUPS * wakeup;
+
+	vm->look_ns = MIN(MAX(look, LOOK_MIN_NS), LOOK_MAX_NS);
+	vm->look_bulk_ns = wakeup >= WAKEUP_DEAR_NS ? vm->look_ns : 0;
+	vm->tell_ms = MAX(PUMP_TELL_MS, MIN(TELL_WAKEUPS * wakeup / 1000000,
+					    PUMP_TELL_MAX_MS));
+}
+
 int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 	   const char **ret_why)
 {
@@ -237,7 +260,8 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret,
 		return r;
 	}
 	sessions_set_link(vm->sessions, vm->link);
-	ev_eager(ev, LOOK_NS);
+	set_pace(vm);
+	ev_eager(ev, vm->look_ns);
 	ev_poll(ev, on_look, on_sleep, vm);
 	vm->pump.d = &vm->device;
 	vm->pump.v = vm->v;
