@@ -7,10 +7,11 @@ The program tells its tests in TAP (tap.py); they become ours, one for one.
 
 QEMU's emulation of SVM loses interrupts: it does not keep the shadow of STI over
 an exit, so a processor goes to sleep with work to do, and it changes a word that
-other threads change too (interrupt_request) without a lock. nudge.py makes up for
-most of that; still, now and then a guest, or the outer machine as a whole, stands
-still for good. So in an outer machine the program ends at its first failure, and what did not pass runs in another machine;
-a test that fails twice has failed. Results of a second try say so.
+other threads change too (interrupt_request) without a lock. nudge.py makes up
+for most of that; still, now and then a guest, or the outer machine as a whole,
+stands still for good. So in an outer machine the program ends at its first
+failure, and what did not pass runs in another machine; a test that fails twice
+has failed. Results of a second try say so.
 """
 import collections
 import os
