@@ -14,8 +14,9 @@
 /**
  * wakeup_ns() - measure it: two threads wake each other some times
  *
- * Takes some ten times what it returns, and starts a thread, which has ended
- * when it returns; blocks meanwhile.
+ * On two processors, where the caller may use two. Takes some ten times what it
+ * returns, and starts a thread, which has ended when it returns; blocks
+ * meanwhile.
  *
  * Return: nanoseconds, the median of there and back; 0 if it cannot be
  * measured.

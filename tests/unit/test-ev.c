@@ -3,6 +3,7 @@
 #include "suite.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -278,10 +279,15 @@ END_TEST
 
 START_TEST(wakes)
 {
-	uint64_t ns = wakeup_ns();
+	cpu_set_t before, after;
+	uint64_t ns;
 
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(before), &before), 0);
+	ns = wakeup_ns();
 	ck_assert_uint_gt(ns, 0);
 	ck_assert_uint_lt(ns, 10000000000u);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(after), &after), 0);
+	ck_assert(CPU_EQUAL(&before, &after));
 	ns = wakeup_look_ns();
 	ck_assert_uint_ge(ns, 200000);
 	ck_assert_uint_le(ns, 400000);
