@@ -123,7 +123,10 @@ static int run(const char *tool, int in, uint8_t **ret, size_t *ret_len)
 	if (r == 0 && (r2 < 0 || status != 0)) {
 		free(*ret);
 		*ret = NULL;
-		return -EBADMSG;
+		/* so says a posix_spawn() that has forked */
+		return r2 > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127
+			       ? -ENOPKG
+			       : -EBADMSG;
 	}
 	return r;
 }
