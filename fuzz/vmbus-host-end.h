@@ -184,6 +184,8 @@ static inline void write_some(struct vmbh_sock *s, unsigned int max,
 	unsigned int n;
 	ssize_t bytes = vmbh_sock_room(s, iov, 2 + max % 15, &n, want);
 
+	if (bytes < 0)
+		return;
 	look(iov, n, bytes);
 	if (want && (size_t)bytes > want)
 		abort();

@@ -287,7 +287,8 @@ bool vmbh_sock_eof(const struct vmbh_sock *s);
  * vmbh_sock_room() - where bytes for the guest may be put
  * @want:	more than that are not asked for; 0: as many as fit
  *
- * Return: bytes that fit, 0 if none: writable() then follows.
+ * Return: bytes that fit; 0 if none: writable() then follows; -EPROTO:
+ * malformed, as vmbh_sock_peek().
  */
 ssize_t vmbh_sock_room(struct vmbh_sock *s, struct iovec *iov,
 		       unsigned int max, unsigned int *ret_n, size_t want);

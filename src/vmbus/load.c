@@ -237,7 +237,7 @@ static int load_delayed(struct in *in, struct vmbh *h)
 		struct vmbh_sock *s;
 
 		/* as many as one bus can have, whatever its limit was */
-		if (in->bad || h->nsocks >= 2 * VMBH_RELIDS)
+		if (in->bad || !h->version || h->nsocks >= 2 * VMBH_RELIDS)
 			return -EINVAL;
 		s = sock_new(h, false, &service, &endpoint);
 		if (!s)
@@ -296,7 +296,7 @@ static int load_all(struct in *in, struct vmbh *h)
 	if (h->version && !version_known(h->version))
 		return -EINVAL;
 	n = get32(in);
-	if (n && !h->version)
+	if (!h->version && (n || h->offers_requested))
 		return -EINVAL;
 	while (n-- && r == 0 && !in->bad)
 		r = load_chan(in, h);

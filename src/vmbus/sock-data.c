@@ -179,7 +179,9 @@ ssize_t vmbh_sock_room(struct vmbh_sock *s, struct iovec *iov, unsigned int max,
 	ssize_t n;
 
 	*ret_n = 0;
-	if (!rings || rings->out.fin_wanted)
+	if (!rings)
+		return s->state == SOCK_DEAD ? -EPROTO : 0;
+	if (rings->out.fin_wanted)
 		return 0;
 	n = ring_out_room(&rings->out, iov, max, ret_n, want);
 	if (n > 0) {
@@ -194,7 +196,7 @@ ssize_t vmbh_sock_room(struct vmbh_sock *s, struct iovec *iov, unsigned int max,
 		sock_check_linger(s);
 	}
 	leave(s->h);
-	return 0;
+	return n < 0 ? -EPROTO : 0;
 }
 
 void vmbh_sock_produce(struct vmbh_sock *s, size_t bytes)

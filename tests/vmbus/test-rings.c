@@ -166,7 +166,7 @@ START_TEST(test_read_index)
 	unsigned int n;
 
 	f->v->chan->in.control[1] = bad[_i];
-	ck_assert_int_eq(vmbh_sock_room(f->s, iov, 4, &n, 0), 0);
+	ck_assert_int_eq(vmbh_sock_room(f->s, iov, 4, &n, 0), -EPROTO);
 	ck_assert(f->gone && f->why == VMBH_GONE_CORRUPT);
 }
 END_TEST
