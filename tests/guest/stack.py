@@ -210,10 +210,16 @@ class Stack(Host):
 
 
 class Echo:
-    """A host service: sends back what comes, ends when the client has."""
+    """A host service: sends back what comes, ends when the client has.
 
-    def __init__(self, library, vmid, service):
+    Of a client that has ended the socket stays in .open, unless .keep is false:
+    there are not descriptors for thousands.
+    """
+
+    def __init__(self, library, vmid, service, keep=True):
         self.library = library
+        self.keep = keep
+        self.over = False
         self.listener = library.serve(vmid, service)
         self.peers = []
         self.open = []
@@ -226,7 +232,9 @@ class Echo:
         while True:
             try:
                 s, _ = self.listener.accept()
-            except OSError:
+            except OSError as e:
+                if not self.over:
+                    print("# nobody accepts any more: %s" % e, flush=True)
                 return
             try:
                 self.peers.append(self.library.peer(s))
@@ -243,6 +251,9 @@ class Echo:
                 if not data:
                     self.ended.set()
                     s.shutdown(1)
+                    if not self.keep:
+                        self.open.remove(s)
+                        s.close()
                     return
                 s.sendall(data)
         except OSError:
@@ -252,11 +263,12 @@ class Echo:
         return self
 
     def __exit__(self, *_):
+        self.over = True
         try:
             self.listener.shutdown(2)
         except OSError:
             pass
         self.listener.close()
         self.thread.join(5)
-        for s in self.open:
+        for s in list(self.open):
             s.close()

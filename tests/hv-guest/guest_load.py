@@ -106,7 +106,7 @@ def test_one_after_the_other_from_the_guest(f):
     f.service("many", PORT)
 
     def run():
-        with stack.Echo(f.library, hvs.WILDCARD, hvs.port(PORT)):
+        with stack.Echo(f.library, hvs.WILDCARD, hvs.port(PORT), keep=False):
             for n in rounds():
                 f.guest.run("vsock-peer connect -r %d %d swap:100 shut eof" % (
                     n, PORT), 300).ok(300)
