@@ -313,6 +313,17 @@ bool vmbh_sock_release(struct vmbh_sock *s);
 void vmbh_sock_shutdown(struct vmbh_sock *s);
 /** vmbh_sock_fin_sent() - is it in the ring? */
 bool vmbh_sock_fin_sent(const struct vmbh_sock *s);
+
+/**
+ * vmbh_sock_describe() - how it stands, for whoever looks for a fault
+ * @buf, @size:	one line of text, without a newline; cut to fit, and ends in 0
+ *
+ * Relid and state; when it is open both rings: where the host is and where the
+ * guest says that it is, the flow control bits of either side, and whether FIN
+ * was seen and sent. The form is not fixed. Reads the guest's memory and
+ * changes nothing. Return: as snprintf().
+ */
+int vmbh_sock_describe(const struct vmbh_sock *s, char *buf, size_t size);
 /** vmbh_sock_close() - RESCIND; @s is over. What the guest has not read of the
  * host's data it can still read; what the host has not consumed is lost */
 void vmbh_sock_close(struct vmbh_sock *s);
@@ -435,6 +446,10 @@ char *vmbh_describe(const void *message, size_t len, char *out, size_t size);
 int vmbh_slot_put(void *message_page, const void *payload, size_t len);
 /** vmbh_event_set() - Return: must SINT 2 be raised (the flag was clear)? */
 bool vmbh_event_set(void *event_page, uint32_t relid);
+/** vmbh_slot_taken() - is a message there that the guest has not taken? */
+bool vmbh_slot_taken(const void *message_page);
+/** vmbh_events_set() - how many flags of SINT 2 has the guest not seen? */
+unsigned int vmbh_events_set(const void *event_page);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

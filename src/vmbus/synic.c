@@ -41,10 +41,30 @@ int vmbh_slot_put(void *message_page, const void *payload, size_t len)
 	return 0;
 }
 
+bool vmbh_slot_taken(const void *message_page)
+{
+	return __atomic_load_n(
+		(const uint32_t *)(const void *)((const uint8_t *)message_page +
+						 SLOT),
+		__ATOMIC_ACQUIRE);
+}
+
 bool vmbh_event_set(void *event_page, uint32_t relid)
 {
 	uint8_t *byte = (uint8_t *)event_page + FLAGS + relid % 2048 / 8;
 	uint8_t bit = (uint8_t)(1u << relid % 8);
 
 	return !(__atomic_fetch_or(byte, bit, __ATOMIC_SEQ_CST) & bit);
+}
+
+unsigned int vmbh_events_set(const void *event_page)
+{
+	const uint64_t *words =
+		(const void *)((const uint8_t *)event_page + FLAGS);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < 2048 / 64; i++)
+		n += (unsigned int)__builtin_popcountll(
+			__atomic_load_n(&words[i], __ATOMIC_RELAXED));
+	return n;
 }

@@ -115,6 +115,27 @@ class HvGuest(vm.Agent):
                     return pid
         raise vm.GuestError("hvvm has no hvsocket-vmbus")
 
+    def run(self, command, timeout=stack.WAIT_S):
+        try:
+            return super().run(command, timeout)
+        except vm.GuestError as e:
+            raise vm.GuestError("%s\n%s" % (e, self.standing())) from None
+
+    def standing(self):
+        """Where everything waits, for whoever has waited too long for it."""
+        text = self.threads()
+        for _ in range(2):
+            try:
+                with open(self.log, errors="replace") as f:
+                    f.seek(0, os.SEEK_END)
+                    self.counters()
+                    text += f.read()
+                text += super().run("cat /proc/uptime /proc/interrupts",
+                                    stack.WAIT_S).ok()
+            except vm.GuestError as e:
+                text += str(e)
+        return text
+
     def counters(self):
         """What hvsocket-vmbus counts: channels, doorbells in and out ..."""
         with open(self.log, errors="replace") as f:

@@ -359,7 +359,9 @@ START_TEST(test_slot_helpers)
 
 	memset(m, 0x5a, sizeof(m));
 	ck_assert_int_eq(vmbh_slot_put(page, m, 241), -EMSGSIZE);
+	ck_assert(!vmbh_slot_taken(page));
 	ck_assert_int_eq(vmbh_slot_put(page, m, 240), 0);
+	ck_assert(vmbh_slot_taken(page));
 	ck_assert_uint_eq(page[0x200], 1);
 	ck_assert_uint_eq(page[0x204], 240);
 	ck_assert_uint_eq(page[0x205], 0);
@@ -374,6 +376,7 @@ START_TEST(test_slot_helpers)
 	ck_assert(vmbh_event_set(flags, 1));
 	ck_assert(!vmbh_event_set(flags, 1));
 	ck_assert(vmbh_event_set(flags, 2047));
+	ck_assert_uint_eq(vmbh_events_set(flags), 2);
 	ck_assert_uint_eq(flags[0x200], 2);
 	ck_assert_uint_eq(flags[0x2ff], 0x80);
 }

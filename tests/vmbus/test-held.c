@@ -131,8 +131,48 @@ START_TEST(test_writing)
 }
 END_TEST
 
+static void says(const struct rig_flow *f, const char *what)
+{
+	char text[512];
+
+	ck_assert_int_lt(vmbh_sock_describe(f->s, text, sizeof(text)),
+			 sizeof(text));
+	ck_assert_msg(strstr(text, what), "not \"%s\" in \"%s\"", what, text);
+}
+
+START_TEST(test_described)
+{
+	struct rig *r = rig_new_loaded(NULL, 5);
+	struct rig_flow *f = rig_connect_guest(r, 0);
+	char few[8];
+
+	f->host_stalls = f->guest_stalls = true;
+	says(f, "open; from the guest 0..0 mask 0 pending 4120, read to 0, "
+		"checked to 0; to the guest 0..0");
+	ck_assert_int_eq(vg_send(f->v, buf, 100), 100);
+	/* 32 bytes more, in eights */
+	says(f,
+	     "from the guest 0..136 mask 0 pending 4120, read to 0, checked to "
+	     "0;");
+	vmbh_sock_hold(f->s);
+	takes(f, 100);
+	takes(f, 0);
+	says(f, "from the guest 136..136 mask 1 ");
+	says(f, "checked to 136, masked, held;");
+	ck_assert_int_gt(fills(f), 0);
+	says(f, "open, waits for room;");
+	vg_shutdown(f->v);
+	takes(f, 0);
+	says(f, ", FIN;");
+	ck_assert_int_gt(vmbh_sock_describe(f->s, few, sizeof(few)), 8);
+	ck_assert_str_eq(few, "channel");
+	rig_free(r);
+}
+END_TEST
+
 static void fill(void *c)
 {
+	tcase_add_test(c, test_described);
 	tcase_add_test(c, test_reading);
 	tcase_add_test(c, test_writing);
 }

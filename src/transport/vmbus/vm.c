@@ -240,31 +240,6 @@ int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret)
 	return 0;
 }
 
-void vm_tell(void *ctx)
-{
-	const struct vm *vm = ctx;
-	const struct vm_stats *st = &vm->stats;
-	struct vmbh_counters c;
-
-	if (!vm)
-		return;
-	vmbh_counters(vm->bus, &c);
-	log_warn("doorbells: %llu in, %llu out; messages: %llu in, %llu out; "
-		 "reads %llu (%llu bytes), writes %llu (%llu bytes); "
-		 "waits %llu; "
-		 "channels: %u, open %u, not released %u; malformed: %llu",
-		 (unsigned long long)st->doorbells_in,
-		 (unsigned long long)st->doorbells_out,
-		 (unsigned long long)st->messages_in,
-		 (unsigned long long)st->messages_out,
-		 (unsigned long long)st->reads,
-		 (unsigned long long)st->bytes_in,
-		 (unsigned long long)st->writes,
-		 (unsigned long long)st->bytes_out,
-		 (unsigned long long)ev_waits(vm->ev), c.channels, c.open,
-		 c.unreleased, (unsigned long long)c.malformed);
-}
-
 struct vm *vm_free(struct vm *vm)
 {
 	if (vm->bus && log_enabled(LOG_DEBUG_))

@@ -101,7 +101,7 @@ struct vm_config {
 /** vm_new() - 0 or -errno */
 int vm_new(struct ev *ev, const struct vm_config *config, struct vm **ret);
 struct vm *vm_free(struct vm *vm);
-/** vm_tell() - the counters, on standard error */
+/** vm_tell() - what moves and what waits, on standard error (tell.c) */
 void vm_tell(void *vm);
 /** vm_guest_ops() - for the host's side; the context is the vm */
 const struct session_guest_ops *vm_guest_ops(void);
