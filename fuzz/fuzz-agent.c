@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "agent/client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/utf8.h"
 #include "hvctl/agent-conn.h"

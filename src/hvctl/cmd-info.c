@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "hvctl/guests.h"
 

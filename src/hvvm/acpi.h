@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define ACPI_BASE 0xe0000ull /* guest address of the RSDP and all behind it */
-#define ACPI_SIZE 0x20000u
+#define ACPI_SIZE 0x10000u   /* behind it SMBIOS, see smbios.h */
 
 #define ACPI_SCI 9u /* interrupt */
 #define ACPI_PM_BASE 0x600u

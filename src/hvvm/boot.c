@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "hvvm/acpi.h"
+#include "hvvm/smbios.h"
 
 #define LOW_END 0x9fc00ull /* conventional memory */
 #define HIGH_START 0x100000ull
@@ -221,7 +222,7 @@ static void e820(struct boot_params *bp, uint64_t addr, uint64_t size,
 static void memory_map(const struct memory *m, struct boot_params *bp)
 {
 	e820(bp, 0, LOW_END, 1);
-	e820(bp, ACPI_BASE, ACPI_SIZE, 2);
+	e820(bp, ACPI_BASE, ACPI_SIZE + SMBIOS_SIZE, 2);
 	e820(bp, HIGH_START, m->at[0].size - HIGH_START, 1);
 	for (unsigned int i = 1; i < m->count; i++)
 		e820(bp, m->at[i].gpa, m->at[i].size, 1);

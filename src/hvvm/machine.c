@@ -276,6 +276,9 @@ static int load(struct machine *m)
 	r = acpi_write(&acpi, memory_at(&m->memory, ACPI_BASE, ACPI_SIZE));
 	if (r < 0)
 		return complain("the ACPI tables", r);
+	r = machine_strings_write(m);
+	if (r < 0)
+		return r;
 	return vcpu_boot(&m->vcpus[0], &b);
 }
 
@@ -409,7 +412,9 @@ int machine_new(const struct options *o, struct machine *m)
 	m->memory.fd = -1;
 	pthread_mutex_init(&m->irq_lock, NULL);
 	vcpu_signals();
-	r = open_kvm(m);
+	r = machine_strings_read(m);
+	if (r == 0)
+		r = open_kvm(m);
 	if (r < 0)
 		return r;
 	m->vcpus = calloc(o->cpus, sizeof(*m->vcpus));
@@ -442,6 +447,7 @@ void machine_free(struct machine *m)
 	m->vmbus = vmbus_stop(m->vmbus);
 	end_vm(m);
 	free(m->vcpus);
+	machine_strings_free(m);
 	if (m->event >= 0) {
 		ev_io_stop(&m->event_io);
 		close(m->event);

@@ -24,6 +24,7 @@
 #include "hvvm/serial.h"
 
 #define MACHINE_SERIALS 3u
+#define MACHINE_STRINGS_MAX (OPTIONS_MANY + 1) /* --credential, --notify */
 #define MACHINE_CPUS_MAX 256u
 #define MACHINE_VIRTIO_MAX 8u
 #define MACHINE_VIRTIO_BASE 0xd0000000ull
@@ -63,8 +64,10 @@ struct machine {
 	unsigned int count; /* of them, created */
 	struct acpi_virtio virtio[MACHINE_VIRTIO_MAX];
 	unsigned int virtio_count;
-	struct virtio_device *devices; /* those */
-	struct vmbus *vmbus; /* NULL: none */
+	struct virtio_device *devices;	    /* those */
+	struct vmbus *vmbus;		    /* NULL: none */
+	char *strings[MACHINE_STRINGS_MAX]; /* for the guest, of SMBIOS */
+	unsigned int string_count;
 
 	struct ev *ev;
 	struct ev_io event_io;
@@ -84,6 +87,14 @@ int machine_new(const struct options *o, struct machine *m);
 /** machine_run() - boot, and again after each reset. Return: exit status */
 int machine_run(struct machine *m);
 void machine_free(struct machine *m);
+
+/* machine-strings.c */
+
+/** machine_strings_read() - what the options say. Return: as machine_new() */
+int machine_strings_read(struct machine *m);
+/** machine_strings_write() - into the guest's memory. Return: the same */
+int machine_strings_write(struct machine *m);
+void machine_strings_free(struct machine *m);
 
 /** machine_end() - from any thread: this is the end; the first one counts, but
  * END_KILLED and END_TIMEOUT also where the machine would only begin again */

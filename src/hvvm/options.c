@@ -29,6 +29,9 @@ static const char usage_text[] =
 	"  --serial2 HOW        the same for the second port (default none)\n"
 	"  --no-reboot          end where the guest would reboot (status 3)\n"
 	"  --timeout S          end it after so many seconds (status 124)\n"
+	"  --credential NAME=VALUE, --credential NAME:FILE\n"
+	"                       for systemd in the guest\n"
+	"  --notify             it is to say when it is ready (hvctl wait)\n"
 	"  --vmcore FILE        write an ELF core when the guest panics\n"
 	"  --vhost-user KIND:PATH[,tag=NAME]\n"
 	"                       a device whose back end listens at PATH: blk,\n"
@@ -153,6 +156,8 @@ enum {
 	SERIAL2,
 	NO_REBOOT,
 	TIMEOUT,
+	CREDENTIAL,
+	NOTIFY,
 	VMCORE,
 	VHOST_USER,
 	UDS_PATH,
@@ -183,6 +188,8 @@ static const struct option known[] = {
 	{ "serial2", required_argument, NULL, SERIAL2 },
 	{ "no-reboot", no_argument, NULL, NO_REBOOT },
 	{ "timeout", required_argument, NULL, TIMEOUT },
+	{ "credential", required_argument, NULL, CREDENTIAL },
+	{ "notify", no_argument, NULL, NOTIFY },
 	{ "vmcore", required_argument, NULL, VMCORE },
 	{ "vhost-user", required_argument, NULL, VHOST_USER },
 	{ "uds-path", required_argument, NULL, UDS_PATH },
@@ -247,6 +254,11 @@ static int one(struct options *o, int c)
 			return fail("--timeout %s: not a number of seconds",
 				    optarg);
 		o->timeout = (unsigned int)n;
+		return -1;
+	case CREDENTIAL:
+		return add(o->credential, "--credential", optarg);
+	case NOTIFY:
+		o->notify = true;
 		return -1;
 	case VMCORE:
 		o->vmcore = optarg;

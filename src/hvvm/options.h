@@ -25,7 +25,7 @@ struct options_port {
 struct options {
 	const char *name; /* of the partition; NULL: none */
 	const char *kernel, *initrd, *append;
-	int initrd_fd; /* instead of a name; -1 */
+	int initrd_fd;	  /* instead of a name; -1 */
 	const char *exec; /* the command; NULL: boot as usual */
 	const char *modules;
 	const char *module[OPTIONS_MANY + 1];
@@ -34,6 +34,8 @@ struct options {
 	uint64_t memory; /* bytes */
 	unsigned int cpus;
 	struct options_port console, serial2;
+	const char *credential[OPTIONS_MANY + 1];
+	bool notify; /* systemd in the guest is to say that it is ready */
 	const char *vmcore;
 	bool no_huge_pages, no_reboot, no_vmbus, verbose;
 	const char *uds_path, *vmbus_socket, *trace, *sandbox, *integration;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../unit/suite.h"
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "agent/client.h"
 #include "base/bytes.h"
 #include "base/cleanup.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* base64.h - base64 with padding (RFC 4648 section 4), as the agent has it */
-#ifndef AGENT_BASE64_H
-#define AGENT_BASE64_H
+/* base64.h - base64 with padding (RFC 4648 section 4) */
+#ifndef BASE_BASE64_H
+#define BASE_BASE64_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,4 +16,4 @@ char *base64_encode(const void *data, size_t len);
  */
 int base64_decode(const char *text, size_t len, char **ret, size_t *ret_len);
 
-#endif /* AGENT_BASE64_H */
+#endif /* BASE_BASE64_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* base64.c - see base64.h: base/b64.h with other two letters, and padding */
-#include "agent/base64.h"
+#include "base/base64.h"
 
 #include <errno.h>
 #include <stdlib.h>
