@@ -80,7 +80,7 @@ _hvctl() {
 	"exec") opts="--login --identity --ssh-option --service --timeout --terminal --no-terminal --fresh --via" ;;
 	"cp") opts="--login --identity --ssh-option --service --timeout --recursive --preserve --quiet --no-resume --no-verify --via" ;;
 	"forward") opts="--verbose" ;;
-	"wait") opts="--raw --timeout" ;;
+	"wait") opts="--raw --timeout --via --settle --json" ;;
 	"as") opts="--private --partition --profile --via --verbose" ;;
 	"explain") opts="--from --uid --bind --raw --dgram --passthru --profile --json" ;;
 	"simulate") opts="--json" ;;
@@ -113,6 +113,7 @@ _hvctl() {
 		exec) COMPREPLY=($(compgen -W "ssh agent" -- "$cur")) ;;
 		cp) COMPREPLY=($(compgen -W "ssh agent fcopy" -- "$cur")) ;;
 		as) COMPREPLY=($(compgen -W "preload seccomp" -- "$cur")) ;;
+		wait) COMPREPLY=($(compgen -W "ready driver agent" -- "$cur")) ;;
 		*) COMPREPLY=($(compgen -W "vmbus agent" -- "$cur")) ;;
 		esac
 		return ;;

@@ -162,6 +162,7 @@ struct broker {
 	struct transport *transports; /* hash by partition */
 	unsigned int overseers; /* clients that said CIDS */
 	struct control *controls; /* asked of transports (control.c) */
+	struct ready_wait *ready_waits; /* for guests that start (ready.c) */
 	uint64_t control_sessions; /* numbers given */
 	struct dgrams *dgrams;
 	struct uplinks *uplinks;

@@ -20,6 +20,7 @@
 #include "broker/attempt.h"
 #include "broker/dgram.h"
 #include "broker/offload.h"
+#include "broker/ready.h"
 #include "broker/transport.h"
 #include "broker/uplink.h"
 
@@ -432,6 +433,7 @@ void client_drop(struct client *c)
 	DL_DELETE(b->clients, c);
 	attempts_cancel(c);
 	controls_client_gone(c);
+	ready_client_gone(c);
 	dgram_waits_cancel(c);
 	dgram_asks_cancel(c);
 	if (c->relay)

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/guid.h"
+#include "broker/ready.h"
 #include "broker/sibling.h"
 #include "broker/transport.h"
 #include "broker/verdict.h"
@@ -81,6 +82,10 @@ void transport_dial(struct client *c, struct frame *f)
 	}
 	if ((m.flags & DIAL_CID) && !dial_by_cid(c, f, &m))
 		return;
+	if (ready_wants(b, &m)) {
+		ready_dial(c, f->h.serial, &m);
+		return;
+	}
 	fd = dial_socket(m.type);
 	if (fd < 0) {
 		client_refuse(c, MSG_DIAL, f->h.serial, (uint32_t)errno,

@@ -46,6 +46,12 @@ static json_t *partition_json(struct broker *b, const struct partition *p)
 				    json_null() :
 				    json_string(partition_name(b, &p->parent)));
 	json_object_set_new(o, "state", json_string(state_of(b, p)));
+	if (t && notice_state_name(t->said.state))
+		json_object_set_new(
+			o, "ready",
+			json_string(notice_state_name(t->said.state)));
+	if (t && t->said.status[0])
+		json_object_set_new(o, "status", json_string(t->said.status));
 	json_object_set_new(o, "enabled", json_boolean(p->enabled));
 	json_object_set_new(o, "transport",
 			    json_string(transport_kind_name(

@@ -41,6 +41,7 @@ static const struct {
 	{ "service.remove", manage_service_remove, HOST },
 	{ "partition.list", manage_partition_list, HOST },
 	{ "partition.show", manage_partition_show, HOST },
+	{ "partition.wait", manage_partition_wait, HOST },
 	{ "partition.add", manage_partition_add, CHANGER },
 	{ "partition.set", manage_partition_set, CHANGER },
 	{ "partition.remove", manage_partition_remove, CHANGER },

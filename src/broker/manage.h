@@ -33,6 +33,7 @@ json_t *manage_partition_show(struct call *c);
 json_t *manage_partition_add(struct call *c);
 json_t *manage_partition_set(struct call *c);
 json_t *manage_partition_remove(struct call *c);
+json_t *manage_partition_wait(struct call *c); /* ready.c */
 json_t *manage_status(struct call *c);
 json_t *manage_listeners(struct call *c);
 json_t *manage_connections(struct call *c);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/guid.h"
+#include "broker/ready.h"
 #include "broker/transport.h"
 
 struct list {
@@ -35,12 +36,14 @@ static int add(const struct service *s, void *arg)
 /* Return: malloc'ed, at least one entry of room; NULL: no memory */
 static GUID *list_ids(const struct broker *b, size_t *ret_n)
 {
-	/* two spellings each */
-	size_t room = registry_service_count(b->registry) * 2;
+	/* two spellings each, and the broker's own */
+	size_t room = registry_service_count(b->registry) * 2 + 1;
 	struct list l = { .ids = calloc(room + 1, sizeof(GUID)) };
 
 	if (l.ids)
 		(void)registry_each_service(b->registry, add, &l);
+	if (l.ids && ready_service(b, l.ids + l.n))
+		l.n++;
 	*ret_n = l.n;
 	return l.ids;
 }

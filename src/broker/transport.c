@@ -13,6 +13,7 @@
 
 #include "base/guid.h"
 #include "base/utf8.h"
+#include "broker/ready.h"
 #include "broker/rules.h"
 #include "broker/sibling.h"
 #include "broker/uplink.h"
@@ -81,6 +82,7 @@ void transport_gone(struct client *c)
 	if (!uplink_is_relay(t))
 		unlink_rendezvous(t);
 	uplink_transport_gone(t);
+	ready_transport_gone(t);
 	c->transport = NULL;
 	HASH_DELETE(hh, b->transports, t);
 	controls_transport_gone(t);
@@ -467,7 +469,7 @@ static void on_state(struct client *c, struct frame *f)
 
 	if (msg_u32_decode(f->p, f->len, &state) < 0 || state > 1)
 		return;
-	c->transport->running = state;
+	ready_state(c->transport, state);
 	if (state)
 		attempts_wake(c->b);
 }

@@ -12,6 +12,7 @@
 #include "broker/attempt.h"
 #include "broker/broker.h"
 #include "broker/telling.h"
+#include "proto/notice.h"
 
 #define RELAYED_MAX 65536 /* of one transport */
 
@@ -41,6 +42,12 @@ struct transport {
 	struct client *client;
 	uint16_t kind, types;
 	bool running;
+	uint64_t running_since_ns;
+	struct {
+		enum notice_state state;
+		char status[NOTICE_STATUS_SIZE];
+	} said; /* by its guest's systemd (ready.c) */
+	struct hearing *hearings; /* connections over which it is said */
 	bool made_partition; /* the partition ends with it */
 	bool stalls; /* it understands STALL */
 	bool controls; /* it answers CONTROL */

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd-explain.c - hvctl explain, hvctl wait
+ * cmd-explain.c - hvctl explain
  *
- * Both ask about a connect of the partition that hvctl runs in, so they go to
+ * It asks about a connect of the partition that hvctl runs in, so it goes to
  * its own control socket, unless --from names another: that only the host may
  * ask.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "hvctl/endpoint.h"
 #include "hvctl/out.h"
 #include "hvctl/verbs.h"
-
-#define WAIT_SLICE_MS 60000 /* one request; the broker keeps it that long */
 
 static json_t *explain_request(const struct args *a, uint32_t uid)
 {
@@ -88,46 +84,4 @@ int cmd_explain(struct ctl *c, const struct args *a)
 	else
 		explain_print(reply, c->side[side].dir);
 	return json_is(reply, "allowed") ? 0 : 1;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-int cmd_wait(struct ctl *c, const struct args *a)
-{
-	const char *timeout = args_value(a, "timeout");
-	const char *to = a->pos[0];
-	uint64_t end = UINT64_MAX;
-	struct call_error err;
-	uint32_t ms;
-
-	if (timeout && text_seconds(timeout, &ms))
-		return usage("wait: --timeout %s: not a number of seconds up "
-			     "to 86400", show(timeout));
-	if (address_form(to))
-		return usage("wait: %s: not PARTITION:SERVICE", show(to));
-	if (timeout)
-		end = now_ms() + ms;
-	for (;;) {
-		cleanup_json_ json_t *reply = NULL;
-		uint64_t now = now_ms();
-		uint64_t left = end > now ? end - now : 1;
-
-		if (left > WAIT_SLICE_MS)
-			left = WAIT_SLICE_MS;
-		if (!call(c, CALL_SELF,
-			  json_pack("{s:s, s:s, s:s, s:I}", "method", "wait",
-				    "to", to, "type",
-				    args_has(a, "raw") ? "raw" : "stream",
-				    "timeout_ms", (json_int_t)left),
-			  &reply, &err))
-			return 0;
-		if (err.error != ETIMEDOUT || now_ms() >= end)
-			return say_refused(c, CALL_SELF, to, &err);
-	}
 }

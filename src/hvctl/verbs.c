@@ -108,6 +108,10 @@ static const struct opt opts_wait[] = {
 	{ .name = "raw", .help = "type RAW instead of STREAM" },
 	{ .name = "timeout", .letter = 't', .arg = "SECONDS",
 	  .help = "give up (default: never)" },
+	{ .name = "via", .arg = "WAY", .help = "of a VM: ready, driver or agent" },
+	{ .name = "settle", .arg = "SECONDS",
+	  .help = "its driver is enough after so long (30)" },
+	OPT_JSON,
 	OPT_END,
 };
 
@@ -443,8 +447,8 @@ const struct verb verbs[] = {
 	  "start a transport: vhost-user, vmbus, hybrid, vsock", opts_none, 1, 1,
 	  ARGS_REST_VERBATIM,
 	  "hvctl attach vhost-user --partition NAME --socket-path PATH" },
-	{ NULL, "wait", cmd_wait, "[OPTION]... ADDRESS",
-	  "until a connect would find a listener", opts_wait, 1, 1,
+	{ NULL, "wait", cmd_wait, "[OPTION]... ADDRESS|VM",
+	  "until a connect would find a listener, or a guest has started", opts_wait, 1, 1,
 	  ARGS_REST_NONE, NULL },
 	{ NULL, "as", cmd_as, "[OPTION]... PARTITION -- COMMAND",
 	  "run a command as a member of a partition", opts_as, 1, 1,

@@ -79,7 +79,8 @@ def test_whoever_looks_cannot_lock(b):
     fcntl.flock(looking, fcntl.LOCK_EX)
     path = b.vms + "/v.sock"
     p = attach(b, path)
-    same(os.listdir(b.vms), [LOCK], "what locks it")
+    same(sorted(os.listdir(b.vms)), [LOCK, "v.sock_26743"],
+         "what locks it, and where guests say that they are ready")
     same(stat.S_IMODE(os.stat(b.vms + "/" + LOCK).st_mode), 0o600,
          "is for its user only")
     p.end()
@@ -148,8 +149,8 @@ def test_what_was_left(b):
     p = attach(b, path)
     check(there(path + "_5001"), "made again")
     same(sorted(os.listdir(b.vms)),
-         [LOCK, "v.sock_01", "v.sock_1x", "v.sock_5001", "v.sock_7",
-          "v.sock_lock"], "what is there")
+         [LOCK, "v.sock_01", "v.sock_1x", "v.sock_26743", "v.sock_5001",
+          "v.sock_7", "v.sock_lock"], "what is there")
     p.end()
     check(not os.path.exists(path + "_5001"), "taken along in the end")
     with open(path + "_7") as f:
