@@ -196,6 +196,22 @@ def test_module_that_must_load(h):
     same(r.out, b"", "output")
 
 
+def test_credentials(h):
+    """As the kernel reads SMBIOS; systemd reads that."""
+    secret = os.path.join(h.work, "secret")
+    with open(secret, "wb") as f:
+        f.write(b"\0\n\xff")
+    r = h.run("package", "tr '\\0' '\\n' "
+              "</sys/firmware/dmi/entries/11-0/raw | "
+              "sed -n 's/.*\\(io.systemd\\)/\\1/p'",
+              "--no-vmbus", "--credential", "a.b=c = d", "--credential",
+              "key:" + secret, "--notify").ends(0)
+    same(r.out.decode().splitlines(), [
+        "io.systemd.credential:a.b=c = d",
+        "io.systemd.credential.binary:key=AAr/",
+        "io.systemd.credential:vmm.notify_socket=vsock:2:26743"], "strings")
+
+
 def test_time_is_up(h):
     h.run("package", "sleep 1000", "--timeout", "5").ends(124).says(
         "not finished after 5 s")
@@ -239,6 +255,12 @@ def test_refusals(h):
             ("package", ("--add", "/bin/busybox:/init"),
              "something at /init already"),
             ("package", ("--add", "/bin/busybox:/a/../b"), "Invalid argument"),
+            ("package", ("--credential", "a"), "NAME=VALUE or NAME:FILE"),
+            ("package", ("--credential", "a:/no/such"),
+             "--credential a: /no/such: No such file"),
+            ("package", ("--credential", "a:" + h.path("package/boot/vmlinuz-" +
+                                                       h.release())),
+             "all credentials together have less than 65536"),
             ("package", ("--initrd", "/x"), "no --initrd"),
             ("package", ("--console", "stdio"), "standard output")):
         r = h.run(kernel, "true", *options).ends(125).says(text)
