@@ -122,10 +122,12 @@ int conn_open(const char *vm, const char *service, uint32_t timeout_ms,
 	    a->at.kind != ENDPOINT_HV)
 		return agent_fail(err, EINVAL, "that is no name of a VM");
 	begin(a);
-	a->fd = endpoint_connect(&a->at, &pending);
+	a->fd = endpoint_connect_small(&a->at, &pending);
 	if (a->fd < 0)
 		return fail_dial(err, -1, -a->fd);
 	a->connecting = pending != 0;
+	if (!pending)
+		endpoint_grow(a->fd);
 	n = agent_say_sync(a->client, &a->out, &a->out_len);
 	if (n < 0)
 		return agent_fail(err, -n, "%s", strerror(-n));
@@ -193,9 +195,12 @@ static int connected(struct agent_conn *a, struct call_error *err)
 
 	if (poll(&p, 1, 0) <= 0)
 		return 0;
-	r = endpoint_result(&a->at, a->fd);
+	/* who can write, and was not hung up on, is connected: the broker need
+	 * not be asked */
+	r = p.revents == POLLOUT ? 0 : endpoint_result(&a->at, a->fd);
 	if (r)
 		return fail_dial(err, a->fd, -r);
+	endpoint_grow(a->fd);
 	a->connecting = false;
 	return 1;
 }

@@ -16,6 +16,8 @@
 #include "base/unix.h"
 #include "hvctl/args.h"
 
+#define SEND_BUFFER (96 * 1024) /* twice that is the kernel's own default */
+
 #define BACKLOG 128
 
 static int refuse(char *why, const char *what)
@@ -219,8 +221,9 @@ static int connect_unix(const struct endpoint *e)
 	return fd_take(&fd);
 }
 
-static int connect_hv(const struct endpoint *e, int *ret_pending)
+static int connect_hv(const struct endpoint *e, bool small, int *ret_pending)
 {
+	const int least = 1; /* the kernel knows how little that can be */
 	cleanup_close_ int fd = -1;
 	SOCKADDR_HV addr;
 
@@ -230,6 +233,9 @@ static int connect_hv(const struct endpoint *e, int *ret_pending)
 			HV_PROTOCOL_RAW);
 	if (fd < 0)
 		return -errno;
+	if (small)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least,
+				 sizeof(least));
 	if (hvs_connect(fd, &addr, sizeof(addr)) < 0) {
 		if (errno != EINPROGRESS)
 			return -errno;
@@ -249,7 +255,20 @@ int endpoint_connect(const struct endpoint *e, int *ret_pending)
 	case ENDPOINT_HV:
 		break;
 	}
-	return connect_hv(e, ret_pending);
+	return connect_hv(e, false, ret_pending);
+}
+
+int endpoint_connect_small(const struct endpoint *e, int *ret_pending)
+{
+	*ret_pending = 0;
+	return connect_hv(e, true, ret_pending);
+}
+
+void endpoint_grow(int fd)
+{
+	const int usual = SEND_BUFFER;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &usual, sizeof(usual));
 }
 
 int endpoint_result(const struct endpoint *e, int fd)

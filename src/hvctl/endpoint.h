@@ -50,7 +50,21 @@ int endpoint_listen(const struct endpoint *e, char *ret_at, size_t size);
  */
 int endpoint_connect(const struct endpoint *e, int *ret_pending);
 
-/** endpoint_result() - how a pending connect ended: 0 or -errno */
+/** endpoint_result() - how a pending connect ended: 0 or -errno. The broker is
+ * asked, for an ADDRESS */
 int endpoint_result(const struct endpoint *e, int fd);
+
+/**
+ * endpoint_connect_small() - endpoint_connect() to an ADDRESS for little data
+ *
+ * A connect to a guest keeps a socket's whole send buffer filled until the
+ * guest has answered, and all of that is copied twice; of many connects at once
+ * it is what takes the time. This one's is as small as can be, until
+ * endpoint_grow().
+ */
+int endpoint_connect_small(const struct endpoint *e, int *ret_pending);
+
+/** endpoint_grow() - it is connected: a send buffer as others have it */
+void endpoint_grow(int fd);
 
 #endif /* HVCTL_ENDPOINT_H */
