@@ -18,17 +18,22 @@ static int look_up(const char *name, uint32_t *ret)
 
 static const struct name_lookup names = { look_up, look_up };
 
-/* Where a list is folded several spaces become one. */
-static bool same_but_spaces(const char *a, const char *b)
+static bool is_blank(char c)
 {
-	while (*a && *a == *b) {
-		if (*a != ' ') {
+	return c == ' ' || c == '\t';
+}
+
+/* Where a list is folded several blanks become one space. */
+static bool same_but_blanks(const char *a, const char *b)
+{
+	while (*a && *b && (*a == *b || (is_blank(*a) && is_blank(*b)))) {
+		if (!is_blank(*a)) {
 			a++;
 			b++;
 			continue;
 		}
-		a += strspn(a, " ");
-		b += strspn(b, " ");
+		a += strspn(a, " \t");
+		b += strspn(b, " \t");
 	}
 	return *a == *b;
 }
@@ -50,7 +55,7 @@ static void write_again(const struct service_text *t)
 				continue;
 			if (k == SERVICE_BIND || k == SERVICE_CONNECT ||
 					    k == SERVICE_SIBLINGS
-				    ? !same_but_spaces(t->value[k],
+				    ? !same_but_blanks(t->value[k],
 						       again.value[k])
 				    : strcmp(t->value[k], again.value[k]) != 0)
 				abort();

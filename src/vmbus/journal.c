@@ -144,7 +144,7 @@ int vmbh_recover(struct vmbh *h, const void *page)
 
 	if (le32_get(p) != MAGIC || le32_get(p + AT_FORM) != FORM ||
 	    (version &&
-	     (version < VMBH_VERSION_4_0 || version > h->config.max_version)))
+	     (!version_known(version) || version > h->config.max_version)))
 		return -EINVAL;
 	enter(h);
 	h->target_vp = le32_get(p + AT_VP);
