@@ -16,6 +16,7 @@
 
 #define NOTICES_MAX 8u /* connections of one guest */
 #define NOTICE_MS 10000u /* one is to be over */
+#define NAME_MAX_LEN 255u
 #define TIMEOUT_MS 2000
 #define TIMEOUT_MAX_MS 300000
 
@@ -80,12 +81,11 @@ static void note(struct hearing *h)
 	struct transport *t = h->t;
 
 	notice_end(n);
-	if (n->state == NOTICE_NONE && !n->has_status)
-		return;
-	if (n->state != NOTICE_NONE)
-		t->said.state = n->state;
 	if (n->has_status)
 		memcpy(t->said.status, n->status, sizeof(t->said.status));
+	if (n->state == NOTICE_NONE || n->state == t->said.state)
+		return; /* nobody waits for that */
+	t->said.state = n->state;
 	look_at_waits(t->client->b);
 }
 
@@ -338,10 +338,11 @@ json_t *manage_partition_wait(struct call *c)
 	if (!unpack(c, "{s:s, s?s, s?i, s?i}", "partition", &name, "until",
 		    &until, "settle_ms", &settle_ms, "timeout_ms", &timeout_ms))
 		return NULL;
-	if (timeout_ms < 0 || timeout_ms > TIMEOUT_MAX_MS || settle_ms < 0 ||
+	if (strlen(name) > NAME_MAX_LEN || timeout_ms < 0 ||
+	    timeout_ms > TIMEOUT_MAX_MS || settle_ms < 0 ||
 	    (strcmp(until, "ready") != 0 && strcmp(until, "driver") != 0)) {
 		refuse(c->v, HVS_REASON_BAD_REQUEST,
-		       "timeout_ms: 0 to 300000; settle_ms: 0 or more; until: ready or driver");
+		       "partition: at most 255 bytes; timeout_ms: 0 to 300000; settle_ms: 0 or more; until: ready or driver");
 		return NULL;
 	}
 	p = named(c->b, name);

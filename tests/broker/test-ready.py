@@ -130,7 +130,8 @@ def test_in_vain(b):
             same(e.errno, errno.ETIMEDOUT, name)
             check(words in e.text, e.text)
         for more in ({"until": "x"}, {"timeout_ms": -1}, {"settle_ms": -1},
-                     {"timeout_ms": 300001}, {"more": 1}):
+                     {"timeout_ms": 300001}, {"more": 1},
+                     {"partition": "x" * 256}):
             same(refusal(c.call, "partition.wait", **dict(
                 {"partition": "vm1"}, **more)).reason, BAD_REQUEST, str(more))
         b.partition("box", "Kind=container")
