@@ -55,6 +55,13 @@ def say(t, text, kind=STREAM, to=PARENT):
         same(s.recv(1), b"", "the broker's end")
 
 
+def start_anew(b, t):
+    """Another guest, of which nothing is known."""
+    t.state(0)
+    check(until(lambda: shown(b) == (None, None)), "all forgotten")
+    t.state(1)
+
+
 def shown(b):
     with b.client() as c:
         o = c.call("partition.show", partition="vm1")
@@ -72,14 +79,11 @@ def test_what_is_said(b):
     say(t, b"STOPPING=1", RAW)
     same(shown(b), ("stopping", "Startup finished"), "stopping")
     # the guest starts anew: whatever was said was another one's
-    t.state(0)
-    check(until(lambda: shown(b) == (None, None)), "all forgotten")
-    t.state(1)
+    start_anew(b, t)
     say(t, b"X=1\nREADY=1\n", to=uuid.UUID(int=0))
     same(shown(b)[0], "ready", "by the host's VmId")
     # messages, each whole without a newline
-    t.state(0)
-    t.state(1)
+    start_anew(b, t)
     _, s = t.dial(PARENT, port(PORT), RAW)
     with s:
         s.send(b"STATUS=one")
@@ -106,8 +110,7 @@ def test_who_waits(b):
         # it is known afterwards, too
         same(end_wait(c, start_wait(c))["way"], "ready", "at once")
         # silence is enough after a while, but not of one that stops
-        t.state(0)
-        t.state(1)
+        start_anew(b, t)
         same(end_wait(c, start_wait(c, settle_ms=1))["way"], "driver",
              "settled")
         say(t, b"STOPPING=1\n")
@@ -225,8 +228,7 @@ def test_hvctl(b):
     same(json.loads(ends(q, 0))["way"], "driver", "driver")
     say(t, b"READY=1\nSTATUS=fine")
     ends(p, 0, "vm1: ready: fine\n")
-    t.state(0)
-    t.state(1)
+    start_anew(b, t)
     ends(hvctl(b, "wait", "vm1", "--settle", "0.01"), 0, "driver is up; that")
     ends(hvctl(b, "wait", "vm1", "--via=ready", "-t", "0.05"), 1, "",
          "has not said that it is ready")
