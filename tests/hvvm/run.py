@@ -5,9 +5,9 @@
     run.py MODULE [-- TEST...]
 
 Makes what the guest boots from (its kernel is $KERNEL's) and an image for its
-disk, or has scripts/guest-debian make one for the module debian, then runs the
-module there, in an outer machine if KVM does not work here, or if virtiofsd may
-not (it wants to be root).
+disk, or has scripts/guest-debian make one for those modules that boot from it,
+then runs the module there, in an outer machine if KVM does not work here, or if
+virtiofsd may not (it wants to be root).
 """
 import os
 import shutil
@@ -25,6 +25,8 @@ import machine  # noqa: E402
 import vm  # noqa: E402
 
 MODULES = "virtio_mmio,virtio_blk,ext4,virtiofs"
+# Modules of this test's that boot a Debian, which one, and with what more.
+DEBIANS = {"debian": ((), ""), "ready": (("trixie",), ",hv_vmbus,hv_sock")}
 
 
 def tool(name):
@@ -34,12 +36,12 @@ def tool(name):
     return path
 
 
-def debian(kernel, directory):
+def debian(kernel, directory, suite, more):
     """An image that the guest may change, and what leads to it."""
     subprocess.run([os.path.join(vm.SCRIPTS, "guest-initramfs"), "--kernel",
-                    kernel, "--modules", MODULES, "--root", "--output",
+                    kernel, "--modules", MODULES + more, "--root", "--output",
                     os.path.join(directory, "root-initramfs")], check=True)
-    r = subprocess.run([os.path.join(vm.SCRIPTS, "guest-debian")],
+    r = subprocess.run([os.path.join(vm.SCRIPTS, "guest-debian"), *suite],
                        stdout=subprocess.PIPE, text=True)
     if r.returncode:
         raise vm.GuestError("no Debian tree (guest-debian says why above)")
@@ -52,8 +54,8 @@ def debian(kernel, directory):
 def make(directory):
     kernel = vm.kernel_directory()
     shutil.copy(os.path.join(kernel, "vmlinuz"), directory)
-    if sys.argv[1] == "debian":
-        return debian(kernel, directory)
+    if sys.argv[1] in DEBIANS:
+        return debian(kernel, directory, *DEBIANS[sys.argv[1]])
     vm.make_initramfs(kernel, os.path.join(directory, "initramfs"), [],
                       os.path.join(os.environ["GUEST_PROGRAMS"],
                                    "guest-agent"), MODULES)
