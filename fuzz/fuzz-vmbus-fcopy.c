@@ -74,13 +74,13 @@ static int on_send(void *ctx, enum ic_kind kind, const void *packet, size_t len,
 	return 0;
 }
 
-static uint64_t on_wall(void *ctx)
+static struct timesync_clock on_clock(void *ctx)
 {
 	(void)ctx;
-	return 0;
+	return (struct timesync_clock) { .wall = 1 };
 }
 
-static const struct ic_set_ops ops = { .send = on_send, .wall = on_wall };
+static const struct ic_set_ops ops = { .send = on_send, .clock = on_clock };
 
 static void on_done(void *arg, const struct ic_answer *a)
 {

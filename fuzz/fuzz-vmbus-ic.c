@@ -50,12 +50,17 @@ static int on_send(void *ctx, enum ic_kind kind, const void *packet, size_t len,
 	return 0;
 }
 
-static uint64_t on_wall(void *ctx)
+/* The guest's counter is known at times. */
+static struct timesync_clock on_clock(void *ctx)
 {
-	return ((struct fuzz *)ctx)->now / 100;
+	uint64_t now = ((const struct fuzz *)ctx)->now;
+
+	return (struct timesync_clock) { .wall = now / 100,
+					 .known = now >> 30 & 1,
+					 .reference = now / 100 };
 }
 
-static const struct ic_set_ops ops = { .send = on_send, .wall = on_wall };
+static const struct ic_set_ops ops = { .send = on_send, .clock = on_clock };
 
 static void on_done(void *arg, const struct ic_answer *a)
 {

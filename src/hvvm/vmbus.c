@@ -176,7 +176,9 @@ static int introduce(struct vmbus *b)
 		return -ERANGE;
 	}
 	err = say_memory(b);
-	return err < 0 ? err : say_processors(b);
+	if (err == 0)
+		err = say_processors(b);
+	return err < 0 ? err : vmbus_say_clock(b);
 }
 
 int vmbus_say_journal(struct vmbus *b, bool recover)
@@ -312,7 +314,14 @@ int vmbus_forget(struct vmbus *b)
 
 int vmbus_reset(struct vmbus *b)
 {
-	return synic_route(b->m, b->synic);
+	int r = synic_route(b->m, b->synic);
+
+	pthread_mutex_lock(&b->lock);
+	if (r == 0 && !b->lost)
+		r = vmbus_say_clock(b);
+	pthread_mutex_unlock(&b->lock);
+	/* it has gone, and the loop will see that */
+	return r == -EPIPE ? 0 : r;
 }
 
 /* ---- its life */
@@ -364,6 +373,7 @@ int vmbus_start(struct machine *m, struct vmbus **ret)
 		return r;
 	}
 	vmbus_watch(b);
+	vmbus_clock_start(b);
 	*ret = b;
 	return 0;
 }
@@ -373,6 +383,7 @@ struct vmbus *vmbus_stop(struct vmbus *b)
 	if (b) {
 		ev_io_stop(&b->io);
 		ev_timer_stop(&b->retry);
+		ev_timer_stop(&b->clock);
 		vmbus_link_close(&b->link);
 		vmbus_doorbells_drop(b, true);
 		synic_free(b->synic, b->m->o->cpus);

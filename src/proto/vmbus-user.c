@@ -35,6 +35,7 @@ static const struct {
 	[VMBU_LOG] = { "LOG", 16, 0, false, 0, 1, 0 },
 	[VMBU_JOURNAL] = { "JOURNAL", 16, 0, false, 1, 1, 0 },
 	[VMBU_POST_AHEAD] = { "POST_AHEAD", 24, 0, true, 0, 0, 0 },
+	[VMBU_CLOCK] = { "CLOCK", 24, 0, false, 0, 0, 0 },
 };
 
 const char *vmbu_type_name(uint16_t type)
@@ -160,6 +161,10 @@ static int decode_body(const uint8_t *p, size_t len, unsigned int nfds,
 		return !ret->u.log.size != !nfds ? -EINVAL : 0;
 	case VMBU_JOURNAL:
 		return decode_flag(p, &ret->u.journal.recover);
+	case VMBU_CLOCK:
+		ret->u.clock.reference = le64_get(p + 8);
+		ret->u.clock.raw = le64_get(p + 16);
+		return 0;
 	default: /* RESET, RUN */
 		return 0;
 	}
@@ -306,6 +311,10 @@ void vmbu_request_encode(const struct vmbu_request *r, struct msg_buf *b)
 		break;
 	case VMBU_JOURNAL:
 		put_pair(b, r->u.journal.recover);
+		break;
+	case VMBU_CLOCK:
+		msg_put_u64(b, r->u.clock.reference);
+		msg_put_u64(b, r->u.clock.raw);
 		break;
 	default: /* RESET, RUN */
 		break;

@@ -29,7 +29,8 @@
 #define VMBU_FEATURE_JOURNAL 4u
 #define VMBU_FEATURE_SAVE 8u
 #define VMBU_FEATURE_AHEAD 16u
-#define VMBU_FEATURES 31u
+#define VMBU_FEATURE_CLOCK 32u
+#define VMBU_FEATURES 63u
 
 enum vmbu_type {
 	VMBU_HELLO = 1,
@@ -47,6 +48,7 @@ enum vmbu_type {
 	VMBU_LOG,
 	VMBU_JOURNAL,
 	VMBU_POST_AHEAD,
+	VMBU_CLOCK,
 	VMBU_TYPES /* the first number that is none */
 };
 
@@ -102,6 +104,10 @@ struct vmbu_request {
 		struct {
 			bool recover;
 		} journal;
+		struct {
+			uint64_t reference; /* 100 ns */
+			uint64_t raw;	    /* ns, at that moment */
+		} clock;
 	} u;
 };
 

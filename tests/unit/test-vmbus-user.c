@@ -29,7 +29,7 @@ static size_t encode_reply(const struct vmbu_reply *r)
 }
 
 /* Lengths as docs/vmbus-user.md has them, and descriptors. */
-_Static_assert(VMBU_TYPES == 16, "each type has a form below");
+_Static_assert(VMBU_TYPES == 17, "each type has a form below");
 
 static const struct {
 	uint16_t type, len, reply;
@@ -42,7 +42,7 @@ static const struct {
 	{ VMBU_TAKE, 16, 24, 0, 250 }, { VMBU_LOAD, 24, 16, 1, 0 },
 	{ VMBU_GIVE, 16, 16, 250, 0 }, { VMBU_RUN, 8, 16, 0, 0 },
 	{ VMBU_LOG, 16, 16, 1, 0 },    { VMBU_JOURNAL, 16, 16, 1, 0 },
-	{ VMBU_POST_AHEAD, 44, 16, 0, 0 },
+	{ VMBU_POST_AHEAD, 44, 16, 0, 0 }, { VMBU_CLOCK, 24, 16, 0, 0 },
 };
 
 static struct vmbu_request request(uint16_t type)
@@ -103,6 +103,10 @@ static struct vmbu_request request(uint16_t type)
 		break;
 	case VMBU_JOURNAL:
 		r.u.journal.recover = true;
+		break;
+	case VMBU_CLOCK:
+		r.u.clock.reference = 0x1122334455667788;
+		r.u.clock.raw = 0x99aabbccddeeff00;
 		break;
 	default:
 		break;

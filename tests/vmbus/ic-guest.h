@@ -21,6 +21,7 @@ struct ig_packet {
 struct ig {
 	struct ic_set set;
 	uint64_t now, wall;
+	uint64_t reference; /* the guest's counter; 0: not known */
 	int send_error; /* what send() says */
 	struct ig_packet sent[SENT_MAX];
 	unsigned int nsent, taken;

@@ -361,6 +361,75 @@ START_TEST(test_time)
 }
 END_TEST
 
+/* With the guest's counter, as of the moment of the time. */
+static void time_reference(struct ig *g, uint8_t flags)
+{
+	struct ig_packet *p = ig_take(g);
+
+	ck_assert_uint_eq(ig_message(p).type, 4);
+	ck_assert_uint_eq(ig_message(p).version, IC_VERSION(4, 0));
+	ck_assert_uint_eq(ig_message(p).len, 24);
+	ck_assert_uint_eq(le64_get(p->data + IC_HEAD), g->wall);
+	ck_assert_uint_eq(le64_get(p->data + IC_HEAD + 8), g->reference);
+	ck_assert_uint_eq(p->data[IC_HEAD + 16], flags);
+	for (unsigned int i = 17; i < 24; i++)
+		ck_assert_uint_eq(p->data[IC_HEAD + i], 0);
+	ig_answer(g, p, 0);
+	ck_assert(ig_none(g));
+}
+
+START_TEST(test_time_reference)
+{
+	struct ig *g = ig_new();
+	uint64_t reference;
+
+	g->reference = 77000;
+	ig_ready(g, IC_TIMESYNC);
+	ig_pass(g, 0);
+	time_reference(g, TIMESYNC_SYNC);
+	ig_pass(g, TIMESYNC_MS * 1000000ull);
+	time_reference(g, TIMESYNC_SAMPLE);
+	/* not known for a while: nothing is said, and nothing is lost */
+	reference = g->reference;
+	g->reference = 0;
+	ic_set_resumed(&g->set);
+	ig_pass(g, 4 * TIMESYNC_MS * 1000000ull);
+	ck_assert(ig_none(g));
+	g->reference = reference + 4 * TIMESYNC_MS * 10000ull;
+	ig_pass(g, TIMESYNC_MS * 1000000ull);
+	time_reference(g, TIMESYNC_SYNC);
+	/* who comes anew agrees anew */
+	g->reference = 0;
+	ig_ready(g, IC_TIMESYNC);
+	ig_pass(g, 0);
+	time_flags(g, TIMESYNC_SYNC);
+	/* and does not change in between */
+	g->reference = 5;
+	ig_pass(g, TIMESYNC_MS * 1000000ull);
+	time_flags(g, TIMESYNC_SAMPLE);
+	ig_free(g);
+}
+END_TEST
+
+/* It takes 4.0, which it was not offered. */
+START_TEST(test_time_not_offered)
+{
+	struct ig *g = ig_new();
+	struct ig_packet *p;
+
+	ic_set_opened(&g->set, IC_TIMESYNC);
+	p = ig_take(g);
+	le16_put(p->data + IC_HEAD, 1);
+	le16_put(p->data + IC_HEAD + 2, 1);
+	le16_put(p->data + IC_HEAD + 12, 4);
+	le16_put(p->data + IC_HEAD + 14, 0);
+	le16_put(p->data + 18, 16);
+	ig_answer(g, p, 0);
+	ck_assert_int_eq(g->set.ic[IC_TIMESYNC].state, IC_REFUSED);
+	ig_free(g);
+}
+END_TEST
+
 START_TEST(test_shutdown)
 {
 	uint8_t body[SHUTDOWN_BODY];
@@ -395,6 +464,8 @@ static void fill(void *c)
 	tcase_add_test(c, test_ring_full);
 	tcase_add_test(c, test_heartbeat);
 	tcase_add_test(c, test_time);
+	tcase_add_test(c, test_time_reference);
+	tcase_add_test(c, test_time_not_offered);
 	tcase_add_test(c, test_shutdown);
 }
 

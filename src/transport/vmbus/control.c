@@ -348,14 +348,22 @@ static void verb_shutdown(struct ask *a)
 
 static void verb_time(struct ask *a)
 {
+	struct ic *ic = &a->i->set.ic[IC_TIMESYNC];
 	uint8_t body[TIMESYNC_BODY];
+	struct timesync_clock c;
+	int len;
 
 	if (!ask_unpack(a, "{}"))
 		return;
-	timesync_put(body, a->i->set.ops->wall(a->i->set.ctx), TIMESYNC_SYNC);
-	(void)ask_begun(a, ic_ask(&a->i->set.ic[IC_TIMESYNC], body,
-				  sizeof(body), a->timeout_ms, ask_empty,
-				  a));
+	c = a->i->set.ops->clock(a->i->set.ctx);
+	len = timesync_put(body, ic->version, &c, TIMESYNC_SYNC);
+	if (len < 0) {
+		ask_failed(a, EAGAIN, 0,
+			   "the host has slept, and the VMM has not told yet what the guest's clock says since");
+		return;
+	}
+	(void)ask_begun(a, ic_ask(ic, body, (size_t)len, a->timeout_ms,
+				  ask_empty, a));
 }
 
 static const struct {

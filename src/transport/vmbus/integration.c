@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/bytes.h"
 #include "transport/vmbus/integration-internal.h"
@@ -11,17 +10,14 @@
 /* A guest that fills its ring as fast as it is emptied has to wait. */
 #define PACKETS 64u
 
-/* 1601 to 1970, in 100 ns */
-#define EPOCH 116444736000000000ull
-
-static uint64_t wall(void *ctx)
+static struct timesync_clock on_clock(void *ctx)
 {
-	struct timespec t;
+	const struct integration *i = ctx;
+	struct host_clock now = host_clock_read();
+	struct timesync_clock c = { .wall = now.wall };
 
-	(void)ctx;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return EPOCH + (uint64_t)t.tv_sec * 10000000 +
-	       (uint64_t)t.tv_nsec / 100;
+	c.known = reference_clock_at(&i->vm->clock, &now, &c.reference);
+	return c;
 }
 
 static int on_send(void *ctx, enum ic_kind kind, const void *packet, size_t len,
@@ -34,7 +30,7 @@ static int on_send(void *ctx, enum ic_kind kind, const void *packet, size_t len,
 				 : -ENOTCONN;
 }
 
-static const struct ic_set_ops set_ops = { .send = on_send, .wall = wall };
+static const struct ic_set_ops set_ops = { .send = on_send, .clock = on_clock };
 
 /* ---- channels */
 
@@ -182,7 +178,7 @@ int integration_new(struct vm *vm, unsigned int services,
 	for (enum ic_kind k = 0; k < IC_KINDS; k++)
 		i->slots[k] = (struct slot) { .i = i, .kind = k };
 	/* no number that this process' predecessor may have used */
-	ic_set_init(&i->set, &set_ops, i, wall(NULL) << 8);
+	ic_set_init(&i->set, &set_ops, i, host_clock_read().wall << 8);
 	integration_offer(i, services);
 	*ret = i;
 	return 0;

@@ -234,8 +234,22 @@ static int on_reset(struct vm *vm)
 	handover_end(vm);
 	filter_forget(vm->filter);
 	vm->ahead = 0;
+	vm->clock.known = false; /* it begins anew */
 	vmbh_reset(vm->bus);
 	vps_reset(vm);
+	return 0;
+}
+
+static int on_clock(struct vm *vm, const struct vmbu_request *q,
+		    struct answer *a)
+{
+	struct host_clock now = host_clock_read();
+
+	if (!(vm->features & VMBU_FEATURE_CLOCK))
+		return refuse(a, -EINVAL, "CLOCK was not agreed on");
+	if (!reference_clock_tell(&vm->clock, &now, q->u.clock.reference,
+				  q->u.clock.raw))
+		return refuse(a, -ERANGE, "that moment has not come yet");
 	return 0;
 }
 
@@ -264,6 +278,8 @@ static int serve(struct vm *vm, const struct vmbu_request *q, struct fdmsg *m,
 		return on_log(vm, q, m);
 	case VMBU_JOURNAL:
 		return on_journal(vm, q, m, a);
+	case VMBU_CLOCK:
+		return on_clock(vm, q, a);
 	case VMBU_SAVE:
 		a->owned = true;
 		return handover_save(vm, q->u.save.handover, &a->r, a->fds,

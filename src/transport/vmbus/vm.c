@@ -146,6 +146,7 @@ void vm_forget(struct vm *vm)
 	vm->log_size = 0;
 	vm->greeted = vm->posted = false;
 	vm->ahead = 0;
+	vm->clock.known = false;
 }
 
 static void on_listen(struct ev_io *io, uint32_t events)

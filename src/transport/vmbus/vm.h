@@ -23,6 +23,7 @@
 
 #include "base/ev.h"
 #include "base/fdmsg.h"
+#include "base/host-clock.h"
 #include "base/log.h"
 #include "proto/vmbus-user.h"
 #include "transport/gmem.h"
@@ -79,6 +80,7 @@ struct vm {
 	bool stopped;		   /* between SAVE or LOAD and RUN */
 	uint64_t features;	   /* of vmbus-user, both sides' */
 	uint32_t ahead;		   /* POST_AHEADs that were promised */
+	struct reference_clock clock; /* the guest's */
 	bool handed_over;	   /* another process has it all */
 	struct handover *handover; /* NULL: none under way */
 	struct ev_io front_io, listen_io;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "vmbus/ic/services.h"
 
 #define MS 1000000ull
 
@@ -51,7 +52,7 @@ const struct ic_class ic_classes[IC_KINDS] = {
 			      IC_VERSION(3, 1), IC_VERSION(3, 2) },
 		.nversions = 4,
 	},
-	/* not 4.0: that would need the reference counter of the guest */
+	/* 4.0 is offered where the guest's reference counter is known */
 	[IC_TIMESYNC] = {
 		.name = "timesync",
 		.title = "Time Synchronization",
@@ -62,8 +63,9 @@ const struct ic_class ic_classes[IC_KINDS] = {
 			      { 0xb3, 0x52, 0xa1, 0x92, 0x1e, 0xe2, 0x07,
 				0xee } },
 		.message = 4,
-		.versions = { IC_VERSION(1, 0), IC_VERSION(3, 0) },
-		.nversions = 2,
+		.versions = { IC_VERSION(1, 0), IC_VERSION(3, 0),
+			      TIMESYNC_REFERENCED },
+		.nversions = 3,
 	},
 	[IC_KVP] = {
 		.name = "kvp",
@@ -174,10 +176,12 @@ static int negotiate(struct ic *ic)
 	};
 	int r;
 
+	ic->nversions = ic->ops->versions ? ic->ops->versions(ic)
+					  : class->nversions;
 	ic->negotiation = next_number(ic);
 	m.transaction = (uint8_t)ic->negotiation;
 	m.len = ic_negotiate_put(p + IC_HEAD, frameworks, ARRAY_LEN(frameworks),
-				 class->versions, class->nversions);
+				 class->versions, ic->nversions);
 	r = ic->ops->send(ic, p, icmsg_put(p, &m), ic->negotiation);
 	if (r < 0)
 		ic->negotiation = 0;
@@ -225,6 +229,7 @@ void ic_opened(struct ic *ic)
 {
 	/* it may have been open: then it begins again */
 	ic->state = IC_NEGOTIATING;
+	ic->version = 0;
 	ic->negotiation = 0;
 	ic->blocked = false;
 	end_all(ic, -ECONNRESET);
@@ -234,6 +239,7 @@ void ic_opened(struct ic *ic)
 void ic_closed(struct ic *ic)
 {
 	ic->state = IC_CLOSED;
+	ic->version = 0;
 	ic->blocked = false;
 	ic->negotiation = 0;
 	end_all(ic, -ECONNRESET);
@@ -254,7 +260,7 @@ static void on_negotiated(struct ic *ic, const struct icmsg *m)
 	int r = ic_negotiate_get(m->body, m->len, &framework, &version);
 
 	if (r == 0 && (!offered(frameworks, ARRAY_LEN(frameworks), framework) ||
-		       !offered(class->versions, class->nversions, version)))
+		       !offered(class->versions, ic->nversions, version)))
 		r = -ENOTSUP;
 	if (r == -EPROTO)
 		ic->malformed++;

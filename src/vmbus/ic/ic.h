@@ -77,6 +77,9 @@ struct ic_ops {
 		    uint64_t transaction);
 	/* it is READY. Optional */
 	void (*ready)(struct ic *ic);
+	/* how many of the class's versions are offered now, from the oldest
+	 * on. Optional: all */
+	size_t (*versions)(const struct ic *ic);
 };
 
 struct ic_request;
@@ -87,6 +90,7 @@ struct ic {
 	void *ctx;
 	enum ic_state state;
 	uint32_t framework, version;
+	size_t nversions; /* that were offered */
 	uint64_t now;
 	uint64_t sequence; /* of the last packet sent */
 	bool blocked;	   /* ic_writable() is awaited */

@@ -68,10 +68,18 @@ int shutdown_put(uint8_t *body, uint32_t flags, uint32_t seconds,
 enum { TIMESYNC_SYNC = 1, TIMESYNC_SAMPLE = 2 };
 #define TIMESYNC_MS 5000u
 #define TIMESYNC_BODY 32u
+#define TIMESYNC_REFERENCED IC_VERSION(4, 0)
+
+/* The host's time, and what the guest's reference counter said then. */
+struct timesync_clock {
+	uint64_t wall; /* 100 ns since 1601, UTC */
+	bool known;    /* is the reference? */
+	uint64_t reference;
+};
 
 struct timesync {
 	struct ic *ic;
-	uint64_t (*wall)(void *ctx); /* 100 ns since 1601 */
+	struct timesync_clock (*clock)(void *ctx);
 	void *ctx;
 	uint64_t next; /* 0: not READY */
 	bool sync;     /* the next one sets the guest's clock */
@@ -82,7 +90,10 @@ struct timesync {
 /* A host's clock that has moved by as much is told with SYNC. */
 #define TIMESYNC_STEP 10000000 /* 100 ns */
 
-size_t timesync_put(uint8_t *body, uint64_t wall, uint8_t flags);
+/** timesync_put() - in the form of @version, into TIMESYNC_BODY bytes. Return:
+ * how many it has; -EAGAIN: that needs the reference, and it is not known */
+int timesync_put(uint8_t *body, uint32_t version,
+		 const struct timesync_clock *c, uint8_t flags);
 void timesync_ready(struct timesync *t);
 void timesync_closed(struct timesync *t);
 void timesync_time(struct timesync *t, uint64_t now);

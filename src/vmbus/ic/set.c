@@ -22,7 +22,22 @@ static void on_ready(struct ic *ic)
 		vss_ready(&s->vss);
 }
 
-static const struct ic_ops ops = { .send = on_send, .ready = on_ready };
+/* Time is told with the guest's counter only if that is known. */
+static size_t on_versions(const struct ic *ic)
+{
+	const struct ic_set *s = ic->ctx;
+	size_t n = ic_classes[ic->kind].nversions;
+
+	if (ic->kind == IC_TIMESYNC && !s->ops->clock(s->ctx).known)
+		n--;
+	return n;
+}
+
+static const struct ic_ops ops = {
+	.send = on_send,
+	.ready = on_ready,
+	.versions = on_versions,
+};
 
 void ic_set_init(struct ic_set *s, const struct ic_set_ops *set_ops, void *ctx,
 		 uint64_t sequence)
@@ -32,7 +47,7 @@ void ic_set_init(struct ic_set *s, const struct ic_set_ops *set_ops, void *ctx,
 		ic_init(&s->ic[k], k, &ops, s, sequence);
 	s->heartbeat.ic = &s->ic[IC_HEARTBEAT];
 	s->timesync.ic = &s->ic[IC_TIMESYNC];
-	s->timesync.wall = set_ops->wall;
+	s->timesync.clock = set_ops->clock;
 	s->timesync.ctx = ctx;
 	s->vss.ic = &s->ic[IC_VSS];
 	s->fcopy.ic = &s->ic[IC_FCOPY];

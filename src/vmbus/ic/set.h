@@ -15,7 +15,7 @@ struct ic_set_ops {
 	/* as of struct ic_ops */
 	int (*send)(void *ctx, enum ic_kind kind, const void *packet,
 		    size_t len, uint64_t transaction);
-	uint64_t (*wall)(void *ctx); /* 100 ns since 1601, UTC */
+	struct timesync_clock (*clock)(void *ctx);
 };
 
 struct ic_set {

@@ -2,12 +2,20 @@
 /*
  * timesync.c - the host's clock, told to the guest
  *
- *	u64 host's time, u64 guest's time, u64 round trip, u8 flags, padding
+ *	1.0, 3.0: u64 host's time, u64 guest's time, u64 round trip, u8 flags,
+ *		  7 of padding
+ *	4.0:	  u64 host's time, u64 the guest's reference counter then,
+ *		  u8 flags, u8 leap flags, u8 stratum, 5 of padding
+ *
+ * A guest that is told its counter adds what has passed since: how long the
+ * packet lay there does not matter. Without it the time is right only when it
+ * is read at once.
  *
  * With SYNC the guest sets its clock: once after its driver came, after it
  * stood still, when the host's clock has jumped, and when somebody asks. With
  * SAMPLE it only remembers the time, for its PTP clock: every few seconds.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -21,12 +29,22 @@ static void on_answer(void *arg, const struct ic_answer *a)
 	(void)a;
 }
 
-size_t timesync_put(uint8_t *body, uint64_t wall, uint8_t flags)
+#define BODY_REFERENCED 24
+
+int timesync_put(uint8_t *body, uint32_t version,
+		 const struct timesync_clock *c, uint8_t flags)
 {
 	memset(body, 0, TIMESYNC_BODY);
-	le64_put(body, wall);
-	body[24] = flags;
-	return TIMESYNC_BODY;
+	le64_put(body, c->wall);
+	if (version != TIMESYNC_REFERENCED) {
+		body[24] = flags;
+		return TIMESYNC_BODY;
+	}
+	if (!c->known)
+		return -EAGAIN;
+	le64_put(body + 8, c->reference);
+	body[16] = flags;
+	return BODY_REFERENCED;
 }
 
 void timesync_ready(struct timesync *t)
@@ -62,18 +80,20 @@ static bool stepped(struct timesync *t, uint64_t now, uint64_t wall)
 void timesync_time(struct timesync *t, uint64_t now)
 {
 	uint8_t body[TIMESYNC_BODY];
-	uint64_t wall;
+	struct timesync_clock c;
+	int len;
 
 	if (!t->next || now < t->next)
 		return;
-	wall = t->wall(t->ctx);
-	if (stepped(t, now, wall))
+	c = t->clock(t->ctx);
+	if (stepped(t, now, c.wall))
 		t->sync = true;
 	t->next = now + TIMESYNC_MS * MS;
-	timesync_put(body, wall, t->sync ? TIMESYNC_SYNC : TIMESYNC_SAMPLE);
-	/* A time that waits is a wrong one. */
-	if (!ic_idle(t->ic) || ic_ask(t->ic, body, sizeof(body), TIMESYNC_MS,
-				      on_answer, t) < 0)
+	len = timesync_put(body, t->ic->version, &c,
+			   t->sync ? TIMESYNC_SYNC : TIMESYNC_SAMPLE);
+	/* A time that waits is a wrong one, or an old one. */
+	if (len < 0 || !ic_idle(t->ic) ||
+	    ic_ask(t->ic, body, (size_t)len, TIMESYNC_MS, on_answer, t) < 0)
 		return;
 	t->syncs += t->sync;
 	t->samples += !t->sync;
