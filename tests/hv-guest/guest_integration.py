@@ -49,6 +49,7 @@ class Integrated(hv.HvStack):
 
 
 STACK = Integrated
+LATE_S = 9
 
 
 def daemon(f, name):
@@ -67,7 +68,7 @@ def test_services_and_heartbeat(f):
     f.until_ok("heartbeat", "shutdown", "timesync")
     said = f.guest.run("dmesg | grep -i ' IC version'").ok()
     for name, version in (("heartbeat", "3.0"), ("shutdown", "3.2"),
-                          ("timesync", "3.0")):
+                          ("timesync", "4.0")):
         tap.same(f.service_list()[name]["version"], version, name)
     tap.check("Shutdown IC version 3.2" in said, said)
 
@@ -79,12 +80,62 @@ def test_services_and_heartbeat(f):
               f.control("heartbeat", "--all"), "for people")
 
 
+def clock_is_wrong(f):
+    f.guest.run("date -s '2020-01-01 00:00:00'").ok()
+
+
+def clock_gets_right(f, within=5):
+    """It is not late either, by more than asking takes."""
+    def right():
+        before = time.time()
+        guest = int(f.guest.run("date +%s").ok())
+        return before - within < guest < time.time() + within
+    stack.until("the guest's clock", right)
+
+
 def test_time(f):
     f.until_ok("timesync")
-    f.guest.run("date -s '2020-01-01 00:00:00'").ok()
+    clock_is_wrong(f)
     f.control("time", f.name)
-    stack.until("the guest's clock", lambda: abs(
-        int(f.guest.run("date +%s").ok()) - time.time()) < 5)
+    clock_gets_right(f)
+
+
+def test_time_that_is_read_late(f):
+    f.until_ok("timesync")
+    clock_is_wrong(f)
+    f.pause_guest()
+    try:
+        job = f.start_control("time", f.name, "--timeout", "120")
+        time.sleep(LATE_S)
+    finally:
+        f.resume_guest()
+    tap.same(job.wait(120), 0, "time")
+    clock_gets_right(f, LATE_S / 3)
+
+
+def killed(f):
+    before = f.guest.transport()
+    os.kill(before, signal.SIGKILL)
+
+    def other():
+        try:
+            return f.guest.transport() != before
+        except (OSError, hv.vm.GuestError):
+            return False
+    stack.until("another hvsocket-vmbus", other)
+
+
+def test_time_after_another_transport(f):
+    for replaces in (replace, killed):
+        f.until_ok("timesync")
+        clock_is_wrong(f)
+        replaces(f)
+        stack.until("it is asked", lambda: "timesync" in f.attempt(
+            "integration", "list", f.name))
+        f.until_ok("timesync")
+        tap.same(f.service_list()["timesync"]["version"], "4.0",
+                 replaces.__name__)
+        clock_gets_right(f)
 
 
 def test_disabled_and_enabled_again(f):
@@ -224,7 +275,12 @@ def reboots(f):
     tap.check("reboots" in f.control("reboot", f.name), "reboot")
     f.guest.ready.expect("^ready$", 60)
     f.guest.jobs.clear()
-    f.until_ok("shutdown")
+    f.until_ok("shutdown", "timesync")
+    # its reference counter has begun anew
+    tap.same(f.service_list()["timesync"]["version"], "4.0", "timesync")
+    clock_is_wrong(f)
+    f.control("time", f.name)
+    clock_gets_right(f)
 
 
 def test_reboot_and_shutdown(f):
