@@ -2,8 +2,8 @@
 /*
  * test-addresses.c - hvctl kvp set-ip, as a guest sees it
  *
- * Linux gives addresses to Hyper-V's own network adapters only, which nothing
- * here has: this guest is hv_utils and hv_kvp_daemon as far as addresses go.
+ * Linux gives addresses to Hyper-V's own network adapters only: this guest is
+ * hv_utils and hv_kvp_daemon as far as addresses go.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 #include "real.h"
 #include "vmbus/ic/services.h"
 
-#define ADAPTER "{00000000-0000-0000-0000-000000000001}"
+#define TYPED "00000000-0000-0000-0000-00000000000A"
+#define ADAPTER "{00000000-0000-0000-0000-00000000000a}"
 
 struct kvp_guest {
 	const char *options; /* of hvctl */
@@ -61,7 +62,7 @@ static void kvp_hvctl(struct kvp_guest *k)
 
 	ck_assert_msg(hvctl != NULL, "HVCTL is not set");
 	snprintf(command, sizeof(command), "exec %s kvp set-ip test %s %s",
-		 hvctl, ADAPTER, k->options);
+		 hvctl, TYPED, k->options);
 	k->hvctl = fork();
 	must(k->hvctl >= 0);
 	if (!k->hvctl) {
@@ -140,10 +141,61 @@ START_TEST(test_addresses)
 }
 END_TEST
 
+/* What is refused at once, and how; the guest is not asked. */
+START_TEST(test_refused)
+{
+	const char *const kvp[] = { "--integration", "kvp", NULL };
+	static const struct {
+		const char *options, *says;
+	} rows[] = {
+		{ "eth0 --dhcp",
+		  "adapter: \"eth0\" is neither a GUID nor a MAC address" },
+		{ TYPED " --address '192.0.2.1;192.0.2.300'",
+		  "address: \"192.0.2.300\" is not an IP address" },
+		{ TYPED " --address 192.0.2.1 --mask 255.0.255.0",
+		  "mask: \"255.0.255.0\" is neither a mask nor the length of a prefix" },
+		{ TYPED " --address 192.0.2.1 --gateway router",
+		  "gateway: \"router\" is not an IP address" },
+		{ TYPED " --address 192.0.2.1 --dns '$(reboot)'",
+		  "dns: \"$(reboot)\" is not an IP address" },
+		{ TYPED " --address '192.0.2.1;192.0.2.2' --mask 255.255.255.0",
+		  "mask: one for each address, or none" },
+		{ TYPED " --dns 192.0.2.1", "an address, or dhcp" },
+		{ TYPED " --dhcp --address 192.0.2.1", "an address, or dhcp" },
+	};
+	struct vmm *v = real_start(kvp);
+	static struct kvp_guest k;
+	char command[600], line[600];
+
+	/* it answers by now */
+	k = (struct kvp_guest) { .options = "--dhcp", .answer = IC_OK };
+	vmm_wait(v, kvp_asked, &k, "the answer");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n;
+		FILE *p;
+
+		snprintf(command, sizeof(command),
+			 "exec %s kvp set-ip test %s 2>&1", getenv("HVCTL"),
+			 rows[i].options);
+		p = popen(command, "r");
+		must(p != NULL);
+		n = fread(line, 1, sizeof(line) - 1, p);
+		line[n] = '\0';
+		ck_assert_int_eq(WEXITSTATUS(pclose(p)), 1);
+		ck_assert_msg(strstr(line, rows[i].says) != NULL, "%s: %s",
+			      rows[i].options, line);
+	}
+	ck_assert_uint_eq(k.set, 1);
+	vmm_end(v);
+	real_broker_kill(SIGTERM);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("addresses");
 
 	tcase_add_test(t, test_addresses);
+	tcase_add_test(t, test_refused);
 	return vmm_main("vmbus-user addresses", t);
 }

@@ -160,6 +160,95 @@ START_TEST(test_pairs_of_a_hostile_guest)
 }
 END_TEST
 
+/* As Linux compares them, whatever is typed. */
+START_TEST(test_adapter)
+{
+	static const char guid[] = "{0e0b6031-5213-4934-818b-38d90ced39db}";
+	static const char *const rows[][2] = {
+		{ "{0e0b6031-5213-4934-818b-38d90ced39db}", guid },
+		{ "0E0B6031-5213-4934-818B-38D90CED39DB", guid },
+		{ "00:15:5d:01:02:0a", "00:15:5D:01:02:0A" },
+		{ "00-15-5D-01-02-0A", "00:15:5D:01:02:0A" },
+		{ "00155d01020a", "00:15:5D:01:02:0A" },
+		{ "", NULL },
+		{ "eth0", NULL },
+		{ "00:15:5d:01:02", NULL },
+		{ "00:15:5d:01:02:0a:", NULL },
+		{ "00:15:5d:01:02:0a0b", NULL },
+		{ "00:15-5d:01:02:0a", NULL },
+		{ "00155d01020", NULL },
+		{ "0015:5d01020a", NULL },
+		{ "g0:15:5d:01:02:0a", NULL },
+		{ "{0e0b6031-5213-4934-818b-38d90ced39d}", NULL },
+	};
+	char out[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int r = kvp_adapter(rows[i][0], out, sizeof(out));
+
+		ck_assert_msg(r == (rows[i][1] ? 0 : -EINVAL), "%s: %d",
+			      rows[i][0], r);
+		if (r == 0)
+			ck_assert_str_eq(out, rows[i][1]);
+	}
+	ck_assert_int_eq(kvp_adapter(guid, out, sizeof(guid)), 0);
+	ck_assert_int_eq(kvp_adapter(guid, out, sizeof(guid) - 1), -E2BIG);
+}
+END_TEST
+
+START_TEST(test_address_lists)
+{
+	static const struct {
+		const char *text;
+		bool mask;
+		unsigned int count, families;
+		const char *bad;
+	} rows[] = {
+		{ "", false, 0, 0, NULL },
+		{ "192.0.2.1", false, 1, KVP_IPV4, NULL },
+		{ "192.0.2.1;", false, 1, KVP_IPV4, NULL },
+		{ "192.0.2.1;2001:db8::1", false, 2, KVP_IPV4 | KVP_IPV6,
+		  NULL },
+		{ "::ffff:192.0.2.1", false, 1, KVP_IPV6, NULL },
+		{ "192.0.2.1,192.0.2.2", false, 0, 0, "192.0.2.1,192.0.2.2" },
+		{ "192.0.2.1;192.0.2", false, 0, 0, "192.0.2" },
+		{ "192.0.2.1;;192.0.2.2", false, 0, 0, "" },
+		{ ";", false, 0, 0, "" },
+		{ "192.0.2.1/24", false, 0, 0, "192.0.2.1/24" },
+		{ "64", false, 0, 0, "64" },
+		{ "fe80::1%eth0", false, 0, 0, "fe80::1%eth0" },
+		{ "$(reboot);::1", false, 0, 0, "$(reboot)" },
+		{ "1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111",
+		  false, 0, 0,
+		  "1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111" },
+		{ "255.255.255.0;64;/128;ffff::", true, 4,
+		  KVP_IPV4 | KVP_IPV6, NULL },
+		{ "0.0.0.0;255.255.255.255;0", true, 3, KVP_IPV4 | KVP_IPV6,
+		  NULL },
+		{ "255.0.255.0", true, 0, 0, "255.0.255.0" },
+		{ "129", true, 0, 0, "129" },
+		{ "/", true, 0, 0, "/" },
+		{ "0064", true, 0, 0, "0064" },
+		{ "-1", true, 0, 0, "-1" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct kvp_list l;
+		int r = kvp_addresses(rows[i].text, rows[i].mask, &l);
+
+		ck_assert_msg(r == (rows[i].bad ? -EINVAL : 0), "%s: %d",
+			      rows[i].text, r);
+		if (r < 0) {
+			ck_assert_uint_eq(l.bad_len, strlen(rows[i].bad));
+			ck_assert_mem_eq(l.bad, rows[i].bad, l.bad_len);
+			continue;
+		}
+		ck_assert_uint_eq(l.count, rows[i].count);
+		ck_assert_uint_eq(l.families, rows[i].families);
+	}
+}
+END_TEST
+
 START_TEST(test_addresses)
 {
 	static struct kvp_ip ip, back;
@@ -459,6 +548,8 @@ static void fill(void *c)
 	tcase_add_test(c, test_bad_texts);
 	tcase_add_test(c, test_pairs);
 	tcase_add_test(c, test_pairs_of_a_hostile_guest);
+	tcase_add_test(c, test_adapter);
+	tcase_add_test(c, test_address_lists);
 	tcase_add_test(c, test_addresses);
 	tcase_add_test(c, test_freeze_and_thaw);
 	tcase_add_test(c, test_thaws_by_itself);

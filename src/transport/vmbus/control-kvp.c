@@ -240,14 +240,48 @@ static void on_ip(void *arg, const struct ic_answer *answer)
 			      ip.gateway, "dns", ip.dns));
 }
 
-static bool copy(struct ask *a, char *out, size_t size, const char *text)
+/* What is typed may be anything. */
+static void wrong(struct ask *a, const char *name, const char *text, size_t len,
+		  const char *why)
 {
-	if (strlen(text) < size) {
-		strcpy(out, text);
+	char shown[100];
+
+	ask_failed(a, EINVAL, HVS_REASON_BAD_REQUEST, "%s: \"%s\" is %s", name,
+		   log_escape(text, len, shown, sizeof(shown)), why);
+}
+
+/* Return: false: it has failed */
+static bool put_adapter(struct ask *a, struct kvp_ip *ip, const char *text)
+{
+	if (kvp_adapter(text, ip->adapter, sizeof(ip->adapter)) == 0)
 		return true;
-	}
-	(void)is_put(a, -E2BIG);
+	wrong(a, "adapter", text, strlen(text),
+	      "neither a GUID nor a MAC address");
 	return false;
+}
+
+/* Return: false: it has failed */
+static bool put_list(struct ask *a, char *out, size_t size, const char *name,
+		     const char *text, struct kvp_list *ret)
+{
+	bool mask = !strcmp(name, "mask");
+	size_t len = strlen(text);
+
+	if (kvp_addresses(text, mask, ret) < 0) {
+		wrong(a, name, ret->bad, ret->bad_len,
+		      mask ? "neither a mask nor the length of a prefix"
+			   : "not an IP address");
+		return false;
+	}
+	if (len && text[len - 1] == ';')
+		len--;
+	if (len >= size) {
+		(void)is_put(a, -E2BIG);
+		return false;
+	}
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return true;
 }
 
 void kvp_verb_ip(struct ask *a)
@@ -259,8 +293,8 @@ void kvp_verb_ip(struct ask *a)
 
 	if (!ask_unpack(a, "{s:s}", "adapter", &adapter))
 		return;
-	ip = (struct kvp_ip) { .family = 3 };
-	if (!copy(a, ip.adapter, sizeof(ip.adapter), adapter))
+	ip = (struct kvp_ip) { .family = KVP_IPV4 | KVP_IPV6 };
+	if (!put_adapter(a, &ip, adapter))
 		return;
 	n = kvp_put_ip(body, KVP_GET_IP, &ip);
 	if (is_put(a, n))
@@ -279,10 +313,26 @@ static void on_ip_set(void *arg, const struct ic_answer *answer)
 		ask_done(a, json_object());
 }
 
+/* What a guest would have to guess. Return: false: it has failed */
+static bool fit(struct ask *a, bool dhcp, unsigned int addresses,
+		unsigned int masks)
+{
+	const char *why = NULL;
+
+	if (dhcp == !!addresses)
+		why = "an address, or dhcp: one of the two";
+	else if (masks && masks != addresses)
+		why = "mask: one for each address, or none";
+	if (why)
+		ask_failed(a, EINVAL, HVS_REASON_BAD_REQUEST, "%s", why);
+	return !why;
+}
+
 void kvp_verb_set_ip(struct ask *a)
 {
 	const char *adapter, *address = "", *mask = "", *gateway = "",
 				*dns = "";
+	struct kvp_list addresses, masks, others;
 	static struct kvp_ip ip; /* one thread */
 	uint8_t body[KVP_BODY_MAX];
 	int dhcp = 0, n;
@@ -291,17 +341,17 @@ void kvp_verb_set_ip(struct ask *a)
 			&adapter, "dhcp", &dhcp, "address", &address, "mask",
 			&mask, "gateway", &gateway, "dns", &dns))
 		return;
-	ip = (struct kvp_ip) {
-		.dhcp = dhcp,
-		.family = (strchr(address, '.') ? 1u : 0u) |
-			  (strchr(address, ':') ? 2u : 0u),
-	};
-	if (!copy(a, ip.adapter, sizeof(ip.adapter), adapter) ||
-	    !copy(a, ip.address, sizeof(ip.address), address) ||
-	    !copy(a, ip.mask, sizeof(ip.mask), mask) ||
-	    !copy(a, ip.gateway, sizeof(ip.gateway), gateway) ||
-	    !copy(a, ip.dns, sizeof(ip.dns), dns))
+	ip = (struct kvp_ip) { .dhcp = dhcp };
+	if (!put_adapter(a, &ip, adapter) ||
+	    !put_list(a, ip.address, sizeof(ip.address), "address", address,
+		      &addresses) ||
+	    !put_list(a, ip.mask, sizeof(ip.mask), "mask", mask, &masks) ||
+	    !put_list(a, ip.gateway, sizeof(ip.gateway), "gateway", gateway,
+		      &others) ||
+	    !put_list(a, ip.dns, sizeof(ip.dns), "dns", dns, &others) ||
+	    !fit(a, dhcp, addresses.count, masks.count))
 		return;
+	ip.family = addresses.families;
 	n = kvp_put_ip(body, KVP_SET_IP, &ip);
 	if (is_put(a, n))
 		(void)ask_begun(a, ic_ask(kvp(a), body, (size_t)n,

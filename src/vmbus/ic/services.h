@@ -121,9 +121,11 @@ struct kvp_pair {
 	char value[KVP_VALUE_TEXT];
 };
 
+enum { KVP_IPV4 = 1, KVP_IPV6 = 2 };
+
 struct kvp_ip {
 	bool dhcp;
-	unsigned int family; /* bits: 1 IPv4, 2 IPv6 */
+	unsigned int family; /* KVP_IPV4, KVP_IPV6, both */
 	char adapter[3 * 128 + 1], address[3 * 1024 + 1], mask[3 * 1024 + 1];
 	char gateway[3 * 512 + 1], dns[3 * 1024 + 1];
 };
@@ -145,6 +147,21 @@ int kvp_get(const uint8_t *body, size_t len, enum kvp_op op,
 /** kvp_put_ip(), kvp_get_ip() - Return: bytes or 0; -EILSEQ, -E2BIG; -EPROTO */
 int kvp_put_ip(uint8_t *body, enum kvp_op op, const struct kvp_ip *ip);
 int kvp_get_ip(const uint8_t *body, size_t len, struct kvp_ip *ret);
+
+/* ---- kvp-ip.c */
+
+struct kvp_list {
+	unsigned int count, families;
+	const char *bad; /* what is no address: within the list */
+	size_t bad_len;
+};
+
+/** kvp_adapter() - a GUID or a MAC address, in any of the usual spellings, as
+ * Linux compares it. Return: 0; -EINVAL; -E2BIG */
+int kvp_adapter(const char *text, char *out, size_t size);
+/** kvp_addresses() - IPv4 and IPv6 addresses, or what can be a mask, with
+ * semicolons. Return: 0; -EINVAL (ret->bad is none), @ret is set */
+int kvp_addresses(const char *list, bool mask, struct kvp_list *ret);
 
 /* ---- vss.c */
 
