@@ -58,6 +58,8 @@ int guests_find(struct ctl *c, const struct args *a, bool agents,
 /** guests_one() - exactly one, by name, on VMBus */
 int guests_one(const char *name, struct guests *ret);
 void guests_fini(struct guests *g);
+/** guests_no_memory() - say so. Return: hvctl's exit code */
+int guests_no_memory(const struct ctl *c);
 
 /**
  * guests_do() - the same of each
