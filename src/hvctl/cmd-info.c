@@ -3,13 +3,15 @@
  * cmd-info.c - hvctl info: what a guest says about itself
  *
  * Facts from different sources under the same names: key-value exchange and
- * the list of integration services on VMBus, else the agent. What a source
- * does not have is left out, and what the guest refuses to tell as well.
+ * the list of integration services on VMBus, else the agent; and from the
+ * broker what the guest's systemd has told it by itself. What a source does not
+ * have is left out, and what the guest refuses to tell as well.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/base64.h"
 #include "base/cleanup.h"
@@ -199,6 +201,22 @@ static json_t *from_vmbus(void *arg, const json_t *services,
 	return json_incref(o);
 }
 
+/* ---- what the broker was told: @arg is its list of partitions, or NULL */
+
+static void put_said(void *arg, const char *name, json_t *reply)
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach(arg, i, p) {
+		if (strcmp(json_text(p, "name"), name) != 0 &&
+		    strcasecmp(json_text(p, "id"), name) != 0)
+			continue;
+		put_text(reply, "ready", p, "ready");
+		put_text(reply, "status", p, "status");
+	}
+}
+
 /* ---- for people */
 
 static void line(const char *key, const char *text)
@@ -236,6 +254,15 @@ static void tell_uptime(uint64_t s)
 	       s / 3600 % 24, s / 60 % 60, s % 60);
 }
 
+/* As "hvctl wait" says it. */
+static void tell_ready(const char *ready, const char *status)
+{
+	if (*ready && *status)
+		printf("  %-10s%s: %s\n", "state", show(ready), show(status));
+	else
+		line("state", *ready ? ready : status);
+}
+
 static void tell(const char *name, const json_t *o)
 {
 	const json_t *os = json_object_get(o, "os");
@@ -255,20 +282,28 @@ static void tell(const char *name, const json_t *o)
 	}
 	if (json_object_get(o, "uptime_s"))
 		tell_uptime(json_number(o, "uptime_s"));
+	tell_ready(json_text(o, "ready"), json_text(o, "status"));
 	tell_services(json_object_get(o, "services"));
 }
 
 int cmd_info(struct ctl *c, const struct args *a)
 {
 	json_t *pairs = guests_request(a, "kvp.list");
+	cleanup_json_ json_t *list = NULL;
+	struct call_error err;
 	struct guests_ask ask = { .request = guests_request(a, "list"),
 				  .second_request = pairs,
 				  .merge = from_vmbus,
 				  .steps = steps,
 				  .reply = from_agent,
+				  .more = put_said,
 				  .tell = tell };
 
 	if (pairs)
 		json_object_set_new(pairs, "pool", json_string("auto"));
+	/* (why it cannot be had, the verb itself will say) */
+	if (!call(c, CALL_HOST, json_pack("{s:s}", "method", "partition.list"),
+		  &list, &err))
+		ask.arg = json_object_get(list, "partitions");
 	return guests_verb(c, a, &ask);
 }

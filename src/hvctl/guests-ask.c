@@ -240,6 +240,9 @@ int guests_do(struct ctl *c, const struct args *a, const struct guests *g,
 		r = ask_vmbus(&k);
 	if (!r)
 		r = ask_agents(&k, guests_timeout(a));
+	for (size_t i = 0; !r && ask->more && i < g->n; i++)
+		if (k.answers[i].reply)
+			ask->more(ask->arg, g->names[i], k.answers[i].reply);
 	if (!r)
 		r = tell_all(&k, a);
 	for (size_t i = 0; k.answers && i < g->n; i++) {

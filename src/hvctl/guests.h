@@ -43,6 +43,8 @@ struct guests_ask {
 	/* an object as the integration services would answer; NULL: no memory,
 	 * or what the agent said makes no sense */
 	json_t *(*reply)(void *arg, const struct agent_job *job);
+	/* adds to a good answer what others than the guest know; NULL */
+	void (*more)(void *arg, const char *name, json_t *reply);
 	/* one good answer, for people; NULL: nothing is said */
 	void (*tell)(const char *name, const json_t *reply);
 	/* is that what was hoped for? Or hvctl fails; NULL: any answer is */

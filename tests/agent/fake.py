@@ -212,7 +212,7 @@ class Vm:
         subprocess.run([hvctl, "vm", "add", name, "--ephemeral"],
                        env=broker.env(), check=True,
                        stdout=subprocess.DEVNULL)
-        path = os.path.join(tempfile.mkdtemp(dir=broker.top), "v")
+        self.path = path = os.path.join(tempfile.mkdtemp(dir=broker.top), "v")
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(64)
@@ -231,6 +231,15 @@ class Vm:
                                  daemon=True).start()
                 return self
         raise RuntimeError("hvsocket-hybrid ended")
+
+    def say(self, text):
+        """As its systemd does, which was told where."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(self.path + "_26743")
+            s.sendall(text)
+            s.shutdown(socket.SHUT_WR)
+            return s.recv(1)
 
     def accept(self):
         while True:

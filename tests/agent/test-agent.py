@@ -115,6 +115,27 @@ class Verbs(AgentCase):
         self.assertEqual(set(self.json("info", "web1")),
                          {"via", "host_name", "services"})
 
+    def test_info_of_what_it_said_itself(self):
+        self.assertNotIn("state", self.hvctl("info", "web1"))
+        self.assertNotIn("ready", self.json("info", "web1"))
+        self.v.say(b"STATUS=Starting \xc3\xa9")
+        self.assertIn("state     Starting \u00e9\n",
+                      self.hvctl("info", "web1"))
+        self.v.say(b"READY=1\nSTATUS=Up")
+        self.assertIn("state     ready: Up\n", self.hvctl("info", "web1"))
+        o = self.json("info", "web1")
+        self.assertEqual((o["ready"], o["status"], o["via"]),
+                         ("ready", "Up", "agent"))
+        self.v.say(b"STOPPING=1\nSTATUS=")
+        self.assertIn("state     stopping\n", self.hvctl("info", "web1"))
+        # by its VmId, and among others
+        vmid = self.json("vm", "show", "web1")["id"]
+        self.assertEqual(self.json("info", vmid)["ready"], "stopping")
+        self.vm("web2")
+        many = self.json("info", "web*")
+        self.assertEqual([many[n].get("ready") for n in ("web1", "web2")],
+                         ["stopping", None])
+
     def test_disabled(self):
         self.a.does["guest-shutdown"] = lambda a, q: a.refuse(
             q, "CommandNotFound", "Command guest-shutdown has been disabled")
