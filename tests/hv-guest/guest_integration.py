@@ -113,31 +113,6 @@ def test_time_that_is_read_late(f):
     clock_gets_right(f, LATE_S / 3)
 
 
-def killed(f):
-    before = f.guest.transport()
-    os.kill(before, signal.SIGKILL)
-
-    def other():
-        try:
-            return f.guest.transport() != before
-        except (OSError, hv.vm.GuestError):
-            return False
-    stack.until("another hvsocket-vmbus", other)
-
-
-def test_time_after_another_transport(f):
-    for replaces in (replace, killed):
-        f.until_ok("timesync")
-        clock_is_wrong(f)
-        replaces(f)
-        stack.until("it is asked", lambda: "timesync" in f.attempt(
-            "integration", "list", f.name))
-        f.until_ok("timesync")
-        tap.same(f.service_list()["timesync"]["version"], "4.0",
-                 replaces.__name__)
-        clock_gets_right(f)
-
-
 def test_disabled_and_enabled_again(f):
     f.until_ok("heartbeat")
     f.control("integration", "disable", f.name, "heartbeat")
@@ -182,9 +157,68 @@ def test_keys_and_values(f):
                                          "-p", "external"), "deleted")
     tap.check("longer than" in f.refused("kvp", "set", f.name, "k" * 300, "v"),
               "a long key")
+
+
+ADAPTER = "{0c5a7d2e-3b1f-4a68-9e0d-7f21b35c8a4d}"
+MAC = "00:15:5d:01:02:0a"
+SCRIPT = "/usr/libexec/hypervkvpd/hv_set_ifconfig"
+STAND_IN = " && ".join((
+    "mkdir -p /var/lib/hyperv " + os.path.dirname(SCRIPT),
+    "printf '#!/bin/sh\\ncp \"$1\" /was-set\\n' >" + SCRIPT,
+    "chmod +x " + SCRIPT,
+    "mount -t tmpfs none /sys/class/net",
+    "mkdir -p /sys/class/net/dummy0/device",
+    "echo '%s' >/sys/class/net/dummy0/device/device_id" % ADAPTER,
+    "echo %s >/sys/class/net/dummy0/address" % MAC,
+    "ifconfig dummy0 192.0.2.99 netmask 255.255.255.0 up"))
+
+
+def was_set(f):
+    """What hv_kvp_daemon gave to the distribution's script, which Debian's
+    package has none of."""
+    said = f.guest.run("cat /was-set; rm /was-set").ok()
+    return dict(line.strip().split("=", 1) for line in said.splitlines()
+                if "=" in line)
+
+
+def test_addresses(f):
+    """There is no netvsc: a dummy interface has the file by which the daemon
+    finds Hyper-V's adapters."""
+    f.guest.run("mkdir -p /var/lib/hyperv").ok()
+    daemon(f, "hv_kvp_daemon")
+    f.until_ok("kvp")
+    set_ip = ("kvp", "set-ip", f.name)
     tap.check("no such adapter" in f.refused(
-        "kvp", "set-ip", f.name, "{00000000-0000-0000-0000-000000000001}",
-        "--address", "192.0.2.1"), "an adapter that is not there")
+        *set_ip, ADAPTER, "--address", "192.0.2.1"), "not there yet")
+    f.guest.run(STAND_IN).ok()
+    try:
+        f.control(*set_ip, ADAPTER.strip("{}").upper(),
+                  "--address", "192.0.2.7;2001:db8::7",
+                  "--mask", "255.255.255.0;64", "--gateway", "192.0.2.254",
+                  "--dns", "192.0.2.53;192.0.2.54")
+        facts = was_set(f)
+        want = {"HWADDR": MAC.upper(), "DEVICE": "dummy0",
+                "BOOTPROTO": "none", "IPADDR0": "192.0.2.7",
+                "NETMASK0": "255.255.255.0", "GATEWAY": "192.0.2.254",
+                "DNS1": "192.0.2.53", "DNS2": "192.0.2.54"}
+        tap.same({k: facts.get(k) for k in want}, want, str(facts))
+        tap.check(any(v.startswith("2001:") and v.endswith("0007")
+                      for v in facts.values()), "IPv6: %s" % facts)
+        f.control(*set_ip, ADAPTER, "--dhcp")
+        facts = was_set(f)
+        tap.same(facts["BOOTPROTO"], "dhcp", str(facts))
+        tap.check("IPADDR0" not in facts, str(facts))
+        tap.check("\"router\" is not an IP address" in f.refused(
+            *set_ip, ADAPTER, "--address", "192.0.2.1", "--gateway",
+            "router"), "no address")
+        f.guest.run("test ! -e /was-set").ok()
+        o = json.loads(f.control("kvp", "ip", f.name,
+                                 MAC.upper().replace(":", "-"), "--json"))
+        tap.check("192.0.2.99" in o["address"].split(";"), str(o))
+        said = f.refused("kvp", "ip", f.name, "00155d010203")
+        tap.check("the guest" in said, said)  # which says no more: 0x80004005
+    finally:
+        f.guest.run("umount /sys/class/net").ok()
 
 
 def test_info(f):
@@ -268,6 +302,32 @@ def test_another_process_goes_on(f):
     os.kill(f.guest.transport(), signal.SIGKILL)
     writes(f).ok()
     f.until_ok("heartbeat", "shutdown")
+
+
+def killed(f):
+    before = f.guest.transport()
+    os.kill(before, signal.SIGKILL)
+
+    def other():
+        try:
+            return f.guest.transport() != before
+        except (OSError, hv.vm.GuestError):
+            return False
+    stack.until("another hvsocket-vmbus", other)
+
+
+def test_time_after_another_transport(f):
+    """(One that was killed has the next one thaw the guest, for a while.)"""
+    for replaces in (replace, killed):
+        f.until_ok("timesync")
+        clock_is_wrong(f)
+        replaces(f)
+        stack.until("it is asked", lambda: "timesync" in f.attempt(
+            "integration", "list", f.name))
+        f.until_ok("timesync")
+        tap.same(f.service_list()["timesync"]["version"], "4.0",
+                 replaces.__name__)
+        clock_gets_right(f)
 
 
 def reboots(f):

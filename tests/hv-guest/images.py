@@ -99,8 +99,8 @@ def make(directory, modules):
         image("initramfs-uplink", uplinked.programs(
             os.environ.get("DAEMON_BUILD") or build, build))
     if "guest_integration" in modules:
-        image("initramfs-integration", hyperv_daemons() +
-              forced(directory), kernel_modules=MODULES + ",hv_utils,brd")
+        image("initramfs-integration", hyperv_daemons() + forced(directory),
+              kernel_modules=MODULES + ",hv_utils,brd,dummy")
     if "guest_module" in modules:
         image("initramfs-module", [kernel_module(directory) +
                                    ":module.ko"])
