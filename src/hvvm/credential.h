@@ -13,8 +13,9 @@
 #include <stdint.h>
 
 /* Where systemd is to say that it is ready: here the broker listens
- * (hvsocketd(8), READINESS). */
-#define CREDENTIAL_NOTIFY "vmm.notify_socket=vsock:2:26743"
+ * (hvsocketd(8), "Guests that say when they are ready"). Of a type left open it
+ * would make SOCK_SEQPACKET, which hv_sock does not have. */
+#define CREDENTIAL_NOTIFY "vmm.notify_socket=vsock-stream:2:26743"
 
 /**
  * credential_parse() - the option's words

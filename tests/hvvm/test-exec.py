@@ -209,7 +209,8 @@ def test_credentials(h):
     same(r.out.decode().splitlines(), [
         "io.systemd.credential:a.b=c = d",
         "io.systemd.credential.binary:key=AAr/",
-        "io.systemd.credential:vmm.notify_socket=vsock:2:26743"], "strings")
+        "io.systemd.credential:vmm.notify_socket=vsock-stream:2:26743"],
+        "strings")
 
 
 def test_time_is_up(h):

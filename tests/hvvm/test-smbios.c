@@ -126,7 +126,7 @@ START_TEST(words)
 	takes("a=b:c=d", 1, NULL, "b:c=d");
 	takes("a:b=c", 1, "b=c", NULL);
 	takes(CREDENTIAL_NOTIFY, strlen("vmm.notify_socket"), NULL,
-	      "vsock:2:26743");
+	      "vsock-stream:2:26743");
 	refuses("", "NAME=VALUE");
 	refuses("name", "NAME=VALUE");
 	refuses("=b", "1 to 255");
