@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 #define IDS (1ull << 52) /* a double has them all */
 
@@ -17,6 +18,7 @@ struct agent_client {
 	enum waits waits;
 	json_int_t id;
 	json_int_t first; /* of a silent one, before id; else the same */
+	unsigned int behind; /* said, and to be waited for after id */
 	size_t skipped; /* before the mark */
 	size_t line_max;
 	unsigned int strays, dropped;
@@ -84,29 +86,55 @@ static int next(struct agent_client *c, size_t line_max)
 	return 0;
 }
 
-int agent_say(struct agent_client *c, const char *command,
-	      json_t *arguments, size_t line_max, char **ret, size_t *ret_len)
+static int command_line(const char *command, json_int_t id, json_t *arguments,
+			char **ret, size_t *ret_len)
 {
 	json_t *name = json_string(command);
 	json_t *o;
-	int r;
 
 	if (!name)
 		return -EINVAL;
-	r = next(c, line_max);
-	if (r < 0) {
-		json_decref(name);
-		return r;
-	}
-	o = json_pack("{s:o, s:I}", "execute", name, "id", c->id);
+	o = json_pack("{s:o, s:I}", "execute", name, "id", id);
 	if (o && arguments && json_object_set(o, "arguments", arguments) < 0) {
 		json_decref(o);
 		return -ENOMEM;
 	}
-	r = as_line(o, "", ret, ret_len);
+	return as_line(o, "", ret, ret_len);
+}
+
+int agent_say(struct agent_client *c, const char *command,
+	      json_t *arguments, size_t line_max, char **ret, size_t *ret_len)
+{
+	int r = utf8_valid(command, strlen(command)) ? next(c, line_max) :
+						       -EINVAL;
+
+	if (!r)
+		r = command_line(command, c->id, arguments, ret, ret_len);
 	if (!r)
 		c->waits = ANSWER;
 	return r;
+}
+
+int agent_say_behind(struct agent_client *c, const char *command,
+		     json_t *arguments, char **ret, size_t *ret_len)
+{
+	json_int_t id = (json_int_t)(((uint64_t)c->id + c->behind + 1) % IDS);
+	int r = c->over;
+
+	if (!r && c->waits == NOTHING)
+		r = -EINVAL;
+	if (!r)
+		r = command_line(command, id, arguments, ret, ret_len);
+	if (!r)
+		c->behind++;
+	return r;
+}
+
+void agent_forget(struct agent_client *c)
+{
+	c->id = (json_int_t)(((uint64_t)c->id + c->behind) % IDS);
+	c->behind = 0;
+	c->waits = NOTHING;
 }
 
 int agent_say_sync(struct agent_client *c, char **ret, size_t *ret_len)
@@ -267,9 +295,15 @@ static int heard_line(struct agent_client *c, json_t **ret)
 	r = c->waits == SYNC_LINE ? heard_sync(c, o, ret) :
 				    heard_answer(c, o, ret);
 	json_decref(o);
-	if (r == 1)
-		c->waits = NOTHING;
-	return r;
+	if (r != 1)
+		return r;
+	c->waits = c->behind ? ANSWER : NOTHING;
+	if (c->behind) {
+		c->behind--;
+		c->id = c->first = (json_int_t)(((uint64_t)c->id + 1) % IDS);
+		c->strays = 0;
+	}
+	return 1;
 }
 
 static int keep(struct agent_client *c, const char *data, size_t len)

@@ -2,12 +2,12 @@
 /*
  * client.h - qemu-guest-agent's protocol, the client's side, without I/O
  *
- * Bytes go in, bytes come out. One command at a time: the agent does them one
- * after another anyway. Each connection begins with guest-sync-delimited:
- * 0xFF makes the agent forget what an earlier client left half said, and what
- * arrives before the 0xFF of its answer was for somebody else. Each command
- * has an id, which the agent says again; what has another id is an answer that
- * is late or doubled, and is dropped and counted.
+ * Bytes go in, bytes come out. The agent does one command after another;
+ * several may be said before the first is answered. Each connection begins with
+ * guest-sync-delimited: 0xFF makes the agent forget what an earlier client left
+ * half said, and what arrives before the 0xFF of its answer was for somebody
+ * else. Each command has an id, which the agent says again; what has another id
+ * is an answer that is late or doubled, and is dropped and counted.
  *
  * The guest is hostile: a line has a limit, so has what lies in front of the
  * answer, and JSON may not be nested without end. What breaks these rules ends
@@ -51,6 +51,14 @@ struct agent_client *agent_free(struct agent_client *c);
 int agent_say(struct agent_client *c, const char *command,
 	      json_t *arguments, size_t line_max, char **ret, size_t *ret_len);
 int agent_say_sync(struct agent_client *c, char **ret, size_t *ret_len);
+
+/** agent_say_behind() - another command, while something is waited for: when
+ * that has its answer, the one to this is waited for. -EINVAL: nothing is */
+int agent_say_behind(struct agent_client *c, const char *command,
+		     json_t *arguments, char **ret, size_t *ret_len);
+
+/** agent_forget() - wait for no answer any more; what comes is dropped */
+void agent_forget(struct agent_client *c);
 
 /** agent_say_silent() - a command that has an answer only if it fails, as
  * guest-shutdown, and guest-ping behind it: the answer to that is its own */

@@ -46,6 +46,12 @@ int conn_say(struct agent_conn *a, const char *command, json_t *arguments,
 int conn_say_silent(struct agent_conn *a, const char *command,
 		    json_t *arguments, struct call_error *err);
 
+/** conn_say_behind() - one more, while an answer is waited for; conn_next()
+ * once that is there */
+int conn_say_behind(struct agent_conn *a, const char *command,
+		    json_t *arguments, struct call_error *err);
+void conn_next(struct agent_conn *a, const char *command);
+
 /** conn_turn() - Return: 1: done, a->answer is there; 0: wait for
  * conn_events(), until end_ms; -errno: the connection is of no use any more */
 int conn_turn(struct agent_conn *a, struct call_error *err);

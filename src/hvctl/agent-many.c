@@ -12,7 +12,11 @@
 struct run {
 	struct agent_job *job;
 	struct agent_conn *conn; /* NULL: over */
-	size_t step; /* that is being answered, plus one */
+	size_t next; /* step, to be said */
+	unsigned int waiting; /* steps that are said, and not answered */
+	bool synced; /* the agent has shown that it listens */
+	bool said; /* a step was, ever */
+	bool alone; /* one at a time: it does not understand several */
 };
 
 static void over(struct run *r, int result)
@@ -23,42 +27,86 @@ static void over(struct run *r, int result)
 	r->conn = agent_close(r->conn);
 }
 
-/* Begin the next step that there is. Return: true: one was begun */
-static bool next_step(struct run *r, const struct agent_step *steps, void *arg)
+/* Return: 0 or -errno */
+static int say(struct run *r, const struct agent_step *s, json_t *args)
 {
-	for (; steps[r->step].command; r->step++) {
-		const struct agent_step *s = &steps[r->step];
-		json_t *args = NULL;
+	struct call_error *err = &r->job->err;
+
+	if (r->waiting || !r->synced)
+		return conn_say_behind(r->conn, s->command, args, err);
+	return s->silent ? conn_say_silent(r->conn, s->command, args, err) :
+			   conn_say(r->conn, s->command, args, 0, err);
+}
+
+static size_t first_waiting(const struct run *r)
+{
+	return (size_t)__builtin_ctz(r->waiting);
+}
+
+static bool can_be_said(const struct run *r, const struct agent_step *steps)
+{
+	const struct agent_step *s = &steps[r->next];
+
+	if (!r->synced)
+		return s->early;
+	/* behind what is silent comes its own */
+	return !r->waiting ||
+	       !(r->alone || steps[first_waiting(r)].silent || s->silent ||
+		 (s->needs & r->waiting));
+}
+
+/* All that can be said before the next answer. Return: is anything awaited? */
+static bool say_steps(struct run *r, const struct agent_step *steps, void *arg)
+{
+	const struct agent_step *s;
+
+	for (; (s = &steps[r->next])->command && can_be_said(r, steps);
+	     r->next++) {
+		json_t *args = s->make ? s->make(arg, r->job->answers) : NULL;
 		int e;
 
-		if (s->make) {
-			args = s->make(arg, r->job->answers);
-			if (!args)
-				continue;
-		}
-		e = s->silent ? conn_say_silent(r->conn, s->command, args,
-						&r->job->err) :
-				conn_say(r->conn, s->command, args, 0,
-					 &r->job->err);
+		if (s->make && !args)
+			continue;
+		e = say(r, s, args);
 		if (e) {
 			over(r, e);
 			return false;
 		}
-		r->step++;
-		return true;
+		r->waiting |= 1u << r->next;
+		r->said = true;
 	}
+	if (r->waiting || !r->synced)
+		return true;
 	over(r, 0);
 	return false;
 }
 
-/* The answer to the step. Return: true: the next one can be asked */
+/* An error that is about no command: it was what it could not read. */
+static bool is_about_none(const struct run *r)
+{
+	const char *text;
+
+	return !r->alone && agent_refusal(r->conn->answer, &text) &&
+	       !json_object_get(r->conn->answer, "id");
+}
+
+/* The answer to a step. Return: true: others can be said */
 static bool take(struct run *r, const struct agent_step *steps)
 {
-	size_t i = r->step - 1;
+	size_t i = first_waiting(r);
 	struct call_error *err = steps[i].optional ? &r->job->refused[i] :
 						     &r->job->err;
-	int e = conn_take(r->conn, &r->job->answers[i], err);
+	int e;
 
+	if (!steps[i].silent && is_about_none(r)) {
+		agent_forget(r->conn->client);
+		r->alone = true;
+		r->waiting = 0;
+		r->next = i;
+		return true;
+	}
+	e = conn_take(r->conn, &r->job->answers[i], err);
+	r->waiting &= ~(1u << i);
 	if (e && !steps[i].optional)
 		over(r, e);
 	return r->conn != NULL;
@@ -70,7 +118,7 @@ static void turn(struct run *r, const struct agent_step *steps, void *arg)
 	while (r->conn) {
 		int e = conn_turn(r->conn, &r->job->err);
 
-		if (r->step && !r->conn->out)
+		if (r->said && !r->conn->out)
 			r->job->sent = true;
 		if (!e && agent_now_ms() >= r->conn->end_ms)
 			e = conn_late(r->conn, &r->job->err);
@@ -80,9 +128,12 @@ static void turn(struct run *r, const struct agent_step *steps, void *arg)
 			over(r, e);
 			return;
 		}
-		if (r->step && !take(r, steps))
+		if (r->synced && !take(r, steps))
 			return;
-		if (!next_step(r, steps, arg))
+		r->synced = true;
+		if (r->waiting)
+			conn_next(r->conn, steps[first_waiting(r)].command);
+		if (!say_steps(r, steps, arg))
 			return;
 	}
 }
@@ -137,6 +188,8 @@ void agent_run(struct agent_job *jobs, size_t n,
 		vm = service == guid && jobs[i].id ? jobs[i].id : jobs[i].vm;
 		jobs[i].result = conn_open(vm, service, timeout_ms,
 					   &runs[i].conn, &jobs[i].err);
+		if (runs[i].conn)
+			(void)say_steps(&runs[i], steps, arg);
 	}
 	while (more) {
 		more = false;

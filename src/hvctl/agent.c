@@ -163,6 +163,36 @@ int conn_say_silent(struct agent_conn *a, const char *command,
 				     &a->out_len), command, arguments, err);
 }
 
+int conn_say_behind(struct agent_conn *a, const char *command,
+		    json_t *arguments, struct call_error *err)
+{
+	cleanup_free_ char *line = NULL;
+	size_t len = 0, before = a->out ? a->out_len : 0;
+	char *all;
+	int r = said(agent_say_behind(a->client, command, arguments, &line,
+				      &len), command, arguments, err);
+
+	if (r)
+		return r;
+	all = realloc(a->out, before + len);
+	if (!all)
+		return agent_fail(err, ENOMEM, "%s", strerror(ENOMEM));
+	if (!before)
+		a->out_at = 0;
+	memcpy(all + before, line, len);
+	a->out = all;
+	a->out_len = before + len;
+	return 0;
+}
+
+void conn_next(struct agent_conn *a, const char *command)
+{
+	json_decref(a->answer);
+	a->answer = NULL;
+	a->command = command;
+	a->end_ms = agent_now_ms() + a->timeout_ms;
+}
+
 short conn_events(const struct agent_conn *a)
 {
 	return a->connecting	 ? POLLOUT :

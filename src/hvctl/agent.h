@@ -102,6 +102,10 @@ struct agent_step {
 	/* its arguments, from the answers so far (NULL: that step failed); if
 	 * it returns NULL, the step is left out. NULL: it has none */
 	json_t *(*make)(void *arg, json_t *const *answers);
+	unsigned int needs; /* answers: 1 << step. Else it is said before
+			     * those in front of it are answered */
+	bool early; /* may be done late, when nobody waits any more: it is said
+		     * before the agent has shown that it listens */
 	bool optional; /* the rest is asked even if this one is refused */
 	bool silent; /* as shutdown: an answer comes only if it fails. That the
 		      * agent goes on, or the connection ends, is its answer */

@@ -8,8 +8,10 @@
 
 #include "hvctl/guests.h"
 
-static const struct agent_step steps[] = { { .command = "guest-ping" },
-					   { .command = NULL } };
+static const struct agent_step steps[] = {
+	{ .command = "guest-ping", .early = true },
+	{ .command = NULL },
+};
 
 static json_t *from_agent(void *arg, const struct agent_job *j)
 {

@@ -29,6 +29,7 @@ class Agent:
         self.conn = None
         self.hangs = threading.Event()  # clear: it takes nothing
         self.hangs.set()
+        self.holds = 0  # lines that must have come before it begins
         self.prefix = b""  # before the answer to a sync
         self.files = {}
         self.handles = {}
@@ -57,6 +58,9 @@ class Agent:
                 if not data:
                     return
                 buf += data
+                if buf.count(b"\n") < self.holds:
+                    continue
+                self.holds = 0
                 while b"\n" in buf:
                     line, buf = buf.split(b"\n", 1)
                     self.take(line)

@@ -74,8 +74,9 @@ class Verbs(AgentCase):
         self.assertIn("--message", self.fails("reboot", "-m", "x", "web1"))
         self.a.does["guest-suspend-disk"] = lambda a, q: None
         self.hvctl("shutdown", "--hibernate", "web1")
-        self.assertEqual(self.a.asked[-2:], ["guest-suspend-disk",
-                                             "guest-ping"])
+        # (it notes what it was asked once it has answered)
+        self.a.wait("its own ping", lambda: self.a.asked[-2:] == [
+            "guest-suspend-disk", "guest-ping"])
 
     def test_time(self):
         before = time.time_ns()
@@ -135,6 +136,27 @@ class Verbs(AgentCase):
         many = self.json("info", "web*")
         self.assertEqual([many[n].get("ready") for n in ("web1", "web2")],
                          ["stopping", None])
+
+    def test_together(self):
+        """What needs no answer is said before there is one."""
+        self.a.holds = 6  # the sync, and the five that tell something
+        self.json("info", "web1")
+        self.assertEqual(self.a.asked[:5], [
+            "guest-ping", "guest-get-osinfo", "guest-get-host-name",
+            "guest-network-get-interfaces", "guest-info"])
+        # what does something waits until the agent has shown that it listens
+        self.a.holds = 2
+        self.assertIn("does not answer", self.fails(
+            "thaw", "-t", SHORT, "web1"))
+
+    def test_one_at_a_time(self):
+        """An agent that cannot read several is asked for them one by one."""
+        def no_json(agent, q):
+            agent.does.pop("guest-ping")
+            agent.send({"error": {"class": "GenericError",
+                                  "desc": "JSON parse error"}})
+        self.a.does["guest-ping"] = no_json
+        self.assertEqual(self.json("info", "web1")["host_name"], "fake1")
 
     def test_disabled(self):
         self.a.does["guest-shutdown"] = lambda a, q: a.refuse(

@@ -107,6 +107,53 @@ START_TEST(said)
 }
 END_TEST
 
+/* Two more are said before the first has its answer. */
+START_TEST(behind)
+{
+	cleanup_free_ char *two = NULL, *three = NULL, *bad = NULL;
+	size_t len;
+
+	ck_assert_int_eq(agent_say_behind(c, "a", NULL, &bad, &len), -EINVAL);
+	say_sync();
+	ck_assert_int_eq(agent_say_behind(c, "\xff", NULL, &bad, &len),
+			 -EINVAL);
+	ck_assert_int_eq(agent_say_behind(c, "a", NULL, &two, &len), 0);
+	ck_assert_int_eq(agent_say_behind(c, "b", NULL, &three, &len), 0);
+	ck_assert_str_eq(two, "{\"execute\":\"a\",\"id\":102}\n");
+	ck_assert_str_eq(three, "{\"execute\":\"b\",\"id\":103}\n");
+	ck_assert_int_eq(hear("\xff{\"return\": 101}\n", NULL), 1);
+	/* the one's answer is not taken for the other's */
+	ck_assert_int_eq(hear("{\"return\": 5, \"id\": 103}\n", NULL), 0);
+	ck_assert_uint_eq(agent_dropped(c), 1);
+	ck_assert_int_eq(hear("{\"return\": 1, \"id\": 102}\n", NULL), 1);
+	ck_assert_int_eq(hear("{\"return\": 1, \"id\": 102}\n", NULL), 0);
+	ck_assert_int_eq(hear("{\"return\": 2, \"id\": 103}\n", NULL), 1);
+	ck_assert_int_eq(json_integer_value(json_object_get(got, "return")),
+			 2);
+	say("c");
+	ck_assert_str_eq(line, "{\"execute\":\"c\",\"id\":104}\n");
+}
+END_TEST
+
+/* What is not waited for any more is dropped when it comes. */
+START_TEST(forgotten)
+{
+	cleanup_free_ char *two = NULL;
+	size_t len;
+
+	good_sync();
+	say("a");
+	ck_assert_int_eq(agent_say_behind(c, "b", NULL, &two, &len), 0);
+	agent_forget(c);
+	say("c");
+	ck_assert_str_eq(line, "{\"execute\":\"c\",\"id\":104}\n");
+	ck_assert_int_eq(hear("{\"return\": 1, \"id\": 102}\n"
+			      "{\"return\": 2, \"id\": 103}\n", NULL), 0);
+	ck_assert_uint_eq(agent_dropped(c), 2);
+	ck_assert_int_eq(hear("{\"return\": 3, \"id\": 104}\n", NULL), 1);
+}
+END_TEST
+
 /* A client before us was cut off in the middle of a line, and had answers to
  * come; the agent complains of our mark. */
 START_TEST(stale)
@@ -327,6 +374,8 @@ static void fill(TCase *t)
 {
 	tcase_add_checked_fixture(t, begin, end);
 	tcase_add_test(t, said);
+	tcase_add_test(t, behind);
+	tcase_add_test(t, forgotten);
 	tcase_add_test(t, stale);
 	tcase_add_test(t, late_and_doubled);
 	tcase_add_test(t, hostile);
