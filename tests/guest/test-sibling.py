@@ -105,8 +105,9 @@ def refused(f, cid=B):
     tap.check("refused ECONNRESET" in out, out)
 
 
-def listening(one, actions):
-    job = one.guest.start("vsock-peer listen %d %s" % (PORT, actions))
+def listening(one, actions, options=""):
+    job = one.guest.start("vsock-peer listen %s %d %s" % (options, PORT,
+                                                          actions))
     job.expect("listening")
     return job
 
@@ -141,6 +142,20 @@ def test_data(f):
     tap.check("peer %d " % A in there, there)
     for said in (out, there):
         tap.check("swap" in said and str(n) in said, said)
+
+
+def test_messages(f):
+    """SOCK_SEQPACKET: each arrives as it was sent, both ways."""
+    f.allow("a")
+    job = listening(f.b, "peer hear:500 tell:300 eof", "-m")
+    out = f.a.guest.run("vsock-peer connect -m -c %d %d tell:500 hear:300 shut"
+                        % (B, PORT), 60).ok()
+    there = job.ok()
+    tap.check("peer %d " % A in there and "eof sent=0 received=0" in there,
+              there)
+    for text, messages in ((there, 500), (out, 300)):
+        total = sum(1 + i * i * 37 % 60000 for i in range(messages))
+        tap.check("heard %d bytes=%d" % (messages, total) in text, text)
 
 
 def test_nobody_between(f):

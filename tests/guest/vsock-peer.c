@@ -4,7 +4,7 @@
  *
  *	vsock-peer cid
  *	vsock-peer connect [OPTION...] PORT [ACTION...]
- *	vsock-peer listen [-n COUNT] [-b BYTES] PORT [ACTION...]
+ *	vsock-peer listen [-n COUNT] [-b BYTES] [-m] PORT [ACTION...]
  *
  *	-c CID		connect there (2, the host)
  *	-t MS		the connect timeout
@@ -12,6 +12,7 @@
  *	-r TIMES	all of that so often; only what fails is said, and
  *			"repeated TIMES MS" at the end
  *	-b BYTES	socket buffers of that size
+ *	-m		messages, SOCK_SEQPACKET
  *
  * connect opens all connections and then does each action on all of them before
  * the next. listen serves them side by side, one process each. Actions:
@@ -23,6 +24,8 @@
  *	echo		send back what comes until end of file
  *	chunk:N		from now on at most N bytes (65536 at first) in one call
  *	pace:US		from now on wait so long before each call
+ *	tell:N		send N messages of different lengths
+ *	hear:N		receive them, each by itself
  *	shut, shutrd	end writing, reading
  *	peer		say who is at the other end
  *	wait		read a line from standard input
@@ -63,6 +66,7 @@ struct tally {
 
 static int count = 1, times = 1;
 static bool quiet;
+static int type = SOCK_STREAM;
 static unsigned long long buffers; /* bytes; 0: as the kernel has them */
 static size_t chunk = 65536;
 static unsigned int pace_us;
@@ -201,6 +205,54 @@ failed:
 	return 1;
 }
 
+/* Of message @i. None is empty: that is the end of file in a guest. */
+static size_t message_len(size_t i)
+{
+	return 1 + i * i * 37 % 60000;
+}
+
+static int act_tell(int index, int fd, size_t messages)
+{
+	size_t sum = 0;
+
+	for (size_t m = 0; m < messages; m++) {
+		size_t len = message_len(m);
+
+		for (size_t i = 0; i < len; i++)
+			outgoing[i] = pattern(m + i);
+		if (send(fd, outgoing, len, MSG_NOSIGNAL) != (ssize_t)len) {
+			say(index, "tell failed %s at %zu",
+			    strerrorname_np(errno), m);
+			return 1;
+		}
+		sum += len;
+	}
+	say(index, "told %zu bytes=%zu", messages, sum);
+	return 0;
+}
+
+static int act_hear(int index, int fd, size_t messages)
+{
+	size_t sum = 0;
+
+	for (size_t m = 0; m < messages; m++) {
+		ssize_t n = recv(fd, received, sizeof(received), 0);
+		size_t len = message_len(m);
+
+		for (size_t i = 0; n == (ssize_t)len && i < len; i++)
+			if (received[i] != pattern(m + i))
+				n = -2;
+		if (n != (ssize_t)len) {
+			say(index, "hear failed %s at %zu: %zd, not %zu",
+			    n == -1 ? strerrorname_np(errno) : "", m, n, len);
+			return 1;
+		}
+		sum += len;
+	}
+	say(index, "heard %zu bytes=%zu", messages, sum);
+	return 0;
+}
+
 static int act_reset(int index, int fd)
 {
 	uint8_t buf[4096];
@@ -252,6 +304,10 @@ static int act(int index, int fd, const char *action)
 		return transfer(index, fd, "recv", 0, n, false);
 	if (strncmp(action, "swap:", 5) == 0)
 		return transfer(index, fd, "swap", n, n, false);
+	if (strncmp(action, "tell:", 5) == 0)
+		return act_tell(index, fd, n);
+	if (strncmp(action, "hear:", 5) == 0)
+		return act_hear(index, fd, n);
 	if (strncmp(action, "chunk:", 6) == 0) {
 		chunk = n && n < CHUNK_MAX ? n : CHUNK_MAX;
 		return 0;
@@ -307,7 +363,7 @@ static int do_connect(uint32_t cid, uint32_t port, uint32_t timeout_ms,
 	for (int i = 0; i < count; i++) {
 		uint64_t start = now_ms();
 
-		fds[i] = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		fds[i] = socket(AF_VSOCK, type | SOCK_CLOEXEC, 0);
 		if (fds[i] < 0 || !set_buffers(fds[i]) ||
 		    (timeout_ms &&
 		     setsockopt(fds[i], AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT,
@@ -351,7 +407,7 @@ static int do_listen(uint32_t port, char **actions)
 	struct sockaddr_vm vm = { .svm_family = AF_VSOCK,
 				  .svm_cid = VMADDR_CID_ANY,
 				  .svm_port = port };
-	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
+	int fd = socket(AF_VSOCK, type | SOCK_CLOEXEC, 0), r = 0;
 	int status;
 
 	if (fd < 0 || !set_buffers(fd) ||
@@ -425,7 +481,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "cid") == 0)
 		return do_cid();
 	optind = 2;
-	while ((c = getopt(argc, argv, "+c:t:n:b:r:")) != -1) {
+	while ((c = getopt(argc, argv, "+c:t:n:b:r:m")) != -1) {
 		switch (c) {
 		case 'c':
 			cid = (uint32_t)strtoul(optarg, NULL, 0);
@@ -441,6 +497,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			count = atoi(optarg);
+			break;
+		case 'm':
+			type = SOCK_SEQPACKET;
 			break;
 		default:
 			return usage();
