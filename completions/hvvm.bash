@@ -80,13 +80,14 @@ _hvvm() {
 		COMPREPLY=($(compgen -W "seccomp none" -- "$cur"))
 		return
 		;;
-	--append | --memory | --cpus | --timeout | --exec | --module) return ;;
+	--append | --memory | --cpus | --timeout | --exec | --module | \
+		--credential) return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W \
 			"$(_hvvm_options "${COMP_WORDS[0]}" run)" -- "$cur"))
 	elif [[ $prev == -* && $prev != --no-* && $prev != --verbose &&
-		$prev != --ktap ]]; then
+		$prev != --ktap && $prev != --notify ]]; then
 		COMPREPLY=($(compgen -f -- "$cur"))
 		compopt -o filenames 2>/dev/null
 	fi
