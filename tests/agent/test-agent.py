@@ -12,7 +12,7 @@ import unittest
 import fake
 from broker import HVCTL, LIMIT, Case
 
-SHORT = "0.3"  # of an answer that does not come
+SHORT = "1"  # of an answer that does not come, and all that comes before it
 
 
 class AgentCase(Case):
