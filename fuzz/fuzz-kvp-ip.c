@@ -14,6 +14,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Exactly as long as it is, so that sanitizers see the end. (strndup() itself
+ * is too much for their strict checks.) */
+static char *text_of(const char *data, size_t len)
+{
+	const char *zero = memchr(data, '\0', len);
+	size_t n = zero ? (size_t)(zero - data) : len;
+	char *text = malloc(n + 1);
+
+	if (!text)
+		abort();
+	memcpy(text, data, n);
+	text[n] = '\0';
+	return text;
+}
+
 static void adapter(const char *text)
 {
 	char once[64], twice[64], small[4];
@@ -41,8 +56,8 @@ static void list(const char *text, bool mask)
 		abort();
 	if (!l.bad_len)
 		return; /* nothing between two semicolons */
-	bad = strndup(l.bad, l.bad_len);
-	if (!bad || kvp_addresses(bad, mask, &one) == 0)
+	bad = text_of(l.bad, l.bad_len);
+	if (kvp_addresses(bad, mask, &one) == 0)
 		abort();
 	free(bad);
 }
@@ -53,10 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	/* exactly as long as it is, so that sanitizers see the end */
-	text = strndup((const char *)data + 1, size - 1);
-	if (!text)
-		return 0;
+	text = text_of((const char *)data + 1, size - 1);
 	if (data[0] % 3 == 0)
 		adapter(text);
 	else
